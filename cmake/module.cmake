@@ -1,0 +1,35 @@
+# berth_module(<name> SOURCES … [USES …] [HIDES …] [TESTS …] [TEST_USES …])
+#
+# One static library, berth_<name>, for one folder of src/, and one test program, <name>_test, when
+# TESTS are given. USES are libraries that appear in our headers, HIDES those that stay in .cpp files.
+# Includes are written from src/: #include "base/error.h".
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  set(BERTH_SHADOW -Wshadow)
+else()
+  set(BERTH_SHADOW -Wshadow=local)
+endif()
+
+function(berth_warnings target)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wconversion ${BERTH_SHADOW} -Woverloaded-virtual)
+endfunction()
+
+function(berth_module name)
+  cmake_parse_arguments(PARSE_ARGV 1 M "" "" "SOURCES;USES;HIDES;TESTS;TEST_USES")
+  if(M_SOURCES)
+    add_library(berth_${name} STATIC ${M_SOURCES})
+    target_include_directories(berth_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(berth_${name} PUBLIC ${M_USES} PRIVATE ${M_HIDES})
+    berth_warnings(berth_${name})
+  else()
+    add_library(berth_${name} INTERFACE)
+    target_include_directories(berth_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(berth_${name} INTERFACE ${M_USES})
+  endif()
+  if(M_TESTS AND BUILD_TESTING)
+    add_executable(${name}_test ${M_TESTS})
+    target_link_libraries(${name}_test PRIVATE berth_${name} ${M_HIDES} ${M_TEST_USES} GTest::gmock_main)
+    berth_warnings(${name}_test)
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}. PROPERTIES TIMEOUT 120)
+  endif()
+endfunction()
