@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace berth {
+
+/// An OS image that VMs can be made from.
+struct GalleryImage {
+  std::string name;   ///< what `vm docker create` takes: "berth__Debian-12-docker-amd64-20.10-en-us-30GB" and alike
+  std::string label;  ///< for people
+  std::string publisher, offer, sku, version;  ///< the marketplace address; empty for a user's own
+  std::string family;                          ///< "Debian 12"
+  std::string category;                        ///< "Public" or "User"
+  std::string os = "Linux";
+  std::uint64_t size_gib = 30;  ///< smallest OS disk
+  bool docker = false;          ///< has a Docker Engine installed
+  bool built = false;           ///< its files are on disk
+  std::string added;            ///< UTC, ISO 8601; of a user's own
+
+  std::string urn() const { return publisher + ":" + offer + ":" + sku + ":" + version; }
+};
+
+/// The files of an image that is on disk. Read-only for all users of it.
+struct ImageFiles {
+  std::filesystem::path disk;  ///< qcow2, raw or a fixed VHD; the backing file of VM disks
+  std::string format;          ///< "qcow2", "raw", "vpc"
+  std::filesystem::path kernel, initrd;  ///< for direct boot; empty: the disk has a boot loader
+  std::string command_line;
+};
+
+/// Says how far a long job is: one short line for people ("Installing packages, 120 of 214"), and a fraction or -1.
+using ImageProgress = std::function<void(const std::string& what, double fraction)>;
+
+/// The images of this user: `cache` for what can be built again, `own` (inside the region's home) for the user's own.
+/// Blocking calls: not for the region's thread. Threads and processes may share one cache: building is locked.
+class Gallery {
+ public:
+  Gallery(std::filesystem::path cache, std::filesystem::path own);
+  ~Gallery();
+
+  std::vector<GalleryImage> list() const;
+  /// By name (case-insensitive), or "publisher:offer:sku:version" with version "latest" allowed. nullopt if unknown.
+  std::optional<GalleryImage> find(const std::string& name) const;
+
+  /// Makes sure that the image's files are there, building them if needed; another process that builds the same
+  /// is waited for. Interrupted at any point, it leaves nothing half made in the cache. Throws Error: not_found,
+  /// unavailable (mmdebstrap missing, mirror refused, no space: with the last lines of the build log), and
+  /// Error(unavailable, "OperationCanceled") when `stop` was requested.
+  ImageFiles ensure(const std::string& name, const ImageProgress& progress, std::stop_token stop);
+
+  /// A new qcow2 overlay of the image, `size_gib` large (at least the image's own), at `target`. Never overwrites.
+  void make_disk(const ImageFiles& image, const std::filesystem::path& target, std::uint64_t size_gib) const;
+  /// A new empty qcow2 disk.
+  void make_empty_disk(const std::filesystem::path& target, std::uint64_t size_gib) const;
+
+  /// Adds a user's own image: qcow2, raw or VHD with the agent installed. Checked, then copied (reflink if the file
+  /// system can). Throws Error: invalid (not a disk image, has a backing file), conflict (name taken).
+  GalleryImage import(const std::filesystem::path& file, const std::string& name, const std::string& label,
+                      const ImageProgress& progress);
+  /// Flattens a VM's disk into an image of the user ("capture"). `base` gives direct-boot files to it.
+  GalleryImage capture(const std::filesystem::path& disk, const ImageFiles& base, const std::string& name,
+                       const std::string& label, const ImageProgress& progress);
+  /// Throws Error: not_found; conflict for a public image.
+  void remove(const std::string& name);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// An ISO 9660 image with Rock Ridge names: file name -> bytes, all in the root. In memory only.
+std::string make_iso(const std::string& volume_label,
+                     const std::vector<std::pair<std::string, std::string>>& files);
+
+}  // namespace berth

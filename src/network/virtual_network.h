@@ -1,0 +1,111 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace berth {
+
+/// A port of this host that leads to a port of a VM.
+struct Forward {
+  enum class Protocol { tcp, udp };
+  Protocol protocol = Protocol::tcp;
+  std::string host_address;     ///< 127.x.y.z
+  std::uint16_t host_port = 0;
+  std::uint16_t guest_port = 0;
+  std::vector<std::string> sources;  ///< CIDR blocks that may connect; empty: everyone on this host
+  bool operator==(const Forward&) const = default;
+  auto operator<=>(const Forward&) const = default;
+};
+
+/// One network interface of a VM as the switch sees it.
+struct SwitchPort {
+  std::string id;          ///< unique in the network; 12 hexadecimal digits
+  std::string mac;         ///< "00:0d:3a:…"
+  std::string address;     ///< IPv4, handed out by DHCP for ever
+  std::string host_name;   ///< DHCP option 12
+  std::filesystem::path machine_socket;  ///< unix stream socket shared with QEMU's -netdev stream
+  /// Unix sockets of the guest endpoints; one connection per guest connection. Empty: refused.
+  std::filesystem::path wire_server;    ///< 168.63.129.16:80
+  std::filesystem::path host_plugin;    ///< 168.63.129.16:32526
+  std::filesystem::path metadata;       ///< 169.254.169.254:80
+  std::vector<Forward> forwards;
+  bool operator==(const SwitchPort&) const = default;
+};
+
+/// What VMs may reach beyond their network and the guest endpoints.
+struct Egress {
+  enum class Policy { full, none, hosts };
+  Policy policy = Policy::full;
+  std::vector<std::string> hosts;  ///< names or addresses, for Policy::hosts; names are resolved again every minute
+  bool operator==(const Egress&) const = default;
+};
+
+/// The whole wanted state of one virtual network. apply() is given all of it each time.
+struct SwitchConfig {
+  std::string subnet = "10.0.0.0/16";  ///< CIDR; .1 is the gateway, .3 the name server; IPv4
+  Egress egress;
+  std::vector<SwitchPort> ports;
+  bool operator==(const SwitchConfig&) const = default;
+};
+
+/// What the switch made of it.
+struct SwitchReport {
+  struct Refused {
+    std::string port;  ///< SwitchPort::id
+    Forward forward;
+    std::string why;   ///< "address in use", "permission denied", …
+  };
+  std::vector<Refused> refused;              ///< forwards that could not be opened; all others are open
+  std::map<std::string, bool> connected;     ///< port id -> its machine is connected
+};
+
+/// Controls the berth-switch processes of one region: one for each virtual network, each in a session of its own, with
+/// its state in `home`/net/ID. They outlive this object and this process.
+class VirtualNetworks {
+ public:
+  virtual ~VirtualNetworks() = default;
+
+  /// Starts the switch if it does not run, gives it the whole wanted state and returns what came of it. The
+  /// configuration is kept on disk: a switch that is started again (restarted by us, after a crash) takes it up.
+  /// Throws Error(unavailable) with the last lines of the switch's log when it does not come up in 10 s.
+  virtual boost::asio::awaitable<SwitchReport> apply(std::string id, SwitchConfig config) = 0;
+
+  /// Ends the switch and removes its folder. Idempotent.
+  virtual boost::asio::awaitable<void> remove(std::string id) = 0;
+
+  /// Restarts every switch that should run and does not; called at start-up and every few seconds after.
+  virtual boost::asio::awaitable<void> heal() = 0;
+
+  /// Where machine_socket and the endpoint sockets of port `port` go, short enough for a unix socket.
+  virtual std::filesystem::path folder(const std::string& id) const = 0;
+};
+
+/// `program` is the berth-switch executable.
+std::unique_ptr<VirtualNetworks> make_virtual_networks(boost::asio::any_io_executor executor,
+                                                       std::filesystem::path home,
+                                                       std::filesystem::path program);
+
+/// For tests and berthd --driver=fake: keeps the configurations, opens nothing; refuses the ports in `taken`.
+class FakeVirtualNetworks final : public VirtualNetworks {
+ public:
+  boost::asio::awaitable<SwitchReport> apply(std::string id, SwitchConfig config) override;
+  boost::asio::awaitable<void> remove(std::string id) override;
+  boost::asio::awaitable<void> heal() override;
+  std::filesystem::path folder(const std::string& id) const override;
+
+  std::map<std::string, SwitchConfig> networks;
+  std::vector<std::uint16_t> taken;
+  std::filesystem::path home = "/nonexistent";
+};
+
+/// The body of the berth-switch program: serves `folder` until SIGTERM. Returns the exit code.
+int run_switch(const std::filesystem::path& folder);
+
+}  // namespace berth
