@@ -85,8 +85,9 @@ struct CertificateOrder {
   std::vector<std::pair<std::string, std::string>> subject_prefix;
 };
 
-/// A certificate for the public half of `subject`: random 128-bit serial, notBefore five minutes back, SHA-256.
-/// Without an issuer it is self-signed. Throws Error(invalid) on a name or address that X.509 cannot carry.
+/// A certificate for the public half of `subject`: random 128-bit serial, notBefore five minutes back,
+/// SHA-256. Without an issuer it is self-signed. Throws Error(invalid) on a name or address that X.509 cannot
+/// carry.
 Certificate issue_certificate(const CertificateOrder& order, const PrivateKey& subject,
                               const Certificate* issuer = nullptr, const PrivateKey* issuer_key = nullptr);
 

@@ -24,8 +24,8 @@ using Identity = std::pair<Certificate, PrivateKey>;
 /// PKCS#12 with an empty password, AES: what the guest agent unpacks from the certificates document.
 std::string pfx_for_guest(const std::vector<Identity>& identities);
 
-/// PKCS#12 with a null (not: empty) password, PBE-SHA1-3DES: what the classic client reads from a publish-settings
-/// file. Source: reference of the classic API, section 5. RSA keys only.
+/// PKCS#12 with a null (not: empty) password, PBE-SHA1-3DES: what the classic client reads from a
+/// publish-settings file. Source: reference of the classic API, section 5. RSA keys only.
 std::string pfx_for_publish_settings(const Identity& identity);
 
 /// Reads such a file, or one with an empty password. Throws Error(invalid) naming `what`.

@@ -17,8 +17,8 @@ namespace berth {
 enum class Accelerator { kvm, tcg, none };  ///< none: the fake
 std::string_view to_string(Accelerator accelerator);
 
-/// One machine as the host sees it: files, sockets, sizes. Nothing of Azure. The device list is a pure function
-/// of this value, so the same specification always makes the same machine.
+/// One machine as the host sees it: files, sockets, sizes. Nothing of Azure. The device list is a pure
+/// function of this value, so the same specification always makes the same machine.
 struct MachineSpec {
   struct Nic {
     std::string mac;               ///< "00:0d:3a:…"
@@ -32,9 +32,9 @@ struct MachineSpec {
     std::filesystem::path kernel, initrd;
     std::string command_line;
   };
-  std::string id;      ///< 12 hexadecimal digits; the name of its folder
-  std::string name;    ///< for messages and QEMU's -name
-  std::string uuid;    ///< SMBIOS product uuid, constant over the machine's life
+  std::string id;    ///< 12 hexadecimal digits; the name of its folder
+  std::string name;  ///< for messages and QEMU's -name
+  std::string uuid;  ///< SMBIOS product uuid, constant over the machine's life
   unsigned cpus = 1;
   unsigned memory_mib = 1024;
   std::filesystem::path os_disk;          ///< qcow2
@@ -49,38 +49,40 @@ enum class MachineEvent { powered_off, reset, crashed };
 /// What a machine is doing now.
 enum class MachineState { running, stopped };
 
-/// Runs machines on this host. Knows nothing of Azure, HTTP or the store. Machines outlive the driver object and
-/// the process: a new driver over the same folder finds them again (observe() says so at once).
-/// All methods belong to one thread, that of the executor they are awaited on.
+/// Runs machines on this host. Knows nothing of Azure, HTTP or the store. Machines outlive the driver object
+/// and the process: a new driver over the same folder finds them again (observe() says so at once). All
+/// methods belong to one thread, that of the executor they are awaited on.
 class Driver {
  public:
   virtual ~Driver() = default;
 
   /// Returns once the virtual CPUs run; the guest may need minutes more. `medium` is the provisioning ISO
-  /// image: it is kept in memory only and never written to disk; empty: no medium. Throws Error: conflict when the
-  /// machine already runs, unavailable when the host lacks QEMU, memory or a file of the specification (the text
-  /// holds the last lines of QEMU's own log).
+  /// image: it is kept in memory only and never written to disk; empty: no medium. Throws Error: conflict
+  /// when the machine already runs, unavailable when the host lacks QEMU, memory or a file of the
+  /// specification (the text holds the last lines of QEMU's own log).
   virtual boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) = 0;
 
-  /// Presses the power button, waits up to `grace`, then cuts the power. Zero grace: cuts it at once. Idempotent.
+  /// Presses the power button, waits up to `grace`, then cuts the power. Zero grace: cuts it at once.
+  /// Idempotent.
   virtual boost::asio::awaitable<void> stop(std::string id, std::chrono::milliseconds grace) = 0;
 
   /// Resets a running machine. Throws Error(conflict) when it is not running.
   virtual boost::asio::awaitable<void> reset(std::string id) = 0;
 
-  /// Plugs a disk into, or takes it out of, a running machine (virtio-scsi, by lun); detach waits until the guest
-  /// let go of it. Throws Error: conflict when the machine is not running or the lun is taken or empty.
+  /// Plugs a disk into, or takes it out of, a running machine (virtio-scsi, by lun); detach waits until the
+  /// guest let go of it. Throws Error: conflict when the machine is not running or the lun is taken or empty.
   virtual boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) = 0;
   virtual boost::asio::awaitable<void> detach_disk(std::string id, int lun) = 0;
 
-  /// The screen as a PNG image (serial consoles are a text file, see serial_log). Throws Error(conflict) when the
-  /// machine is not running.
+  /// The screen as a PNG image (serial consoles are a text file, see serial_log). Throws Error(conflict) when
+  /// the machine is not running.
   virtual boost::asio::awaitable<std::string> screenshot(std::string id) = 0;
 
   /// What the host sees now; nullopt for a machine it has never seen, or whose folder is gone.
   virtual std::optional<MachineState> observe(const std::string& id) = 0;
 
-  /// The machine's folder: its disks, sockets and logs. The caller puts disks there; the driver owns the rest.
+  /// The machine's folder: its disks, sockets and logs. The caller puts disks there; the driver owns the
+  /// rest.
   virtual std::filesystem::path folder(const std::string& id) const = 0;
   virtual std::filesystem::path serial_log(const std::string& id) const = 0;
 
@@ -93,8 +95,8 @@ class Driver {
   /// Takes up watching a machine that an earlier process started; does nothing when it does not run.
   virtual boost::asio::awaitable<void> adopt(std::string id) = 0;
 
-  /// Found out once and remembered (a file in the driver's folder, valid for this QEMU, kernel and boot): a KVM that
-  /// opens may still hang its guests, so a small guest is booted under it.
+  /// Found out once and remembered (a file in the driver's folder, valid for this QEMU, kernel and boot): a
+  /// KVM that opens may still hang its guests, so a small guest is booted under it.
   virtual boost::asio::awaitable<Accelerator> accelerator() = 0;
 };
 

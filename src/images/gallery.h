@@ -13,8 +13,9 @@ namespace berth {
 
 /// An OS image that VMs can be made from.
 struct GalleryImage {
-  std::string name;   ///< what `vm docker create` takes: "berth__Debian-12-docker-amd64-20.10-en-us-30GB" and alike
-  std::string label;  ///< for people
+  std::string
+      name;  ///< what `vm docker create` takes: "berth__Debian-12-docker-amd64-20.10-en-us-30GB" and alike
+  std::string label;                           ///< for people
   std::string publisher, offer, sku, version;  ///< the marketplace address; empty for a user's own
   std::string family;                          ///< "Debian 12"
   std::string category;                        ///< "Public" or "User"
@@ -29,39 +30,44 @@ struct GalleryImage {
 
 /// The files of an image that is on disk. Read-only for all users of it.
 struct ImageFiles {
-  std::filesystem::path disk;  ///< qcow2, raw or a fixed VHD; the backing file of VM disks
-  std::string format;          ///< "qcow2", "raw", "vpc"
+  std::filesystem::path disk;            ///< qcow2, raw or a fixed VHD; the backing file of VM disks
+  std::string format;                    ///< "qcow2", "raw", "vpc"
   std::filesystem::path kernel, initrd;  ///< for direct boot; empty: the disk has a boot loader
   std::string command_line;
 };
 
-/// Says how far a long job is: one short line for people ("Installing packages, 120 of 214"), and a fraction or -1.
+/// Says how far a long job is: one short line for people ("Installing packages, 120 of 214"), and a fraction
+/// or -1.
 using ImageProgress = std::function<void(const std::string& what, double fraction)>;
 
-/// The images of this user: `cache` for what can be built again, `own` (inside the region's home) for the user's own.
-/// Blocking calls: not for the region's thread. Threads and processes may share one cache: building is locked.
+/// The images of this user: `cache` for what can be built again, `own` (inside the region's home) for the
+/// user's own. Blocking calls: not for the region's thread. Threads and processes may share one cache:
+/// building is locked.
 class Gallery {
  public:
   Gallery(std::filesystem::path cache, std::filesystem::path own);
   ~Gallery();
 
   std::vector<GalleryImage> list() const;
-  /// By name (case-insensitive), or "publisher:offer:sku:version" with version "latest" allowed. nullopt if unknown.
+  /// By name (case-insensitive), or "publisher:offer:sku:version" with version "latest" allowed. nullopt if
+  /// unknown.
   std::optional<GalleryImage> find(const std::string& name) const;
 
-  /// Makes sure that the image's files are there, building them if needed; another process that builds the same
-  /// is waited for. Interrupted at any point, it leaves nothing half made in the cache. Throws Error: not_found,
-  /// unavailable (mmdebstrap missing, mirror refused, no space: with the last lines of the build log), and
-  /// Error(unavailable, "OperationCanceled") when `stop` was requested.
+  /// Makes sure that the image's files are there, building them if needed; another process that builds the
+  /// same is waited for. Interrupted at any point, it leaves nothing half made in the cache. Throws Error:
+  /// not_found, unavailable (mmdebstrap missing, mirror refused, no space: with the last lines of the build
+  /// log), and Error(unavailable, "OperationCanceled") when `stop` was requested.
   ImageFiles ensure(const std::string& name, const ImageProgress& progress, std::stop_token stop);
 
-  /// A new qcow2 overlay of the image, `size_gib` large (at least the image's own), at `target`. Never overwrites.
+  /// A new qcow2 overlay of the image, `size_gib` large (at least the image's own), at `target`. Never
+  /// overwrites.
   void make_disk(const ImageFiles& image, const std::filesystem::path& target, std::uint64_t size_gib) const;
   /// A new empty qcow2 disk.
   void make_empty_disk(const std::filesystem::path& target, std::uint64_t size_gib) const;
 
-  /// Adds a user's own image: qcow2, raw or VHD with the agent installed. Checked, then copied (reflink if the file
-  /// system can). Throws Error: invalid (not a disk image, has a backing file), conflict (name taken).
+  /// Adds a user's own image: qcow2, raw or VHD with the agent installed. Checked, then copied (reflink if
+  /// the file system can). Throws Error: invalid (not a disk image, has a backing file), conflict (name
+  /// taken).
   GalleryImage import(const std::filesystem::path& file, const std::string& name, const std::string& label,
                       const ImageProgress& progress);
   /// Flattens a VM's disk into an image of the user ("capture"). `base` gives direct-boot files to it.

@@ -16,7 +16,7 @@ namespace berth {
 struct Forward {
   enum class Protocol { tcp, udp };
   Protocol protocol = Protocol::tcp;
-  std::string host_address;     ///< 127.x.y.z
+  std::string host_address;  ///< 127.x.y.z
   std::uint16_t host_port = 0;
   std::uint16_t guest_port = 0;
   std::vector<std::string> sources;  ///< CIDR blocks that may connect; empty: everyone on this host
@@ -26,15 +26,15 @@ struct Forward {
 
 /// One network interface of a VM as the switch sees it.
 struct SwitchPort {
-  std::string id;          ///< unique in the network; 12 hexadecimal digits
-  std::string mac;         ///< "00:0d:3a:…"
-  std::string address;     ///< IPv4, handed out by DHCP for ever
-  std::string host_name;   ///< DHCP option 12
+  std::string id;                        ///< unique in the network; 12 hexadecimal digits
+  std::string mac;                       ///< "00:0d:3a:…"
+  std::string address;                   ///< IPv4, handed out by DHCP for ever
+  std::string host_name;                 ///< DHCP option 12
   std::filesystem::path machine_socket;  ///< unix stream socket shared with QEMU's -netdev stream
   /// Unix sockets of the guest endpoints; one connection per guest connection. Empty: refused.
-  std::filesystem::path wire_server;    ///< 168.63.129.16:80
-  std::filesystem::path host_plugin;    ///< 168.63.129.16:32526
-  std::filesystem::path metadata;       ///< 169.254.169.254:80
+  std::filesystem::path wire_server;  ///< 168.63.129.16:80
+  std::filesystem::path host_plugin;  ///< 168.63.129.16:32526
+  std::filesystem::path metadata;     ///< 169.254.169.254:80
   std::vector<Forward> forwards;
   bool operator==(const SwitchPort&) const = default;
 };
@@ -43,7 +43,8 @@ struct SwitchPort {
 struct Egress {
   enum class Policy { full, none, hosts };
   Policy policy = Policy::full;
-  std::vector<std::string> hosts;  ///< names or addresses, for Policy::hosts; names are resolved again every minute
+  std::vector<std::string>
+      hosts;  ///< names or addresses, for Policy::hosts; names are resolved again every minute
   bool operator==(const Egress&) const = default;
 };
 
@@ -60,21 +61,21 @@ struct SwitchReport {
   struct Refused {
     std::string port;  ///< SwitchPort::id
     Forward forward;
-    std::string why;   ///< "address in use", "permission denied", …
+    std::string why;  ///< "address in use", "permission denied", …
   };
-  std::vector<Refused> refused;              ///< forwards that could not be opened; all others are open
-  std::map<std::string, bool> connected;     ///< port id -> its machine is connected
+  std::vector<Refused> refused;           ///< forwards that could not be opened; all others are open
+  std::map<std::string, bool> connected;  ///< port id -> its machine is connected
 };
 
-/// Controls the berth-switch processes of one region: one for each virtual network, each in a session of its own, with
-/// its state in `home`/net/ID. They outlive this object and this process.
+/// Controls the berth-switch processes of one region: one for each virtual network, each in a session of its
+/// own, with its state in `home`/net/ID. They outlive this object and this process.
 class VirtualNetworks {
  public:
   virtual ~VirtualNetworks() = default;
 
   /// Starts the switch if it does not run, gives it the whole wanted state and returns what came of it. The
-  /// configuration is kept on disk: a switch that is started again (restarted by us, after a crash) takes it up.
-  /// Throws Error(unavailable) with the last lines of the switch's log when it does not come up in 10 s.
+  /// configuration is kept on disk: a switch that is started again (restarted by us, after a crash) takes it
+  /// up. Throws Error(unavailable) with the last lines of the switch's log when it does not come up in 10 s.
   virtual boost::asio::awaitable<SwitchReport> apply(std::string id, SwitchConfig config) = 0;
 
   /// Ends the switch and removes its folder. Idempotent.

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/secret.h"
+#include "http/message.h"
+
+namespace berth {
+
+struct ClientOptions {
+  std::filesystem::path ca_file;           ///< PEM; empty: the system's store
+  std::filesystem::path certificate_file;  ///< client certificate and key, PEM; empty: none
+  std::filesystem::path key_file;
+  std::string connect_to;  ///< address to connect to in place of the URL's host; empty: resolve it
+  std::chrono::milliseconds connect_limit{10'000};
+  std::chrono::milliseconds limit{60'000};  ///< for the whole exchange
+  std::function<bool()> cancelled;          ///< asked a few times a second; true ends the exchange
+};
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string url;
+  CaseInsensitiveMap headers;
+  std::string body;
+  Secret bearer;  ///< Authorization: Bearer …; empty: none
+};
+
+/// Why there is no answer. Throws of send() carry one of these codes:
+///   "ConnectionRefused", "ConnectionFailed", "HostNotFound", "TlsFailed", "TimedOut", "OperationCanceled",
+///   "TransferFailed"
+/// One blocking HTTP exchange over libcurl (HTTP/1.1, no redirects followed, no proxy for loopback). Any
+/// status is an answer. Keeps connections open between calls. Not for two threads at once.
+class Client {
+ public:
+  explicit Client(ClientOptions options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// Throws Error(unavailable) naming the URL's host and the reason.
+  Response send(const ClientRequest& request);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth

@@ -1,0 +1,248 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/names.h"
+#include "model/power_state.h"
+
+/// The things a region holds, as every dialect sees them. Plain values, no I/O.
+namespace berth {
+
+/// What all resources have. `etag` changes with every change.
+struct Resource {
+  std::string group;
+  std::string name;
+  std::string location;  ///< "westus"
+  Tags tags;
+  std::string etag;     ///< a UUID
+  std::string created;  ///< UTC, ISO 8601
+  std::string guid;     ///< resourceGuid, constant
+  Ref ref() const { return {group, name}; }
+};
+
+/// Why something did not work, as it is told to clients. Holds no secrets.
+struct Problem {
+  std::string code;
+  std::string message;
+  std::string advice;
+  std::vector<Problem> details;
+};
+
+struct ResourceGroup : Resource {};  ///< its own name stands in `name`; `group` is the same
+
+struct Subnet {
+  std::string name;
+  std::string prefix;  ///< CIDR
+  Ref security_group;  ///< optional
+};
+struct VirtualNetwork : Resource {
+  std::vector<std::string> prefixes;  ///< CIDR; locally the first one is the switch's network
+  std::vector<Subnet> subnets;
+};
+
+struct PublicAddress : Resource {
+  std::string label;  ///< DNS label; "" for none. Unique in the region
+  std::string sku = "Basic";
+  std::string allocation =
+      "Dynamic";        ///< "Dynamic" or "Static"; locally both get an address at once and keep it
+  std::string address;  ///< 127.x.y.z
+  std::string fqdn;     ///< label + the region's DNS suffix; "" without label
+  int idle_timeout_minutes = 4;
+  /// Ports of this address that are open now: what the user asked for and where it really is.
+  struct Port {
+    std::string protocol = "tcp";
+    std::uint16_t port = 0;  ///< the public port that was asked for
+    std::uint16_t host_port =
+        0;  ///< where it is open on `address`; differs from `port` when that one was not to be had
+    std::uint16_t guest_port = 0;
+    std::string moved_because;  ///< "permission denied", "address in use"; "" when it did not move
+  };
+  std::vector<Port> ports;
+};
+
+struct SecurityRule {
+  std::string name;
+  std::string description;
+  std::string protocol = "*";  ///< "Tcp", "Udp", "Icmp", "*"
+  std::string access = "Allow";
+  std::string direction = "Inbound";
+  int priority = 100;                             ///< 100…4096, unique per direction
+  std::vector<std::string> source_prefixes{"*"};  ///< CIDR, "*", or a tag ("Internet", "VirtualNetwork")
+  std::vector<std::string> source_ports{"*"};     ///< "22", "1000-2000", "*"
+  std::vector<std::string> destination_prefixes{"*"};
+  std::vector<std::string> destination_ports{"*"};
+};
+struct SecurityGroup : Resource {
+  std::vector<SecurityRule> rules;
+};
+
+struct IpConfiguration {
+  std::string name;
+  Ref network;
+  std::string subnet;
+  Ref public_address;  ///< optional
+  std::string allocation = "Dynamic";
+  std::string private_address;
+  bool primary = true;
+};
+/// A public port that leads to another private port (load balancer inbound NAT rule; classic input endpoint).
+struct Endpoint {
+  std::string name;
+  std::string protocol = "tcp";
+  std::uint16_t public_port = 0;
+  std::uint16_t private_port = 0;
+  std::vector<std::string> sources;  ///< CIDR; empty: everyone
+};
+struct NetworkInterface : Resource {
+  std::vector<IpConfiguration> configurations;
+  Ref security_group;  ///< optional: without one here or on the subnet, every port is open, as in Azure
+  std::vector<Endpoint> endpoints;
+  std::string mac;  ///< "00-0D-3A-12-34-56"
+  Ref vm;           ///< who uses it
+  bool ip_forwarding = false;
+};
+
+struct DataDisk {
+  int lun = 0;
+  std::string name;
+  std::uint64_t size_gib = 0;
+  std::string caching = "None";
+  Ref disk;  ///< the disk resource
+};
+struct Disk : Resource {
+  std::uint64_t size_gib = 0;
+  std::string sku = "Standard_LRS";
+  std::string os;     ///< "Linux" for an OS disk, "" for data
+  std::string image;  ///< gallery image it came from; ""
+  Ref vm;             ///< who uses it
+  std::string file;   ///< below the region's home
+};
+
+struct SshKey {
+  std::string path;  ///< "/home/ops/.ssh/authorized_keys"
+  std::string key;   ///< "ssh-…"
+};
+
+/// What an extension handler reported last.
+struct StatusItem {
+  std::string name;
+  std::string status;  ///< transitioning, warning, error, success
+  int code = 0;
+  std::string message;
+};
+struct HandlerStatus {
+  std::string handler;  ///< "Microsoft.Azure.Extensions.DockerExtension"
+  std::string version;
+  std::string status;  ///< Ready, NotReady, Installing, Unresponsive
+  int code = 0;
+  std::string message;
+  std::optional<int> sequence;  ///< of the settings that `settings` speaks of
+  std::string operation;
+  std::optional<StatusItem> settings;
+  std::vector<StatusItem> substatus;
+  std::string time;  ///< of the settings status
+};
+/// What the guest agent reported last (PUT /status).
+struct AgentStatus {
+  std::string version;
+  std::string status;  ///< "Ready"
+  std::string message;
+  std::string os_name, os_version, computer_name;
+  std::string incarnation;  ///< of the goal state it has processed last
+  std::string time;
+  std::string received;  ///< UTC, ISO 8601, our clock
+  std::vector<HandlerStatus> handlers;
+};
+/// What it reported while provisioning (POST health).
+struct HealthReport {
+  std::string incarnation;
+  std::string container_id;
+  std::string instance_id;
+  std::string state;  ///< Ready, NotReady
+  std::string substatus;
+  std::string description;
+};
+
+struct Extension {
+  std::string name;            ///< resource name below its VM
+  std::string publisher;       ///< "Microsoft.Azure.Extensions"
+  std::string type;            ///< "DockerExtension"
+  std::string version_wanted;  ///< "1.3" or "1.*"
+  bool auto_upgrade = true;
+  std::string version;             ///< what that came to
+  std::string settings;            ///< public settings, JSON text; "" for none
+  std::string protected_settings;  ///< base64 CMS to the VM's own certificate; "" for none
+  std::string force_update_tag;
+  Tags tags;
+  int sequence = 0;
+  std::string state = "enabled";  ///< what the guest is told: enabled, disabled, uninstall
+  Provisioning provisioning = Provisioning::creating;
+  std::optional<Problem> problem;
+  std::string handler() const { return publisher + "." + type; }
+};
+
+struct Vm : Resource {
+  std::string id;     ///< 12 hexadecimal digits: its folder, its switch port
+  std::string vm_id;  ///< UUID, upper level identity (instance metadata)
+  std::string size;
+  std::string computer_name;
+  std::string admin_user;
+  bool password_login = true;
+  bool has_custom_data = false;
+  std::vector<SshKey> ssh_keys;
+  std::string image;  ///< gallery image name
+  /// As the client named the image: publisher, offer, sku, version, or an id. Given back as it was.
+  std::string image_publisher, image_offer, image_sku, image_version, image_id;
+  Ref os_disk;
+  std::string os_disk_caching = "ReadWrite";
+  std::vector<DataDisk> data_disks;
+  std::vector<Ref> interfaces;  ///< the first one is primary
+  Ref availability_set;
+  bool boot_diagnostics = false;
+  Provisioning provisioning = Provisioning::creating;
+  std::optional<Problem> problem;  ///< why provisioning failed
+  PowerState power = PowerState::deallocated;
+  bool provisioned = false;  ///< the agent once reported Ready
+  bool generalized = false;
+  // The guest protocol's side of it.
+  unsigned incarnation = 1;
+  std::string container_id;   ///< UUID
+  std::string deployment_id;  ///< UUID
+  std::string certificate;    ///< PEM, RSA: receives protected settings
+  std::vector<Extension> extensions;
+  std::optional<AgentStatus> agent;
+  std::optional<HealthReport> health;
+  std::string classic_deployment;  ///< name of the classic deployment it belongs to; ""
+};
+
+/// Kept and given back, with no effect on this host: storage accounts, availability sets, and alike.
+struct InertResource : Resource {
+  std::string type;        ///< "Microsoft.Storage/storageAccounts"
+  std::string properties;  ///< JSON text
+  std::string kind, sku;   ///< JSON text; ""
+};
+
+enum class OperationStatus { running, succeeded, failed, canceled };
+std::string_view to_string(OperationStatus status);  ///< "InProgress", "Succeeded", "Failed", "Canceled"
+
+/// One step of a long operation, for people.
+struct Phase {
+  std::string name;  ///< "Building the image", "Starting the virtual machine", "Waiting for the guest agent"
+  std::string detail;  ///< the newest line about it
+  std::string began;   ///< UTC, ISO 8601 with milliseconds
+  std::string ended;   ///< "" while it runs
+};
+struct Operation {
+  std::string id;      ///< 32 hexadecimal digits
+  std::string kind;    ///< "vm create", "extension set", …
+  std::string target;  ///< what for: "virtualMachines/GROUP/NAME"
+  OperationStatus status = OperationStatus::running;
+  std::optional<Problem> problem;
+  std::string began, ended;
+  std::vector<Phase> phases;
+};
+
+}  // namespace berth
