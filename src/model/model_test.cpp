@@ -1,0 +1,48 @@
+#include <gtest/gtest.h>
+
+#include "model/catalog.h"
+#include "model/resources.h"
+
+namespace berth {
+
+TEST(Names, CompareWithoutCase) {
+  EXPECT_TRUE(same_name("WestUS", "westus"));
+  EXPECT_FALSE(same_name("westus", "westus2"));
+  EXPECT_EQ((Ref{"G", "Web1"}), (Ref{"g", "WEB1"}));
+}
+
+TEST(Names, KnowADnsLabel) {
+  for (const char* good : {"a", "web1", "My-Host", "x1-2"}) EXPECT_TRUE(is_dns_label(good)) << good;
+  for (const std::string& bad : {std::string(), std::string("1a"), std::string("a-"), std::string("a.b"),
+                                 std::string("a_b"), std::string(64, 'a'), std::string("ü")})
+    EXPECT_FALSE(is_dns_label(bad)) << bad;
+}
+
+TEST(Catalog, FindsALocationByEitherName) {
+  ASSERT_NE(find_location("West US"), nullptr);
+  EXPECT_EQ(find_location("West US"), find_location("westus"));
+  EXPECT_EQ(find_location("Atlantis"), nullptr);
+}
+
+TEST(Catalog, FindsASizeByItsClassicName) {
+  ASSERT_NE(find_vm_size("small"), nullptr);
+  EXPECT_EQ(find_vm_size("small")->name, "Standard_A1");
+  EXPECT_NE(find_vm_size(default_vm_size), nullptr);
+  EXPECT_EQ(find_vm_size("Huge"), nullptr);
+}
+
+TEST(Passwords, FollowTheArticlesRule) {
+  EXPECT_FALSE(password_problem("Str0ng!pass"));
+  EXPECT_FALSE(password_problem("aA1=aA1="));
+  for (const char* weak :
+       {"", "Str0ng!", "str0ng!pass", "STR0NG!PASS", "Strong!pass", "Str0ngpass", "Str0ng.pass"})
+    EXPECT_TRUE(password_problem(weak)) << weak;
+}
+
+TEST(UserNames, RefuseDockerAndSystemAccounts) {
+  EXPECT_FALSE(user_name_problem("ops"));
+  for (const char* bad : {"docker", "Docker", "root", "www-data", "admin", "", "Ops", "1abc", "a b", "a:b"})
+    EXPECT_TRUE(user_name_problem(bad)) << bad;
+}
+
+}  // namespace berth

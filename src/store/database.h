@@ -1,0 +1,59 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/resources.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace berth {
+
+/// The state of one region: an SQLite file (WAL, synchronous=FULL), so that what a call has written is still
+/// there after kill -9 or a power cut. One thread. Every method throws Error(unavailable, "StoreUnavailable")
+/// naming the file when the disk refuses.
+class Database {
+ public:
+  /// Opens or makes it (0600), and moves it to the newest layout. ":memory:" for tests. Throws
+  /// Error(conflict) when a newer Berth wrote it.
+  explicit Database(const std::filesystem::path& file);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  /// All or nothing: rolls back unless commit() is reached. Nested ones join the outer one.
+  class Transaction {
+   public:
+    explicit Transaction(Database& database);
+    ~Transaction();
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    void commit();
+
+   private:
+    Database& database_;
+    bool open_ = true;
+  };
+
+  /// Small documents by table and key: resources, operations, and the dialects' own.
+  void put(std::string_view table, std::string_view key, std::string_view document);
+  void erase(std::string_view table, std::string_view key);
+  /// In the order of their keys.
+  std::vector<std::pair<std::string, std::string>> all(std::string_view table) const;
+
+ private:
+  class Statement;
+  void execute(const char* sql);
+  [[noreturn]] void fail(const std::string& what) const;
+
+  std::filesystem::path file_;
+  sqlite3* handle_ = nullptr;
+  int depth_ = 0;
+  bool broken_ = false;  ///< an inner transaction was rolled back
+};
+
+}  // namespace berth
