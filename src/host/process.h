@@ -28,7 +28,7 @@ struct RunOptions {
   std::filesystem::path folder;                    ///< working directory; empty: ours
   std::map<std::string, std::string> environment;  ///< added to ours
   std::chrono::milliseconds limit{60'000};  ///< then SIGKILL to its process group and Error(unavailable)
-  std::function<void(std::string_view)> on_line;   ///< each line of either stream as it comes
+  std::function<void(std::string_view)> on_line;  ///< each line of either stream as it comes
 };
 
 /// Runs a program to its end (argv[0] an absolute path or a name; no shell) and blocks: not for the region's
@@ -58,8 +58,8 @@ bool send_signal(const ProcessId& id, int signal);
 void end_process(const ProcessId& id, std::chrono::milliseconds grace);
 
 struct DetachOptions {
-  std::filesystem::path folder;   ///< working directory
-  std::filesystem::path log;      ///< standard output and error are appended here (0600); empty: /dev/null
+  std::filesystem::path folder;  ///< working directory; empty: ours
+  std::filesystem::path log;     ///< standard output and error are appended here (0600); empty: /dev/null
   std::map<std::string, std::string> environment;
   std::vector<std::pair<int, int>> inherit;  ///< (our descriptor, its number in the child)
 };

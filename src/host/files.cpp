@@ -1,0 +1,187 @@
+#include "host/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace berth {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void throw_unavailable(const fs::path& file, std::string_view cannot, int error) {
+  const auto kind = error == ENOENT || error == ENOTDIR ? ErrorKind::not_found : ErrorKind::unavailable;
+  throw Error(kind, kind == ErrorKind::not_found ? "FileNotFound" : "FileUnavailable",
+              fmt::format("{} cannot be {}: {}.", file.string(), cannot, std::strerror(error)));
+}
+
+[[noreturn]] void throw_unwritable(const fs::path& file, int error) {
+  const bool full = error == ENOSPC || error == EDQUOT;
+  throw Error(ErrorKind::unavailable, full ? "NoSpace" : "FileUnavailable",
+              fmt::format("{} cannot be written: {}.", file.string(), std::strerror(error)),
+              full ? "Free some space on that file system, then try again." : "");
+}
+
+Fd open_to_read(const fs::path& file) {
+  int fd;
+  do fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  while (fd < 0 && errno == EINTR);
+  return Fd(fd);
+}
+
+std::string read_all(const Fd& fd, const fs::path& file, std::size_t limit) {
+  constexpr std::size_t chunk = 64 * 1024;
+  struct stat status {};
+  std::size_t expected = chunk;
+  if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode))
+    expected = std::min(static_cast<std::size_t>(status.st_size), limit) + 1;
+
+  std::string bytes;
+  std::size_t used = 0;
+  while (true) {
+    bytes.resize(std::max(used + chunk, expected));
+    const ssize_t got = ::read(fd.get(), bytes.data() + used, bytes.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_unavailable(file, "read", errno);
+    used += static_cast<std::size_t>(got);
+    if (used > limit)
+      throw Error(ErrorKind::invalid, "FileTooLarge",
+                  fmt::format("{} is larger than the limit of {} bytes.", file.string(), limit));
+    if (got == 0) break;
+  }
+  bytes.resize(used);
+  return bytes;
+}
+
+/// The file that a write must replace: the end of the chain when `file` is a symbolic link.
+fs::path target_of(const fs::path& file) {
+  std::error_code not_there;
+  const fs::path target = fs::is_symlink(file, not_there) ? fs::canonical(file, not_there) : file;
+  return not_there || target.empty() ? file : target;
+}
+
+void sync_folder_of(const fs::path& file) {
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd) ::fsync(fd.get());  // some file systems cannot, and then need not
+}
+
+/// A complete, synced file beside its destination, deleted unless it was moved there.
+class Draft {
+ public:
+  Draft(const fs::path& destination, std::string_view bytes, mode_t mode) : destination_(destination) {
+    const std::string name = "." + destination.filename().string().substr(0, 200) + ".XXXXXX";
+    name_ = (destination.parent_path() / name).string();
+    const Fd fd(::mkostemp(name_.data(), O_CLOEXEC));
+    if (!fd) throw_unwritable(destination, errno);
+    try {
+      fill(fd, bytes, mode);
+    } catch (...) {
+      ::unlink(name_.c_str());
+      throw;
+    }
+  }
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
+  ~Draft() {
+    if (!name_.empty()) ::unlink(name_.c_str());
+  }
+
+  void replace() {
+    if (::rename(name_.c_str(), destination_.c_str()) != 0) throw_unwritable(destination_, errno);
+    name_.clear();
+    sync_folder_of(destination_);
+  }
+
+  /// False when the destination exists.
+  bool create() {
+    int done = ::renameat2(AT_FDCWD, name_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_NOREPLACE);
+    if (done == 0)
+      name_.clear();
+    else if (errno == EINVAL || errno == ENOSYS)  // the file system lacks it: a second name does the same
+      done = ::link(name_.c_str(), destination_.c_str());
+    if (done != 0 && errno == EEXIST) return false;
+    if (done != 0) throw_unwritable(destination_, errno);
+    sync_folder_of(destination_);
+    return true;
+  }
+
+ private:
+  void fill(const Fd& fd, std::string_view bytes, mode_t mode) {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) throw_unwritable(destination_, errno);
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0) throw_unwritable(destination_, errno);
+  }
+
+  fs::path destination_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::string read_file(const fs::path& file, std::size_t limit) {
+  const Fd fd = open_to_read(file);
+  if (!fd) throw_unavailable(file, "opened", errno);
+  return read_all(fd, file, limit);
+}
+
+std::optional<std::string> read_file_if_there(const fs::path& file) {
+  const Fd fd = open_to_read(file);
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!fd) throw_unavailable(file, "opened", errno);
+  return read_all(fd, file, 64 * 1024 * 1024);
+}
+
+void write_file(const fs::path& file, std::string_view bytes, mode_t mode) {
+  Draft(target_of(file), bytes, mode).replace();
+}
+
+void create_file(const fs::path& file, std::string_view bytes, mode_t mode) {
+  if (!Draft(file, bytes, mode).create())
+    throw Error(ErrorKind::conflict, "FileExists", fmt::format("{} exists already.", file.string()),
+                "Move it away, or choose another place.");
+}
+
+void make_folder(const fs::path& folder, mode_t mode) {
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) return;
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("{} must be a folder, but it is a file.", folder.string()), "Move it away.");
+  }
+  const fs::path path = folder.has_filename() ? folder : folder.parent_path();  // "a/b/" is "a/b"
+  if (path.has_parent_path() && path.parent_path() != path) make_folder(path.parent_path());
+  if (::mkdir(path.c_str(), mode) == 0) {
+    ::chmod(path.c_str(), mode);  // whatever the umask took away
+  } else if (errno != EEXIST || !fs::is_directory(path)) {
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("The folder {} cannot be made: {}.", path.string(), std::strerror(errno)));
+  }
+}
+
+std::uintmax_t free_space(const fs::path& path) {
+  std::error_code ignored;
+  fs::path place = fs::absolute(path, ignored);
+  struct statvfs status {};
+  while (::statvfs(place.c_str(), &status) != 0) {
+    if (errno != ENOENT || place == place.root_path()) throw_unavailable(path, "measured", errno);
+    place = place.parent_path();
+  }
+  return static_cast<std::uintmax_t>(status.f_bavail) * status.f_frsize;
+}
+
+}  // namespace berth
