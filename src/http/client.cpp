@@ -1,0 +1,249 @@
+#include "http/client.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace berth {
+namespace {
+
+constexpr std::size_t largest_answer = 64 * 1024 * 1024;
+constexpr int cancel_poll_ms = 100;
+constexpr int idle_poll_ms = 1000;
+
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using List = std::unique_ptr<curl_slist, FreeList>;
+
+void append(List& list, const std::string& line) {
+  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+  if (!longer) throw std::bad_alloc();
+  list.release();
+  list.reset(longer);
+}
+
+struct Answer {
+  Response response;
+  bool too_large = false;
+};
+
+std::size_t take_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& answer = *static_cast<Answer*>(user);
+  if (answer.response.body.size() + size * count > largest_answer) {
+    answer.too_large = true;
+    return CURL_WRITEFUNC_ERROR;
+  }
+  answer.response.body.append(data, size * count);
+  return size * count;
+}
+
+std::size_t take_header(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& headers = static_cast<Answer*>(user)->response.headers;
+  std::string_view line(data, size * count);
+  if (line.starts_with("HTTP/")) headers.clear();  // the head before was an interim one
+  const auto colon = line.find(':');
+  if (colon != std::string_view::npos) {
+    const auto trim = [](std::string_view text) {
+      const auto first = text.find_first_not_of(" \t\r\n");
+      if (first == std::string_view::npos) return std::string_view();
+      return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+    };
+    const std::string_view value = trim(line.substr(colon + 1));
+    const auto [entry, is_new] = headers.try_emplace(std::string(trim(line.substr(0, colon))), value);
+    if (!is_new) entry->second.append(", ").append(value);
+  }
+  return size * count;
+}
+
+/// The host of a URL, without brackets; throws when there is none.
+std::string host_of(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  char* host = nullptr;
+  if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), CURLUPART_HOST, &host, 0) != CURLUE_OK)
+    throw Error(ErrorKind::invalid, "InvalidUrl",
+                fmt::format("\"{}\" is not a URL.", url.substr(0, url.find_first_of("?@"))));
+  std::string name = host;
+  curl_free(host);
+  std::erase_if(name, [](char c) { return c == '[' || c == ']'; });
+  return name;
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host.ends_with(".localhost") || host == "::1" || host.starts_with("127.");
+}
+
+[[noreturn]] void throw_trouble(CURLcode result, long os_error, const std::string& detail,
+                                const std::string& host, const ClientOptions& options) {
+  const auto fail = [&](std::string_view code, const std::string& reason, const std::string& advice = {}) {
+    throw Error(ErrorKind::unavailable, code, fmt::format("Cannot reach {}: {}.", host, reason), advice);
+  };
+  // In TLS 1.3 a server refuses our certificate only after our side of the handshake has ended.
+  const bool is_alert = detail.find("alert") != std::string::npos;
+  switch (result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      fail("HostNotFound", "its name is not known",
+           "Check the name, and that this machine has a name server.");
+    case CURLE_COULDNT_CONNECT:
+      if (os_error == ECONNREFUSED) fail("ConnectionRefused", "the connection was refused");
+      fail("ConnectionFailed",
+           os_error ? std::generic_category().message(static_cast<int>(os_error)) : "no connection");
+    case CURLE_OPERATION_TIMEDOUT:
+      fail("TimedOut", fmt::format("no answer within {} s", (options.limit.count() + 999) / 1000));
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+      fail("TlsFailed", "TLS: " + detail);
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+      if (is_alert) fail("TlsFailed", "TLS: " + detail);
+      [[fallthrough]];
+    default:
+      fail("TransferFailed", detail);
+  }
+  throw std::logic_error("unreachable");
+}
+
+}  // namespace
+
+struct Client::Impl {
+  explicit Impl(ClientOptions wanted) : options(std::move(wanted)) {
+    static std::once_flag once;  // on first use only: programs that never connect start without it
+    std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    easy = curl_easy_init();
+    multi = curl_multi_init();
+    if (!easy || !multi) throw std::bad_alloc();
+  }
+  ~Impl() {
+    curl_easy_cleanup(easy);
+    curl_multi_cleanup(multi);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void set_connection(const std::string& host, const List& connect_to) const {
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_limit.count()));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.limit.count()));
+    if (!options.ca_file.empty()) {
+      curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+      curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // else the system's store would be trusted too
+    }
+    if (!options.certificate_file.empty())
+      curl_easy_setopt(easy, CURLOPT_SSLCERT, options.certificate_file.c_str());
+    if (!options.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, options.key_file.c_str());
+    if (connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to.get());
+    if (is_loopback(options.connect_to.empty() ? host : options.connect_to))
+      curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  }
+
+  void set_request(const ClientRequest& request, List& headers) const {
+    curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+    if (request.method == "HEAD")
+      curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (!request.body.empty() || request.method == "POST" || request.method == "PUT" ||
+             request.method == "PATCH") {
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.data());
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    }
+    if (request.method != "HEAD") curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+
+    append(headers, "Expect:");
+    if (!request.headers.contains("Content-Type")) append(headers, "Content-Type:");
+    if (!request.headers.contains("User-Agent")) append(headers, "User-Agent: berth");
+    for (const auto& [name, value] : request.headers)
+      append(headers, value.empty() ? name + ";" : name + ": " + value);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
+    if (!request.bearer.empty()) {
+      curl_easy_setopt(easy, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
+      curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, request.bearer.reveal().c_str());
+    }
+  }
+
+  /// Runs the prepared exchange; CURLE_ABORTED_BY_CALLBACK when `cancelled` said so.
+  CURLcode perform() const {
+    if (curl_multi_add_handle(multi, easy) != CURLM_OK) return CURLE_FAILED_INIT;
+    CURLcode result = CURLE_FAILED_INIT;
+    while (true) {
+      int running = 0;
+      if (curl_multi_perform(multi, &running) != CURLM_OK) break;
+      if (running == 0) {
+        int left = 0;
+        if (const CURLMsg* message = curl_multi_info_read(multi, &left)) result = message->data.result;
+        break;
+      }
+      if (options.cancelled && options.cancelled()) {
+        result = CURLE_ABORTED_BY_CALLBACK;
+        break;
+      }
+      curl_multi_poll(multi, nullptr, 0, options.cancelled ? cancel_poll_ms : idle_poll_ms, nullptr);
+    }
+    curl_multi_remove_handle(multi, easy);
+    return result;
+  }
+
+  ClientOptions options;
+  CURL* easy = nullptr;
+  CURLM* multi = nullptr;  ///< holds the kept connections
+};
+
+Client::Client(ClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Client::~Client() = default;
+
+Response Client::send(const ClientRequest& request) {
+  const std::string host = host_of(request.url);
+  const ClientOptions& options = impl_->options;
+  CURL* easy = impl_->easy;
+  List headers, connect_to;
+  if (!options.connect_to.empty()) {
+    const bool v6 = options.connect_to.find(':') != std::string::npos;
+    append(connect_to, v6 ? "::[" + options.connect_to + "]:" : "::" + options.connect_to + ":");
+  }
+  Answer answer;
+  char reason[CURL_ERROR_SIZE] = "";
+
+  curl_easy_reset(easy);  // keeps connections
+  impl_->set_connection(host, connect_to);
+  impl_->set_request(request, headers);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &take_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &take_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &answer);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, reason);
+  const CURLcode result = impl_->perform();
+  long status = 0, os_error = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
+  curl_easy_reset(easy);  // it must not keep pointers into this frame
+
+  if (result == CURLE_ABORTED_BY_CALLBACK)
+    throw Error(ErrorKind::unavailable, "OperationCanceled",
+                fmt::format("The request to {} was interrupted.", host));
+  if (answer.too_large)
+    throw Error(
+        ErrorKind::unavailable, "TransferFailed",
+        fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host, largest_answer >> 20));
+  if (result != CURLE_OK)
+    throw_trouble(result, os_error, *reason ? reason : curl_easy_strerror(result), host, options);
+  answer.response.status = static_cast<int>(status);
+  return std::move(answer.response);
+}
+
+}  // namespace berth

@@ -1,0 +1,82 @@
+#include <gtest/gtest.h>
+
+#include "http/router.h"
+
+namespace berth {
+namespace {
+
+/// Routes are told apart by the address of their handler, so nothing needs to run.
+struct Table {
+  void add(const std::string& method, const std::string& pattern) {
+    router.add(
+        {method, pattern, [pattern](Request) -> boost::asio::awaitable<Response> { co_return Response{}; }});
+    patterns.push_back(pattern);
+  }
+  /// The parameters that the match sets, as "name=value;"; "-" without a match, "405" for another method's.
+  std::string match(const std::string& method, const std::string& path) {
+    Request request;
+    request.method = method;
+    request.path = path;
+    bool mismatch = false;
+    handler = router.match(request, mismatch);
+    if (!handler) return mismatch ? "405" : "-";
+    std::string text;
+    for (const auto& [name, value] : request.params) text += name + "=" + value + ";";
+    return text;
+  }
+  Router router;
+  std::vector<std::string> patterns;
+  const Handler* handler = nullptr;
+};
+
+}  // namespace
+
+TEST(Router, LiteralsCompareWithoutCaseAndParametersKeepTheirs) {
+  Table table;
+  table.add("GET", "/subscriptions/{subscription}/resourceGroups/{group}");
+  EXPECT_EQ(table.match("GET", "/Subscriptions/ABC/resourcegroups/MyGroup"),
+            "group=MyGroup;subscription=ABC;");
+}
+
+TEST(Router, ASlashAtTheEndMakesNoDifference) {
+  Table table;
+  table.add("GET", "/machine/");
+  EXPECT_EQ(table.match("GET", "/machine"), "");
+  EXPECT_EQ(table.match("GET", "/machine/"), "");
+  EXPECT_EQ(table.match("GET", "/machines"), "-");
+}
+
+TEST(Router, TheRestParameterTakesAllThatIsLeft) {
+  Table table;
+  table.add("GET", "/metadata/{rest...}");
+  EXPECT_EQ(table.match("GET", "/metadata/instance/compute/name"), "rest=instance/compute/name;");
+  EXPECT_EQ(table.match("GET", "/metadata"), "rest=;");
+  EXPECT_EQ(table.match("GET", "/"), "-");
+}
+
+TEST(Router, TheMostLiteralPatternWinsInWhateverOrderTheyCame) {
+  Table table;
+  table.add("GET", "/a/{rest...}");
+  table.add("GET", "/a/{x}");
+  table.add("GET", "/a/b");
+  table.add("GET", "/a/{x}/c");
+  table.add("*", "/a/b");
+  table.match("GET", "/a/b");
+  const Handler* literal = table.handler;
+  EXPECT_EQ(table.match("GET", "/a/b"), "");
+  EXPECT_EQ(table.match("GET", "/a/q"), "x=q;");
+  EXPECT_EQ(table.match("GET", "/a/q/c"), "x=q;");
+  EXPECT_EQ(table.match("GET", "/a/q/d"), "rest=q/d;");
+  EXPECT_EQ(table.match("POST", "/a/b"), "");
+  EXPECT_NE(table.handler, literal);
+}
+
+TEST(Router, AnotherMethodIsToldFromNoPattern) {
+  Table table;
+  table.add("PUT", "/a/{x}");
+  EXPECT_EQ(table.match("GET", "/a/q"), "405");
+  EXPECT_EQ(table.match("GET", "/b/q"), "-");
+  EXPECT_EQ(table.match("PUT", "/a/q"), "x=q;");
+}
+
+}  // namespace berth
