@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,8 +29,8 @@ class ExtensionGallery {
   /// All versions of one handler, rising; names compare without case.
   std::vector<ExtensionPackage> versions(const std::string& publisher, const std::string& type) const;
   /// The highest version that `wanted` allows: "1.3.0" itself; "1.3", "1", "1.*", "1.3.*" and "" or "latest"
-  /// by prefix. With `upgrade_minor`, "1.2" also allows a higher minor version of the same major one, as
-  /// Azure's autoUpgradeMinorVersion does.
+  /// by prefix; three numbers that are there are never more than themselves. With `upgrade_minor`, "1.2" also
+  /// allows a higher minor version of the same major one, as Azure's autoUpgradeMinorVersion does.
   std::optional<ExtensionPackage> resolve(const std::string& publisher, const std::string& type,
                                           const std::string& wanted, bool upgrade_minor) const;
 
@@ -42,7 +43,9 @@ class ExtensionGallery {
   void remove(const std::string& publisher, const std::string& type, const std::string& version);
 
  private:
+  struct Hashes;
   std::filesystem::path bundled_, own_;
+  std::shared_ptr<Hashes> hashes_;
 };
 
 /// Compares "1.10.0" and "1.9": by numbers, missing parts are 0.

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace berth {
+
+/// The unix sockets by which one VM reaches its host: endpoints/guest listens there, the switch connects.
+struct GuestSockets {
+  std::filesystem::path wire;      ///< 168.63.129.16:80
+  std::filesystem::path plugin;    ///< 168.63.129.16:32526
+  std::filesystem::path metadata;  ///< 169.254.169.254:80
+};
+
+/// Short names: the path of a unix socket has at most 107 bytes.
+inline GuestSockets guest_sockets(const std::filesystem::path& folder, const std::string& vm_id) {
+  return {folder / (vm_id + ".wire"), folder / (vm_id + ".plug"), folder / (vm_id + ".meta")};
+}
+
+}  // namespace berth
