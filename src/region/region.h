@@ -95,6 +95,8 @@ class Region {
     /// before it starts, and again when the region takes it up; and with an empty folder when they shall
     /// close.
     std::function<void(const std::string& vm_id, const std::filesystem::path& folder)> guest_endpoints;
+    /// Told after each change of a VM's record; may be empty. For guests that are only played (FakeGuests).
+    std::function<void(const Vm& vm)> vm_changed;
   };
 
   Region(Services services, RegionSettings settings);

@@ -1,0 +1,59 @@
+#include "region/fake_guests.h"
+
+#include <boost/asio/post.hpp>
+
+#include "region/region.h"
+
+namespace berth {
+
+void FakeGuests::seen(const Vm& vm) {
+  if (!talkative || vm.power != PowerState::running) {
+    last_.erase(vm.id);
+    return;
+  }
+  const std::string state = vm.container_id + " " + std::to_string(vm.incarnation);
+  if (std::string& last = last_[vm.id]; last == state)
+    return;
+  else
+    last = state;
+  boost::asio::post(executor_, [this, id = vm.id] { report(id); });
+}
+
+void FakeGuests::report(const std::string& vm_id) {
+  const Vm* vm = region_->find_vm_by_id(vm_id);
+  if (!vm || vm->power != PowerState::running) return;
+  AgentStatus status{.version = "2.7.3.0",
+                     .status = "Ready",
+                     .message = "Guest Agent is running",
+                     .os_name = "debian",
+                     .os_version = "12",
+                     .computer_name = vm->computer_name,
+                     .incarnation = std::to_string(vm->incarnation)};
+  for (const Extension& extension : vm->extensions) {
+    if (extension.state == "uninstall") continue;
+    HandlerStatus handler{.handler = extension.handler(),
+                          .version = extension.version,
+                          .status = "Ready",
+                          .code = 0,
+                          .message = "Plugin enabled",
+                          .sequence = extension.sequence,
+                          .operation = "Enable"};
+    handler.settings =
+        StatusItem{.name = extension.type, .status = "success", .code = 0, .message = "Enable succeeded"};
+    if (extension.state == "disabled") {
+      handler.status = "NotReady";
+      handler.message = "Plugin disabled";
+    }
+    status.handlers.push_back(answer ? answer(*vm, extension) : handler);
+  }
+  if (!vm->provisioned)
+    region_->take_health(vm_id, {.incarnation = status.incarnation,
+                                 .container_id = vm->container_id,
+                                 .instance_id = "_" + vm->name,
+                                 .state = "Ready",
+                                 .substatus = {},
+                                 .description = {}});
+  region_->take_status(vm_id, std::move(status));
+}
+
+}  // namespace berth

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "crypto/envelope.h"
+#include "model/catalog.h"
+#include "region/impl.h"
+#include "region/port_rules.h"
+
+namespace berth {
+namespace {
+
+/// A status without the times in it: what is worth a write and a wake-up.
+bool says_the_same(const AgentStatus& a, const AgentStatus& b) {
+  AgentStatus left = a, right = b;
+  for (AgentStatus* status : {&left, &right}) {
+    status->time.clear();
+    status->received.clear();
+    for (HandlerStatus& handler : status->handlers) handler.time.clear();
+  }
+  Vm x, y;
+  x.agent = std::move(left);
+  y.agent = std::move(right);
+  return to_document(x) == to_document(y);
+}
+
+}  // namespace
+
+std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
+  const Vm* vm = find_vm_by_id(vm_id);
+  if (!vm) return std::nullopt;
+  GuestView view;
+  view.vm_id = vm->id;
+  view.incarnation = vm->incarnation;
+  view.container_id = vm->container_id;
+  view.deployment_id = vm->deployment_id;
+  view.role = vm->name;
+  view.certificate = vm->certificate;
+  for (const Extension& extension : vm->extensions)
+    view.plugins.push_back({.handler = extension.handler(),
+                            .version = extension.version,
+                            .state = extension.state,
+                            .sequence = extension.sequence,
+                            .settings = extension.settings,
+                            .protected_settings = extension.protected_settings});
+  view.agent_location = vm->location;
+  view.subscription = impl_->settings.subscription;
+  view.group = vm->group;
+  view.uuid = vm->vm_id;
+  view.size = vm->size;
+  view.offer = vm->image_offer;
+  view.publisher = vm->image_publisher;
+  view.sku = vm->image_sku;
+  view.version = vm->image_version;
+  view.admin_user = vm->admin_user;
+  for (const auto& [name, value] : vm->tags) view.tags += (view.tags.empty() ? "" : ";") + name + ":" + value;
+  for (const Ref& ref : vm->interfaces) {
+    const NetworkInterface* nic = impl_->interfaces.find(ref);
+    if (!nic || nic->configurations.empty()) continue;
+    const IpConfiguration& configuration = nic->configurations.front();
+    GuestView::Nic out;
+    out.mac = nic->mac;
+    std::erase(out.mac, '-');
+    out.address = configuration.private_address;
+    if (const PublicAddress* address = impl_->addresses.find(configuration.public_address))
+      out.public_address = address->address;
+    if (const VirtualNetwork* network = impl_->networks.find(configuration.network))
+      for (const Subnet& subnet : network->subnets) {
+        std::uint32_t base = 0;
+        unsigned bits = 0;
+        if (!same_name(subnet.name, configuration.subnet) || !parse_cidr(subnet.prefix, base, bits)) continue;
+        out.subnet = format_ipv4(base);
+        out.prefix = static_cast<int>(bits);
+      }
+    view.nics.push_back(std::move(out));
+  }
+  return view;
+}
+
+void Region::take_health(const std::string& vm_id, HealthReport report) {
+  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  if (!vm) return;
+  spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
+  vm->health = std::move(report);
+  impl_->touch(*vm);
+}
+
+void Region::take_status(const std::string& vm_id, AgentStatus status) {
+  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  if (!vm) return;
+  status.received = utc_now();
+  const bool news = !vm->agent || !says_the_same(*vm->agent, status);
+  vm->agent = std::move(status);
+  if (news) impl_->touch(*vm);
+}
+
+Secret Region::guest_pfx(const std::string& vm_id) const {
+  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  if (!vm) throw Error(ErrorKind::not_found, "ResourceNotFound", "There is no VM " + vm_id + ".");
+  impl_->ensure_certificate(*vm);
+  return Secret(pfx_for_guest({{Certificate::parse_pem(vm->certificate, "the VM's certificate"),
+                                PrivateKey::parse_pem(impl_->keys.at(vm_id), "the VM's key")}}));
+}
+
+std::optional<ExtensionPackage> Region::guest_package(const std::string& handler,
+                                                      const std::string& version) const {
+  for (const ExtensionPackage& package : guest_packages(handler))
+    if (package.version == version) return package;
+  return std::nullopt;
+}
+
+std::vector<ExtensionPackage> Region::guest_packages(const std::string& handler) const {
+  const auto dot = handler.rfind('.');
+  if (dot == std::string::npos) return {};
+  return impl_->host.extensions.versions(handler.substr(0, dot), handler.substr(dot + 1));
+}
+
+}  // namespace berth

@@ -1,0 +1,156 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+
+#include "crypto/random.h"
+#include "region/impl.h"
+
+namespace berth {
+namespace {
+
+constexpr std::size_t most_ended_operations = 20'000;
+
+/// Old ones first, by the time they began.
+bool began_before(const Operation* a, const Operation* b) {
+  return a->began < b->began;
+}
+
+}  // namespace
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now();
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+  const std::time_t seconds = milliseconds / 1000;
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, milliseconds % 1000);
+}
+
+asio::awaitable<void> Signal::wait(std::chrono::milliseconds limit) {
+  auto timer = std::make_shared<asio::steady_timer>(executor_, limit);
+  waiting_.push_back(timer);
+  boost::system::error_code ended;
+  co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, ended));
+  if (!ended) std::erase(waiting_, timer);  // the limit; notify() has emptied the list otherwise
+}
+
+void Signal::notify() {
+  for (const auto& timer : std::exchange(waiting_, {})) timer->cancel();
+}
+
+Problem to_problem(const Error& error) {
+  return {.code = error.code, .message = error.what(), .advice = error.advice, .details = {}};
+}
+
+std::string Region::Impl::begin(const std::string& kind, const std::string& target,
+                                std::function<asio::awaitable<void>(std::string)> work, std::string id) {
+  auto entry = std::make_shared<OperationEntry>();
+  entry->operation.id = id.empty() ? random_hex(32) : std::move(id);
+  entry->operation.kind = kind;
+  entry->operation.target = target;
+  entry->operation.began = utc_now();
+  entry->changed = std::make_shared<Signal>(host.executor);
+  host.database.put("operation", entry->operation.id, to_document(entry->operation));
+  operations[entry->operation.id] = entry;
+  forget_old_operations();
+  spdlog::info("began op={} kind=\"{}\" target={}", entry->operation.id, kind, target);
+  asio::co_spawn(host.executor, run(entry, std::move(work)), asio::detached);
+  return entry->operation.id;
+}
+
+asio::awaitable<void> Region::Impl::run(std::shared_ptr<OperationEntry> entry,
+                                        std::function<asio::awaitable<void>(std::string)> work) {
+  std::optional<Problem> problem;
+  const std::string id = entry->operation.id;
+  try {
+    co_await work(id);
+  } catch (const Error& error) {
+    problem = to_problem(error);
+  } catch (const std::exception& error) {
+    problem = Problem{.code = "InternalError", .message = error.what(), .advice = {}, .details = {}};
+  }
+  if (stopping) co_return;  // the store keeps it as running: the next process takes it up
+  Operation& operation = entry->operation;
+  operation.ended = utc_now();
+  if (!operation.phases.empty() && operation.phases.back().ended.empty())
+    operation.phases.back().ended = operation.ended;
+  // A deployment may have put details of its own into the problem already.
+  if (problem && !operation.problem) operation.problem = problem;
+  operation.status = operation.problem ? OperationStatus::failed : OperationStatus::succeeded;
+  if (operation.problem)
+    spdlog::warn("failed op={} kind=\"{}\" target={} code={} message=\"{}\"", id, operation.kind,
+                 operation.target, operation.problem->code, operation.problem->message);
+  else
+    spdlog::info("finished op={} kind=\"{}\" target={}", id, operation.kind, operation.target);
+  try {
+    host.database.put("operation", id, to_document(operation));
+  } catch (const Error& error) {
+    spdlog::error("could not keep op={}: {}", id, error.what());
+  }
+  entry->changed->notify();
+}
+
+void Region::Impl::phase(const std::string& operation, const std::string& name) {
+  const auto found = operations.find(operation);
+  if (found == operations.end()) return;
+  auto& phases = found->second->operation.phases;
+  if (!phases.empty() && phases.back().name == name && phases.back().ended.empty()) return;
+  const std::string now = utc_now();
+  if (!phases.empty() && phases.back().ended.empty()) phases.back().ended = now;
+  phases.push_back({.name = name, .detail = {}, .began = now, .ended = {}});
+  found->second->changed->notify();
+}
+
+void Region::Impl::detail(const std::string& operation, const std::string& text) {
+  const auto found = operations.find(operation);
+  if (found == operations.end() || found->second->operation.phases.empty()) return;
+  found->second->operation.phases.back().detail = text;
+}
+
+asio::awaitable<Operation> Region::Impl::wait(std::string id, std::chrono::milliseconds limit) {
+  const auto found = operations.find(id);
+  if (found == operations.end())
+    throw Error(ErrorKind::not_found, "NotFound", "There is no operation " + id + ".");
+  const auto entry = found->second;  // it may be forgotten while we wait
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (entry->operation.status == OperationStatus::running) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    if (left <= std::chrono::milliseconds(0)) break;
+    co_await entry->changed->wait(left);
+  }
+  co_return entry->operation;
+}
+
+asio::awaitable<void> Region::Impl::finish(std::string id) {
+  const Operation ended = co_await wait(std::move(id), std::chrono::hours(24));
+  if (ended.problem)
+    throw Error(ErrorKind::conflict, ended.problem->code, ended.problem->message, ended.problem->advice);
+  if (ended.status != OperationStatus::succeeded)
+    throw Error(ErrorKind::unavailable, "OperationTimedOut",
+                "The operation '" + ended.kind + "' did not end in a day.");
+}
+
+void Region::Impl::forget_old_operations() {
+  if (operations.size() < most_ended_operations + most_ended_operations / 4) return;
+  std::vector<const Operation*> ended;
+  for (const auto& [id, entry] : operations)
+    if (entry->operation.status != OperationStatus::running) ended.push_back(&entry->operation);
+  if (ended.size() <= most_ended_operations) return;
+  std::ranges::sort(ended, began_before);
+  ended.resize(ended.size() - most_ended_operations);
+  Database::Transaction change(host.database);
+  for (const Operation* operation : ended) {
+    const std::string id = operation->id;
+    host.database.erase("operation", id);
+    operations.erase(id);
+  }
+  change.commit();
+}
+
+}  // namespace berth

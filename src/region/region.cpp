@@ -1,0 +1,92 @@
+#include "region/region.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/detached.hpp>
+#include <fstream>
+
+#include "crypto/encoding.h"
+#include "region/impl.h"
+
+namespace berth {
+
+std::string last_lines(const std::filesystem::path& file, std::size_t lines) {
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  if (!in) return {};
+  const std::streamoff size = in.tellg(), wanted = std::min<std::streamoff>(size, 16 * 1024);
+  in.seekg(size - wanted);
+  std::string text(static_cast<std::size_t>(wanted), '\0');
+  in.read(text.data(), wanted);
+  std::erase(text, '\r');
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::size_t at = text.size();
+  for (std::size_t i = 0; i < lines && at != std::string::npos && at > 0; ++i) at = text.rfind('\n', at - 1);
+  return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
+}
+
+Region::Impl::Impl(Services services, RegionSettings fixed)
+    : host(std::move(services)),
+      settings(std::move(fixed)),
+      groups(host.database, "group"),
+      networks(host.database, "network"),
+      addresses(host.database, "address"),
+      security_groups(host.database, "security-group"),
+      interfaces(host.database, "interface"),
+      disks(host.database, "disk"),
+      vms(host.database, "vm"),
+      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {}
+
+Region::Region(Services services, RegionSettings settings)
+    : impl_(std::make_unique<Impl>(std::move(services), std::move(settings))) {}
+Region::~Region() = default;
+
+const RegionSettings& Region::settings() const {
+  return impl_->settings;
+}
+Gallery& Region::gallery() const {
+  return impl_->host.gallery;
+}
+ExtensionGallery& Region::extension_gallery() const {
+  return impl_->host.extensions;
+}
+
+asio::awaitable<void> Region::recover() {
+  return impl_->recover();
+}
+
+asio::awaitable<void> Region::shut_down() {
+  impl_->stopping = true;
+  for (const auto& [id, state] : impl_->live) {
+    state->giving_up.request_stop();
+    state->changed.notify();
+  }
+  co_return;
+}
+
+const Operation* Region::find_operation(const std::string& id) const {
+  const auto found = impl_->operations.find(id);
+  return found == impl_->operations.end() ? nullptr : &found->second->operation;
+}
+
+std::vector<const Operation*> Region::operations_of(const std::string& target) const {
+  std::vector<const Operation*> found;
+  for (const auto& [id, entry] : impl_->operations)
+    if (same_name(entry->operation.target, target)) found.push_back(&entry->operation);
+  std::ranges::sort(found, [](const Operation* a, const Operation* b) { return a->began < b->began; });
+  return found;
+}
+
+asio::awaitable<Operation> Region::wait(std::string id, std::chrono::milliseconds limit) {
+  return impl_->wait(std::move(id), limit);
+}
+asio::awaitable<void> Region::finish(std::string id) {
+  return impl_->finish(std::move(id));
+}
+std::string Region::begin(const std::string& kind, const std::string& target,
+                          std::function<asio::awaitable<void>(std::string operation)> work) {
+  return impl_->begin(kind, target, std::move(work));
+}
+
+}  // namespace berth
