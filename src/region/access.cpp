@@ -1,0 +1,101 @@
+#include "region/access.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "crypto/certificate.h"
+#include "crypto/random.h"
+#include "host/files.h"
+
+namespace berth {
+namespace {
+
+constexpr auto renewal = std::chrono::days(30);
+
+Secret load_or_make(const std::filesystem::path& file, std::size_t bytes) {
+  if (auto text = read_file_if_there(file)) return Secret(std::move(*text));
+  Secret made = random_secret(bytes);
+  write_file(file, made.reveal());
+  return made;
+}
+
+/// Names that clients reach the region by: some of them sign in at well-known hosts that are mapped to this
+/// one.
+CertificateOrder server_order() {
+  CertificateOrder order;
+  order.use = CertificateUse::server;
+  order.common_name = "localhost";
+  order.dns_names = {"localhost", "management.core.windows.net", "management.azure.com", "login.windows.net",
+                     "login.microsoftonline.com"};
+  order.ip_addresses = {"127.0.0.1", "::1"};
+  order.lifetime = std::chrono::days(397);
+  return order;
+}
+
+void load_tls(const std::filesystem::path& folder, RegionAccess& access) {
+  access.ca_file = folder / "ca.pem";
+  const auto ca_text = read_file_if_there(access.ca_file),
+             ca_key_text = read_file_if_there(folder / "ca-key.pem");
+  const bool known = ca_text && ca_key_text;
+  const PrivateKey ca_key =
+      known ? PrivateKey::parse_pem(Secret(*ca_key_text), (folder / "ca-key.pem").string())
+            : PrivateKey::generate_rsa();
+  CertificateOrder authority;
+  authority.use = CertificateUse::authority;
+  authority.common_name = "Berth local region " + random_hex(8);
+  authority.lifetime = std::chrono::days(3650);
+  const Certificate ca = known ? Certificate::parse_pem(*ca_text, access.ca_file.string())
+                               : issue_certificate(authority, ca_key);
+  if (!known) {
+    write_file(folder / "ca-key.pem", ca_key.to_pem().reveal());
+    write_file(access.ca_file, ca.to_pem(), 0644);
+  }
+  const auto leaf_text = read_file_if_there(folder / "server.pem"),
+             key_text = read_file_if_there(folder / "server-key.pem");
+  if (known && leaf_text && key_text) {
+    const Certificate leaf = Certificate::parse_pem(*leaf_text, (folder / "server.pem").string());
+    if (leaf.is_issued_by(ca) && leaf.not_after() > std::chrono::system_clock::now() + renewal) {
+      access.certificate_chain = *leaf_text + ca.to_pem();
+      access.server_key = Secret(*key_text);
+      return;
+    }
+  }
+  const PrivateKey key = PrivateKey::generate_rsa();
+  const Certificate leaf = issue_certificate(server_order(), key, &ca, &ca_key);
+  access.server_key = key.to_pem();
+  access.certificate_chain = leaf.to_pem() + ca.to_pem();
+  write_file(folder / "server-key.pem", access.server_key.reveal());
+  write_file(folder / "server.pem", leaf.to_pem(), 0644);
+}
+
+}  // namespace
+
+RegionAccess load_access(const std::filesystem::path& home) {
+  RegionAccess access;
+  make_folder(home / "access");
+  make_folder(home / "tls");
+  const auto ids = home / "access" / "ids.json";
+  if (const auto text = read_file_if_there(ids)) {
+    const auto json = nlohmann::json::parse(*text, nullptr, false);
+    if (json.is_object()) {
+      access.subscription = json.value("subscription", "");
+      access.tenant = json.value("tenant", "");
+      access.client_id = json.value("clientId", "");
+    }
+  }
+  if (access.subscription.empty() || access.tenant.empty() || access.client_id.empty()) {
+    access.subscription = new_uuid();
+    access.tenant = new_uuid();
+    access.client_id = new_uuid();
+    const nlohmann::json json{
+        {"subscription", access.subscription}, {"tenant", access.tenant}, {"clientId", access.client_id}};
+    write_file(ids, json.dump(2) + "\n");
+  }
+  access.client_secret_file = home / "access" / "client-secret";
+  access.client_secret = load_or_make(access.client_secret_file, 24);
+  access.token_key = load_or_make(home / "access" / "token-key", 32);
+  load_tls(home / "tls", access);
+  return access;
+}
+
+}  // namespace berth
