@@ -1,0 +1,61 @@
+#include "cli/docker_check.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/terminal.h"
+#include "http/client.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+std::string text(const json& document, const char* key) {
+  const auto found = document.find(key);
+  return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+json ask(Client& client, const std::string& url) {
+  const Response response = client.send({.url = url});
+  json document = json::parse(response.body, nullptr, false);
+  if (response.status != 200 || !document.is_object())
+    throw Error(ErrorKind::unavailable, "DockerNotReady",
+                fmt::format("GET {} was answered with HTTP {}: {}", url, response.status,
+                            response.body.substr(0, 200)));
+  return document;
+}
+
+}  // namespace
+
+DockerAnswer ask_docker(const std::string& name, const std::string& address, std::uint16_t port,
+                        const std::filesystem::path& certificates, std::chrono::milliseconds limit) {
+  const std::string url = fmt::format("https://{}:{}", name, port);
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    try {
+      Client client(ClientOptions{.ca_file = certificates / "ca.pem",
+                                  .certificate_file = certificates / "cert.pem",
+                                  .key_file = certificates / "key.pem",
+                                  .connect_to = address,
+                                  .limit = 30s,
+                                  .cancelled = &interrupt::requested});
+      const json version = ask(client, url + "/version"), info = ask(client, url + "/info");
+      return {.version = text(version, "Version"),
+              .api_version = text(version, "ApiVersion"),
+              .os = text(info, "OperatingSystem"),
+              .kernel = text(version, "KernelVersion"),
+              .storage_driver = text(info, "Driver")};
+    } catch (const Error& error) {
+      if (error.code == "OperationCanceled") throw;
+      if (std::chrono::steady_clock::now() >= end)
+        throw Error(ErrorKind::unavailable, "DockerNotReachable",
+                    fmt::format("Docker does not answer at {} ({}): {}", url, address, error.what()));
+    }
+    if (interrupt::sleep(500ms)) interrupt::check();
+  }
+}
+
+}  // namespace berth

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/secret.h"
+
+namespace berth {
+
+/// A Docker host that is wanted, as one deployment: virtual network, public address, security group,
+/// interface, virtual machine, Docker extension. All of them carry the tag `host_tag`.
+struct DockerHost {
+  std::string name;  ///< DNS label, and the stem of all names
+  std::string vm_name;
+  std::string location;  ///< "westus"
+  std::string size;      ///< "Standard_B2s"
+  std::string image;     ///< gallery name, "publisher:offer:sku:version", or a resource id
+  std::string user;
+  bool password_login = true;
+  std::vector<std::string> ssh_keys;      ///< OpenSSH lines
+  std::optional<std::uint16_t> ssh_port;  ///< nullopt: not reachable by SSH
+  std::uint16_t docker_port = 4243;
+  std::string custom_data;  ///< bytes; "" for none
+};
+
+/// Tag of a resource (and of a group made for it alone) whose value is the host's name.
+inline constexpr const char* host_tag = "berth:host";
+
+inline std::string public_address_name(const std::string& host) {
+  return host + "-ip";
+}
+
+/// The public address alone, as it also stands in the template: made first, so that its address is known when
+/// the server's certificate is made.
+nlohmann::ordered_json public_address_resource(const DockerHost& host);
+
+/// The deployment template. Parameters: adminPassword (securestring) if the user has a password;
+/// dockerCertificates (secureObject): {"certs": {"ca", "cert", "key"}}, base64 of PEM.
+nlohmann::ordered_json docker_host_template(const DockerHost& host);
+
+/// The value of the parameter dockerCertificates.
+nlohmann::ordered_json docker_certificates_value(const std::string& ca_pem,
+                                                 const std::string& certificate_pem, const Secret& key_pem);
+
+/// The body of PUT …/deployments/NAME.
+nlohmann::ordered_json deployment_body(const DockerHost& host, const Secret& password,
+                                       const nlohmann::ordered_json& docker_certificates);
+
+}  // namespace berth

@@ -1,0 +1,261 @@
+#include "cli/hosts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/docker_host_template.h"
+#include "host/files.h"
+#include "model/names.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+
+const json& at(const json& object, std::initializer_list<const char*> path) {
+  static const json nothing;
+  const json* here = &object;
+  for (const char* key : path) {
+    if (!here->is_object()) return nothing;
+    const auto found = here->find(key);
+    if (found == here->end()) return nothing;
+    here = &*found;
+  }
+  return *here;
+}
+
+std::string text(const json& object, std::initializer_list<const char*> path) {
+  const json& value = at(object, path);
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number_integer() ? std::to_string(value.get<long long>()) : std::string();
+}
+
+std::uint16_t number(const json& object, const char* key) {
+  const json& value = at(object, {key});
+  return value.is_number_unsigned() && value.get<unsigned long>() <= 65535
+             ? static_cast<std::uint16_t>(value.get<unsigned long>())
+             : std::uint16_t{0};
+}
+
+/// The part after `kind` in ".../resourceGroups/web1/…".
+std::string part_of_id(const std::string& id, const std::string& kind) {
+  const std::string low = lower(id), key = "/" + lower(kind) + "/";
+  const std::size_t start = low.find(key);
+  if (start == std::string::npos) return {};
+  const std::size_t from = start + key.size();
+  return id.substr(from, id.find('/', from) - from);
+}
+
+std::string image_text(const json& reference) {
+  if (const std::string name = text(reference, {"osImage"}); !name.empty()) return name;
+  if (const std::string id = text(reference, {"id"}); !id.empty()) return id;
+  const std::string publisher = text(reference, {"publisher"});
+  if (publisher.empty()) return {};
+  return fmt::format("{}:{}:{}:{}", publisher, text(reference, {"offer"}), text(reference, {"sku"}),
+                     text(reference, {"version"}));
+}
+
+bool is_docker(const std::string& handler) {
+  return same_name(handler, "Microsoft.Azure.Extensions.DockerExtension") ||
+         same_name(handler, "MSOpenTech.Extensions.DockerExtension");
+}
+
+std::string docker_port_in(const json& settings) {
+  std::string port = text(settings, {"docker", "port"});
+  if (port.empty()) port = text(settings, {"dockerport"});
+  return port.empty() ? "2376" : port;
+}
+
+HostView::Extension parse_extension(const json& document) {
+  HostView::Extension extension;
+  extension.name = text(document, {"name"});
+  if (const std::size_t slash = extension.name.find('/'); slash != std::string::npos)
+    extension.name.erase(0, slash + 1);
+  extension.handler =
+      text(document, {"properties", "publisher"}) + "." + text(document, {"properties", "type"});
+  extension.version = text(document, {"properties", "typeHandlerVersion"});
+  extension.provisioning = text(document, {"properties", "provisioningState"});
+  if (is_docker(extension.handler))
+    extension.docker_port = docker_port_in(at(document, {"properties", "settings"}));
+  return extension;
+}
+
+/// What the instance view adds: the version that runs, and what the handler said last.
+void add_extension_status(const json& view, std::vector<HostView::Extension>& extensions) {
+  const json& list = at(view, {"extensions"});
+  if (!list.is_array()) return;
+  for (const json& item : list) {
+    const std::string name = text(item, {"name"});
+    const auto found = std::find_if(extensions.begin(), extensions.end(),
+                                    [&](const auto& extension) { return same_name(extension.name, name); });
+    if (found == extensions.end()) continue;
+    if (const std::string version = text(item, {"typeHandlerVersion"}); !version.empty())
+      found->version = version;
+    const json& statuses = at(item, {"statuses"});
+    if (statuses.is_array() && !statuses.empty()) found->message = text(statuses.front(), {"message"});
+  }
+}
+
+std::string power_in(const json& view) {
+  const json& statuses = at(view, {"statuses"});
+  if (!statuses.is_array()) return {};
+  for (const json& status : statuses)
+    if (const std::string code = text(status, {"code"}); code.starts_with("PowerState/"))
+      return code.substr(std::string("PowerState/").size());
+  return {};
+}
+
+HostView parse_vm(const json& document) {
+  HostView host;
+  host.id = text(document, {"id"});
+  host.name = text(document, {"name"});
+  host.group = part_of_id(host.id, "resourceGroups");
+  host.location = text(document, {"location"});
+  host.size = text(document, {"properties", "hardwareProfile", "vmSize"});
+  host.image = image_text(at(document, {"properties", "storageProfile", "imageReference"}));
+  host.user = text(document, {"properties", "osProfile", "adminUsername"});
+  host.provisioning = text(document, {"properties", "provisioningState"});
+  host.host_tag = text(document, {"tags", host_tag});
+  const json& view = at(document, {"properties", "instanceView"});
+  host.power = power_in(view);
+  host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
+  const json& agent = at(view, {"vmAgent", "statuses"});
+  if (agent.is_array() && !agent.empty()) host.agent_status = text(agent.front(), {"displayStatus"});
+  const json& resources = at(document, {"resources"});
+  if (resources.is_array())
+    for (const json& resource : resources) host.extensions.push_back(parse_extension(resource));
+  add_extension_status(view, host.extensions);
+  return host;
+}
+
+/// All addresses of a subscription at once: two requests, not two per host.
+class Addresses {
+ public:
+  explicit Addresses(ArmClient& arm) {
+    for (json& item : arm.list("providers/Microsoft.Network/publicIPAddresses"))
+      addresses_[lower(text(item, {"id"}))] = parse_public_address(item);
+    for (json& item : arm.list("providers/Microsoft.Network/networkInterfaces"))
+      interfaces_[lower(text(item, {"id"}))] = std::move(item);
+  }
+
+  void add_to(HostView& host, const json& vm) const {
+    const json& nics = at(vm, {"properties", "networkProfile", "networkInterfaces"});
+    if (!nics.is_array() || nics.empty()) return;
+    const auto nic = interfaces_.find(lower(text(nics.front(), {"id"})));
+    if (nic == interfaces_.end()) return;
+    const json& configurations = at(nic->second, {"properties", "ipConfigurations"});
+    if (!configurations.is_array() || configurations.empty()) return;
+    const json& properties = at(configurations.front(), {"properties"});
+    host.private_address = text(properties, {"privateIPAddress"});
+    const auto address = addresses_.find(lower(text(properties, {"publicIPAddress", "id"})));
+    if (address != addresses_.end()) host.public_address = address->second;
+  }
+
+ private:
+  std::map<std::string, PublicAddressView> addresses_;
+  std::map<std::string, json> interfaces_;
+};
+
+}  // namespace
+
+std::uint16_t PublicAddressView::host_port(std::uint16_t port) const {
+  for (const PublicPort& candidate : ports)
+    if (candidate.port == port && candidate.host_port != 0) return candidate.host_port;
+  return port;
+}
+
+PublicAddressView parse_public_address(const json& document) {
+  PublicAddressView view{.address = text(document, {"properties", "ipAddress"}),
+                         .fqdn = text(document, {"properties", "dnsSettings", "fqdn"}),
+                         .label = text(document, {"properties", "dnsSettings", "domainNameLabel"}),
+                         .ports = {}};
+  const json& ports = at(document, {"properties", "localPorts"});
+  if (ports.is_array())
+    for (const json& item : ports)
+      view.ports.push_back({number(item, "port"), number(item, "hostPort"), text(item, {"movedBecause"})});
+  return view;
+}
+
+std::optional<std::uint16_t> HostView::docker_port() const {
+  for (const Extension& extension : extensions) {
+    std::uint16_t port = 0;
+    const std::string& digits = extension.docker_port;
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), port).ec == std::errc() && port != 0)
+      return port;
+  }
+  return std::nullopt;
+}
+
+std::string HostView::docker_endpoint(bool name_resolves) const {
+  const auto port = docker_port();
+  const std::string& where =
+      name_resolves && !public_address.fqdn.empty() ? public_address.fqdn : public_address.address;
+  if (!port || where.empty()) return {};
+  return fmt::format("tcp://{}:{}", where, public_address.host_port(*port));
+}
+
+std::vector<HostView> list_hosts(ArmClient& arm) {
+  std::vector<HostView> hosts;
+  const std::vector<json> vms = arm.list("providers/Microsoft.Compute/virtualMachines");
+  if (vms.empty()) return hosts;
+  const Addresses addresses(arm);
+  for (const json& item : vms) {
+    const auto vm = arm.find(
+        fmt::format("resourceGroups/{}/providers/Microsoft.Compute/virtualMachines/{}?$expand=instanceView",
+                    part_of_id(text(item, {"id"}), "resourceGroups"), text(item, {"name"})));
+    if (!vm) continue;  // deleted since
+    hosts.push_back(parse_vm(*vm));
+    addresses.add_to(hosts.back(), *vm);
+  }
+  return hosts;
+}
+
+HostView get_host(ArmClient& arm, const std::string& name, const std::string& group) {
+  std::vector<HostView> found;
+  const std::string label = name.substr(0, name.find('.'));
+  for (HostView& host : list_hosts(arm)) {
+    const bool named = same_name(host.name, name) || same_name(host.host_tag, label) ||
+                       same_name(host.public_address.label, label);
+    if (named && (group.empty() || same_name(host.group, group))) found.push_back(std::move(host));
+  }
+  if (found.empty())
+    throw Error(ErrorKind::not_found, "ResourceNotFound", fmt::format("No VM named \"{}\" was found", name),
+                "'azure vm list' shows those that there are.");
+  if (found.size() > 1)
+    throw Error(ErrorKind::conflict, "AmbiguousName",
+                fmt::format("There are {} VMs named \"{}\"", found.size(), name),
+                "Say which one with --resource-group.");
+  return std::move(found.front());
+}
+
+std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+                                        const std::string& vm_name) {
+  const std::string in_group = "resourcegroups/" + group + "/providers/";
+  return {in_group + "Microsoft.Compute/virtualMachines/" + vm_name,
+          in_group + "Microsoft.Network/networkInterfaces/" + host + "-nic",
+          in_group + "Microsoft.Network/publicIPAddresses/" + host + "-ip",
+          in_group + "Microsoft.Network/networkSecurityGroups/" + host + "-nsg",
+          in_group + "Microsoft.Network/virtualNetworks/" + host + "-vnet",
+          in_group + "Microsoft.Compute/disks/" + host + "-os"};
+}
+
+bool hosts_file_knows(const std::string& name, const std::string& address) {
+  const auto file = read_file_if_there("/etc/hosts");
+  if (!file || name.empty()) return false;
+  std::istringstream lines(*file);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::string first, word;
+    if (!(words >> first)) continue;
+    while (words >> word)
+      if (same_name(word, name)) return first == address;  // the resolver takes the first line, too
+  }
+  return false;
+}
+
+}  // namespace berth

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/arm_client.h"
+
+namespace berth {
+
+/// A public port, and where it really is on the address of the host (as an ordinary user, ports below 1024
+/// have to move).
+struct PublicPort {
+  std::uint16_t port = 0, host_port = 0;
+  std::string moved_because;
+};
+
+struct PublicAddressView {
+  std::string address, fqdn, label;
+  std::vector<PublicPort> ports;
+  /// Where `port` is open.
+  std::uint16_t host_port(std::uint16_t port) const;
+};
+
+/// A virtual machine with its addresses and its Docker extension, put together from what Resource Manager
+/// tells about each, whichever client made them.
+struct HostView {
+  std::string name, group, location, size, image, user, id;
+  std::string provisioning;  ///< "Succeeded"
+  std::string power;         ///< "running"; "" if not known
+  std::string agent_version, agent_status;
+  std::string private_address;
+  PublicAddressView public_address;
+  std::string host_tag;  ///< name under which docker create made it; "" if another client made it
+  struct Extension {
+    std::string name, handler, version, provisioning, message;
+    std::string docker_port;  ///< of the Docker extension; "" if it is another one
+  };
+  std::vector<Extension> extensions;
+  std::optional<std::uint16_t> docker_port() const;
+  /// "tcp://web1.cloudapp.net:4243"; "" without Docker. By name only if `name_resolves`.
+  std::string docker_endpoint(bool name_resolves) const;
+};
+
+std::vector<HostView> list_hosts(ArmClient& arm);
+/// By name or DNS label, without case; throws not_found, or conflict when it stands in several groups and
+/// `group` is empty.
+HostView get_host(ArmClient& arm, const std::string& name, const std::string& group);
+
+/// Paths of what docker create makes for a host, in the order in which they can be deleted.
+std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+                                        const std::string& vm_name);
+
+PublicAddressView parse_public_address(const nlohmann::json& document);
+
+/// True when this machine's own hosts file leads `name` to `address`. The network is not asked: the suffix is
+/// a real one.
+bool hosts_file_knows(const std::string& name, const std::string& address);
+
+}  // namespace berth

@@ -1,0 +1,209 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "cli/docker_certificates.h"
+#include "cli/docker_context.h"
+#include "cli/hosts.h"
+#include "cli/phases.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+using namespace std::chrono_literals;
+
+constexpr auto delete_limit = 900s;
+
+struct StartOptions {
+  std::string dns_suffix, egress, hosts_file, driver;
+};
+
+void start_region(Session& session, const StartOptions& options) {
+  std::vector<std::string> arguments;
+  const auto add = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    arguments.emplace_back(name);
+    arguments.push_back(value);
+  };
+  add("--dns-suffix", options.dns_suffix);
+  add("--egress", options.egress);
+  add("--hosts-file", options.hosts_file);
+  if (!options.driver.empty()) arguments.push_back("--driver=" + options.driver);
+  if (!arguments.empty() && session.local.find_running())
+    throw Error(ErrorKind::conflict, "RegionRunning",
+                "The local region runs already; its settings are read when it starts.",
+                "'azure region stop' first; virtual machines go on meanwhile.");
+  bool started = false;
+  const RegionInfo region = session.local.start(arguments, started);
+  if (session.out.json_mode()) return session.out.json(ordered_json::parse(region.document));
+  session.out.info(
+      started ? fmt::format("The local region was started (log {})", session.local.log_file().string())
+              : std::string("The local region runs already"));
+  session.out.data(region.management_endpoint);
+}
+
+void region_start(CLI::App& app, Session& session) {
+  auto options = std::make_shared<StartOptions>();
+  app.add_option("--dns-suffix", options->dns_suffix, "What follows the names of hosts [cloudapp.net]")
+      ->type_name("<suffix>");
+  app.add_option("--egress", options->egress,
+                 "Where virtual machines may go: full, none, or host,host… [full]")
+      ->type_name("<policy>");
+  app.add_option("--hosts-file", options->hosts_file,
+                 "Where names of hosts are written, or none [/etc/hosts as root]")
+      ->type_name("<file>");
+  app.add_option("--driver", options->driver, "fake: virtual machines that do nothing, for tests")
+      ->type_name("<driver>");
+  app.callback([options, &session] { start_region(session, *options); });
+}
+
+void stop_region(Session& session) {
+  PhaseDisplay phases(session.out);
+  const auto running = session.local.find_running();
+  if (running) phases.begin("Stopping the local region");
+  const bool stopped = session.local.stop();
+  if (running) phases.end();
+  if (session.out.json_mode()) return session.out.json({{"stopped", stopped}});
+  session.out.info(stopped ? "The local region was stopped; virtual machines go on"
+                           : "The local region does not run");
+}
+
+void region_stop(CLI::App& app, Session& session) {
+  app.callback([&session] { stop_region(session); });
+}
+
+/// Resources and what runs, for the status; nothing when the region does not answer.
+std::optional<ordered_json> counts_of(const RegionInfo& region) {
+  try {
+    ArmClient arm(arm_endpoint(region), &interrupt::requested);
+    const auto hosts = list_hosts(arm);
+    const auto running = std::count_if(hosts.begin(), hosts.end(),
+                                       [](const HostView& host) { return host.power == "running"; });
+    return ordered_json{{"resourceGroups", arm.list("resourcegroups").size()},
+                        {"virtualMachines", hosts.size()},
+                        {"running", running}};
+  } catch (const Error& error) {
+    if (error.code == "OperationCanceled") throw;
+    return std::nullopt;
+  }
+}
+
+std::string plain(const ordered_json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+void region_status_of(Session& session) {
+  const auto region = session.local.find_running();
+  ordered_json status = region ? ordered_json::parse(region->document) : ordered_json::object();
+  status["state"] = region ? "running" : session.local.exists() ? "stopped" : "absent";
+  if (!region) status["dataDirectory"] = session.local.home().string();
+  status["log"] = session.local.log_file().string();
+  if (region) {
+    const auto counts = counts_of(*region);
+    if (counts) status["counts"] = *counts;
+    if (!counts)
+      session.out.warn("The local region does not answer; its log says more ('azure region logs').");
+  }
+  if (session.out.json_mode()) return session.out.json(status);
+  std::vector<std::pair<std::string, std::string>> rows{{"state", status["state"].get<std::string>()}};
+  for (const auto& [key, value] : status.items())
+    if (key != "state" && key != "counts") rows.emplace_back(key, plain(value));
+  if (status.contains("counts"))
+    for (const auto& [key, value] : status["counts"].items()) rows.emplace_back(key, plain(value));
+  session.out.pairs(rows);
+}
+
+void region_status(CLI::App& app, Session& session) {
+  app.callback([&session] { region_status_of(session); });
+}
+
+void print_log(Session& session, bool follow, std::size_t lines) {
+  const auto file = session.local.log_file();
+  std::ifstream stream(file);
+  if (!stream)
+    throw Error(ErrorKind::not_found, "LogNotFound", fmt::format("There is no log {}", file.string()),
+                "The local region has never been started.");
+  const std::string tail = last_lines(file, lines);
+  if (!tail.empty()) session.out.data(tail);
+  stream.seekg(0, std::ios::end);
+  for (std::string line; follow && !interrupt::requested();) {
+    while (std::getline(stream, line)) session.out.data(line);
+    stream.clear();
+    interrupt::sleep(200ms);
+  }
+}
+
+void region_logs(CLI::App& app, Session& session) {
+  struct Options {
+    bool follow = false;
+    std::size_t lines = 50;
+  };
+  auto options = std::make_shared<Options>();
+  app.add_flag("-f,--follow", options->follow, "Go on with what is added, until Ctrl-C");
+  app.add_option("-n,--lines", options->lines, "How many lines [50]")->type_name("<count>");
+  app.callback([options, &session] { print_log(session, options->follow, options->lines); });
+}
+
+void delete_groups(Session& session) {
+  ArmClient& arm = session.arm();
+  std::vector<std::pair<std::string, ArmAccepted>> accepted;
+  for (const json& group : arm.list("resourcegroups")) {
+    const std::string path = "resourcegroups/" + group.value("name", "");
+    accepted.emplace_back(path, arm.remove(path));
+  }
+  for (const auto& [path, operation] : accepted) arm.wait(operation, path, delete_limit);
+}
+
+void delete_region(Session& session, bool quiet) {
+  if (!session.local.exists()) {
+    if (session.out.json_mode()) return session.out.json({{"deleted", false}});
+    return session.out.info("There is no local region");
+  }
+  const std::string home = session.local.home().string();
+  if (!quiet && !prompt_yes(fmt::format("Delete the local region in {} with all its virtual machines?", home),
+                            "Add --quiet to delete without being asked."))
+    throw Error(ErrorKind::invalid, "NotConfirmed", "Nothing was deleted.");
+  const std::string subscription = session.region().subscription;
+  PhaseDisplay phases(session.out);
+  phases.begin("Deleting all resource groups");
+  session.persist([&session] { delete_groups(session); });
+  phases.begin("Stopping the local region");
+  session.local.stop();
+  phases.end();
+  session.local.remove();
+  for (const std::string& context : DockerContexts(docker_config_folder()).remove_all(subscription))
+    session.out.info(fmt::format("Docker context '{}' removed", context));
+  if (session.out.json_mode()) return session.out.json({{"deleted", true}});
+  session.out.info(fmt::format("{} is gone; certificates in {} and built images stay", home,
+                               docker_config_folder().string()));
+}
+
+void region_delete(CLI::App& app, Session& session) {
+  auto quiet = std::make_shared<bool>(false);
+  app.add_flag("-q,--quiet", *quiet, "Do not ask");
+  app.callback([quiet, &session] { delete_region(session, *quiet); });
+}
+
+constexpr Command commands[] = {
+    {"region start", "Start the local region (it starts by itself when it is needed)", &region_start},
+    {"region stop", "Stop it; virtual machines go on", &region_stop},
+    {"region status", "Show where it is, what it holds, and what other clients need", &region_status},
+    {"region logs", "Show the last lines of its log", &region_logs},
+    {"region delete", "Delete it with everything in it", &region_delete},
+};
+
+}  // namespace
+
+std::span<const Command> region_commands() {
+  return commands;
+}
+
+}  // namespace berth
