@@ -1,0 +1,59 @@
+#include "endpoints/guest/guest_endpoints.h"
+
+#include "endpoints/guest/routes.h"
+#include "host/files.h"
+#include "http/server.h"
+#include "region/guest_sockets.h"
+
+namespace berth {
+namespace {
+
+/// A guest has no use for more, and shall not take more.
+constexpr ServerLimits limits{.body = 16 * 1024 * 1024, .idle = std::chrono::seconds(60), .connections = 64};
+
+boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {
+  co_return answer_guest(*guest, service, request);
+}
+
+}  // namespace
+
+struct GuestEndpoints::Machine {
+  std::filesystem::path folder;
+  std::shared_ptr<Guest> guest;
+  std::unique_ptr<Server> wire, plugin, metadata;
+};
+
+GuestEndpoints::GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host)
+    : executor_(std::move(executor)), host_(host), packages_(std::make_shared<PackageCache>()) {}
+
+GuestEndpoints::~GuestEndpoints() = default;
+
+void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& folder) {
+  if (folder.empty()) {
+    machines_.erase(vm_id);
+    return;
+  }
+  if (const auto open = machines_.find(vm_id); open != machines_.end() && open->second->folder == folder) {
+    open->second->guest->delivered_certificate.clear();  // it may boot from another disk now
+    return;
+  }
+  make_folder(folder);
+  const GuestSockets sockets = guest_sockets(folder, vm_id);
+  auto machine = std::make_unique<Machine>();
+  machine->folder = folder;
+  machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, ""});
+  const auto listen = [&](const std::filesystem::path& socket, GuestService service) {
+    return Server::on_unix(
+        executor_, socket,
+        [guest = machine->guest, service](Request request) {
+          return answer(guest, service, std::move(request));
+        },
+        limits);
+  };
+  machine->wire = listen(sockets.wire, GuestService::wire_server);
+  machine->plugin = listen(sockets.plugin, GuestService::host_plugin);
+  machine->metadata = listen(sockets.metadata, GuestService::metadata);
+  machines_[vm_id] = std::move(machine);
+}
+
+}  // namespace berth

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "endpoints/guest/guest_host.h"
+
+namespace berth {
+
+class PackageCache;
+
+/// The three services by which a VM's guest agent reaches its host: wire server, host plugin and instance
+/// metadata, on unix sockets of the VM's own (region/guest_sockets.h), so that a socket is an identity. On
+/// the region's thread.
+class GuestEndpoints {
+ public:
+  /// `host` outlives this object.
+  GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host);
+  ~GuestEndpoints();
+
+  /// Opens the services of a VM in `folder`, which is made if need be; an empty one closes them. May be
+  /// called again. The signature is that of Region::Services::guest_endpoints. Throws Error(unavailable) when
+  /// it cannot listen there.
+  void set(const std::string& vm_id, const std::filesystem::path& folder);
+
+ private:
+  struct Machine;
+  boost::asio::any_io_executor executor_;
+  GuestHost& host_;
+  std::shared_ptr<PackageCache> packages_;
+  std::map<std::string, std::unique_ptr<Machine>> machines_;
+};
+
+}  // namespace berth
