@@ -1,0 +1,428 @@
+#include "extension/engine_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+
+namespace berth::extension {
+namespace {
+
+using nlohmann::ordered_json;
+
+enum class FlagType { text, flag, number, list, map };
+
+struct Flag {
+  std::string_view name;  ///< without dashes
+  std::string_view key;   ///< of daemon.json
+  FlagType type;
+};
+
+/// dockerd's flags that have a key in daemon.json. Source: the engine's own reference, "Daemon configuration
+/// file"; others go on the command line, where every engine reads them.
+constexpr Flag flags[] = {
+    {"D", "debug", FlagType::flag},
+    {"G", "group", FlagType::text},
+    {"bip", "bip", FlagType::text},
+    {"bridge", "bridge", FlagType::text},
+    {"b", "bridge", FlagType::text},
+    {"cgroup-parent", "cgroup-parent", FlagType::text},
+    {"data-root", "data-root", FlagType::text},
+    {"graph", "data-root", FlagType::text},
+    {"g", "data-root", FlagType::text},
+    {"debug", "debug", FlagType::flag},
+    {"default-runtime", "default-runtime", FlagType::text},
+    {"default-shm-size", "default-shm-size", FlagType::text},
+    {"dns", "dns", FlagType::list},
+    {"dns-opt", "dns-opts", FlagType::list},
+    {"dns-search", "dns-search", FlagType::list},
+    {"exec-opt", "exec-opts", FlagType::list},
+    {"exec-root", "exec-root", FlagType::text},
+    {"experimental", "experimental", FlagType::flag},
+    {"fixed-cidr", "fixed-cidr", FlagType::text},
+    {"fixed-cidr-v6", "fixed-cidr-v6", FlagType::text},
+    {"group", "group", FlagType::text},
+    {"icc", "icc", FlagType::flag},
+    {"init", "init", FlagType::flag},
+    {"insecure-registry", "insecure-registries", FlagType::list},
+    {"ip", "ip", FlagType::text},
+    {"ip-forward", "ip-forward", FlagType::flag},
+    {"ip-masq", "ip-masq", FlagType::flag},
+    {"iptables", "iptables", FlagType::flag},
+    {"ipv6", "ipv6", FlagType::flag},
+    {"label", "labels", FlagType::list},
+    {"live-restore", "live-restore", FlagType::flag},
+    {"log-driver", "log-driver", FlagType::text},
+    {"log-level", "log-level", FlagType::text},
+    {"l", "log-level", FlagType::text},
+    {"log-opt", "log-opts", FlagType::map},
+    {"max-concurrent-downloads", "max-concurrent-downloads", FlagType::number},
+    {"max-concurrent-uploads", "max-concurrent-uploads", FlagType::number},
+    {"metrics-addr", "metrics-addr", FlagType::text},
+    {"mtu", "mtu", FlagType::number},
+    {"no-new-privileges", "no-new-privileges", FlagType::flag},
+    {"pidfile", "pidfile", FlagType::text},
+    {"p", "pidfile", FlagType::text},
+    {"registry-mirror", "registry-mirrors", FlagType::list},
+    {"selinux-enabled", "selinux-enabled", FlagType::flag},
+    {"shutdown-timeout", "shutdown-timeout", FlagType::number},
+    {"storage-driver", "storage-driver", FlagType::text},
+    {"s", "storage-driver", FlagType::text},
+    {"storage-opt", "storage-opts", FlagType::list},
+    {"userland-proxy", "userland-proxy", FlagType::flag},
+    {"userns-remap", "userns-remap", FlagType::text},
+};
+
+/// dockerd takes these up on SIGHUP. Source: the engine's reference, "Configuration reload behavior".
+constexpr std::string_view reloadable[] = {"debug",
+                                           "labels",
+                                           "live-restore",
+                                           "max-concurrent-downloads",
+                                           "max-concurrent-uploads",
+                                           "max-download-attempts",
+                                           "default-runtime",
+                                           "runtimes",
+                                           "authorization-plugins",
+                                           "insecure-registries",
+                                           "registry-mirrors",
+                                           "shutdown-timeout",
+                                           "features"};
+
+/// A command-line word taken apart: "--log-opt=a=b" is {"log-opt", "a=b"}; "-H" and "tcp://…" come
+/// separately.
+struct FlagWord {
+  std::string name;
+  std::optional<std::string> value;
+};
+
+std::optional<FlagWord> take_apart(std::string_view word) {
+  if (word.size() < 2 || word[0] != '-') return std::nullopt;
+  const bool is_long = word[1] == '-';
+  const std::string_view body = word.substr(is_long ? 2 : 1);
+  const std::size_t equals = body.find('=');
+  if (equals != std::string_view::npos)
+    return FlagWord{std::string(body.substr(0, equals)), std::string(body.substr(equals + 1))};
+  if (is_long || body.size() == 1) return FlagWord{std::string(body), std::nullopt};
+  return FlagWord{std::string(body.substr(0, 1)), std::string(body.substr(1))};  // -Htcp://…
+}
+
+const Flag* find_flag(std::string_view name) {
+  const auto* found =
+      std::find_if(std::begin(flags), std::end(flags), [&](const Flag& flag) { return flag.name == name; });
+  return found == std::end(flags) ? nullptr : found;
+}
+
+bool is_listener(std::string_view name) {
+  return name == "H" || name == "host";
+}
+bool is_tls(std::string_view name) {
+  return name.starts_with("tls");
+}
+
+[[noreturn]] void throw_bad_option(const std::string& happened, const std::string& advice = {}) {
+  throw Error(ErrorKind::invalid, "BadSettings", happened, advice);
+}
+
+ordered_json flag_value(const Flag& flag, const std::string& text) {
+  switch (flag.type) {
+    case FlagType::flag:
+      if (text != "true" && text != "false")
+        throw_bad_option(fmt::format("docker.options gives --{} the value '{}'; it can be true or false.",
+                                     flag.name, text));
+      return text == "true";
+    case FlagType::number:
+      if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos)
+        throw_bad_option(
+            fmt::format("docker.options gives --{} the value '{}', which is not a number.", flag.name, text));
+      return std::stoi(text);
+    default:
+      return text;
+  }
+}
+
+void add_key(DaemonOptions& sorted, const Flag& flag, const std::string& text) {
+  auto found = std::find_if(sorted.keys.begin(), sorted.keys.end(),
+                            [&](const DaemonKey& key) { return key.name == flag.key; });
+  if (found == sorted.keys.end()) {
+    const bool many = flag.type == FlagType::list || flag.type == FlagType::map;
+    sorted.keys.push_back({std::string(flag.key), !many                         ? ordered_json()
+                                                  : flag.type == FlagType::list ? ordered_json::array()
+                                                                                : ordered_json::object()});
+    found = sorted.keys.end() - 1;
+  }
+  if (flag.type == FlagType::list) {
+    found->value.push_back(text);
+  } else if (flag.type == FlagType::map) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos)
+      throw_bad_option(
+          fmt::format("docker.options gives --{} the value '{}', which is not NAME=VALUE.", flag.name, text));
+    found->value[text.substr(0, equals)] = text.substr(equals + 1);
+  } else {
+    found->value = flag_value(flag, text);
+  }
+}
+
+/// The words of the unit's command line after dockerd itself, with $VARIABLES of one word replaced by theirs.
+std::vector<std::pair<std::string, std::string>> flag_words(const EngineUnit& unit) {
+  std::vector<std::pair<std::string, std::string>> result;  // word, file
+  for (const UnitWord& word : split_unit_words(unit.exec_start)) {
+    std::string name = word.text;
+    if (name.starts_with("${") && name.ends_with("}"))
+      name = name.substr(2, name.size() - 3);
+    else if (name.starts_with("$"))
+      name = name.substr(1);
+    else {
+      result.emplace_back(word.text, unit.file);
+      continue;
+    }
+    const auto variable = unit.variables.find(name);
+    if (variable == unit.variables.end()) continue;
+    for (const UnitWord& inner : split_unit_words(variable->second))
+      result.emplace_back(inner.text, unit.origins.at(name));
+  }
+  return result;
+}
+
+/// "tcp://0.0.0.0:2376", or the old "0.0.0.0:2376" and ":2376".
+bool is_tcp(std::string_view listener) {
+  return listener.starts_with("tcp://") ||
+         (listener.find("://") == std::string_view::npos && listener.find(':') != std::string_view::npos);
+}
+
+bool on_port(std::string_view listener, std::uint16_t port) {
+  const std::string ending = ":" + std::to_string(port);
+  return is_tcp(listener) && (listener.ends_with(ending) || listener.ends_with(ending + "/"));
+}
+
+/// The unit's own words that stay, as written.
+std::vector<std::string> kept_words(const EngineUnit& unit, const Settings& settings,
+                                    bool& has_local_listener) {
+  std::vector<std::string> kept;
+  const std::vector<UnitWord> words = split_unit_words(unit.exec_start);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto flag = take_apart(words[i].text);
+    if (i == 0 || !flag || (!is_listener(flag->name) && !(is_tls(flag->name) && settings.port))) {
+      kept.push_back(words[i].raw);
+      continue;
+    }
+    const bool value_follows = !flag->value && is_listener(flag->name) && i + 1 < words.size();
+    const bool tls_value_follows = !flag->value && is_tls(flag->name) && flag->name != "tls" &&
+                                   flag->name != "tlsverify" && i + 1 < words.size();
+    const std::string value = flag->value ? *flag->value : value_follows ? words[i + 1].text : "";
+    if (is_listener(flag->name)) {
+      const bool dead_socket = value.starts_with("fd://") && !unit.has_socket;
+      if (!dead_socket && !(settings.port && on_port(value, *settings.port))) {
+        kept.push_back(words[i].raw);
+        if (value_follows) kept.push_back(words[i + 1].raw);
+        if (value.starts_with("fd://") || value.starts_with("unix://")) has_local_listener = true;
+      }
+    }
+    if (value_follows || tls_value_follows) ++i;
+  }
+  return kept;
+}
+
+int indent_of(const std::string& text) {
+  const std::size_t line = text.find('\n');
+  if (line == std::string::npos) return 2;
+  const std::size_t first = text.find_first_not_of(' ', line + 1);
+  if (first == std::string::npos) return 2;
+  const std::size_t width = first - line - 1;
+  return width >= 1 && width <= 8 ? static_cast<int>(width) : 2;
+}
+
+}  // namespace
+
+DaemonOptions sort_options(const std::vector<std::string>& options) {
+  DaemonOptions sorted;
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    const std::string& word = options[i];
+    const auto flag = take_apart(word);
+    if (!flag) {
+      if (word.empty()) continue;
+      sorted.words.push_back(word);
+      continue;
+    }
+    if (is_listener(flag->name) || is_tls(flag->name))
+      throw_bad_option(fmt::format(
+          "docker.options holds '{}'; listeners and TLS are set by docker.port and the certificates.",
+          word.substr(0, 80)));
+    const std::size_t blank = word.find(' ');
+    if (blank != std::string::npos && blank < word.find('='))
+      throw_bad_option(fmt::format("docker.options holds '{}', two words in one item.", word.substr(0, 80)),
+                       "Write it as two items, or with '=' between flag and value.");
+    const Flag* known = find_flag(flag->name);
+    if (!known) {
+      sorted.words.push_back(word);
+      continue;
+    }
+    if (flag->value) {
+      add_key(sorted, *known, *flag->value);
+    } else if (known->type == FlagType::flag) {
+      add_key(sorted, *known, "true");
+    } else if (i + 1 < options.size()) {
+      add_key(sorted, *known, options[++i]);
+    } else {
+      throw_bad_option(fmt::format("docker.options ends with '{}', which needs a value.", word));
+    }
+  }
+  return sorted;
+}
+
+std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options,
+                                          bool swarm) {
+  std::vector<DaemonKey> wanted;
+  if (settings.port && settings.has_certificates()) {
+    wanted.push_back({"tlsverify", true});
+    wanted.push_back({"tlscacert", ca_file});
+    wanted.push_back({"tlscert", certificate_file});
+    wanted.push_back({"tlskey", key_file});
+  }
+  if (swarm)
+    wanted.push_back({"live-restore", false});  // dockerd does not start with both
+  else
+    wanted.push_back(
+        {"live-restore", settings.live_restore.value_or(true), settings.live_restore.has_value()});
+  wanted.push_back({"log-driver", "json-file", false});
+  wanted.push_back({"log-opts", {{"max-size", "10m"}, {"max-file", "3"}}, false});
+  if (settings.hardening == Hardening::cis) {
+    wanted.push_back({"no-new-privileges", true});
+    wanted.push_back({"userland-proxy", false});
+    wanted.push_back({"icc", false});
+  }
+  for (const DaemonKey& key : options.keys) {
+    std::erase_if(wanted, [&](const DaemonKey& ours) { return ours.name == key.name; });
+    if (key.name == "live-restore" && swarm && key.value == true)
+      throw Error(ErrorKind::conflict, "BadSettings",
+                  "docker.options asks for live-restore on a machine in a swarm; the engine refuses both.");
+    // Rotation options belong to the driver that they were meant for.
+    if (key.name == "log-driver")
+      std::erase_if(wanted, [](const DaemonKey& ours) { return ours.name == "log-opts"; });
+    wanted.push_back(key);
+  }
+  return wanted;
+}
+
+DaemonFile merge_daemon_file(const std::optional<std::string>& current, const std::vector<DaemonKey>& wanted,
+                             const ordered_json& owned) {
+  const bool blank = !current || current->find_first_not_of(" \t\r\n") == std::string::npos;
+  const ordered_json before = blank ? ordered_json::object() : ordered_json::parse(*current, nullptr, false);
+  if (!before.is_object())
+    throw Error(ErrorKind::conflict, "BadDaemonConfig",
+                fmt::format("{} is not a JSON object; it was left as it is.", daemon_file),
+                "Repair the file (dockerd would not start with it either), then apply the settings again.");
+  const auto ours_before = [&](const std::string& name) -> const ordered_json* {
+    const auto found = owned.is_object() ? owned.find(name) : owned.end();
+    return owned.is_object() && found != owned.end() && found->is_object() && found->contains("ours")
+               ? &*found
+               : nullptr;
+  };
+
+  DaemonFile result;
+  result.owned = ordered_json::object();
+  ordered_json after = before;
+  if (owned.is_object()) {
+    for (const auto& [name, mine] : owned.items()) {
+      const bool still =
+          std::any_of(wanted.begin(), wanted.end(), [&](const DaemonKey& key) { return key.name == name; });
+      if (still || !ours_before(name) || !after.contains(name) || after[name] != mine["ours"]) continue;
+      if (mine.contains("before"))
+        after[name] = mine["before"];
+      else
+        after.erase(name);
+    }
+  }
+  const bool own_driver = before.contains("log-driver") && !ours_before("log-driver");
+  for (const DaemonKey& key : wanted) {
+    const ordered_json* mine = ours_before(key.name);
+    const bool users = after.contains(key.name) && !(mine && after[key.name] == (*mine)["ours"]);
+    if (!key.firm && (users || (own_driver && key.name == "log-opts"))) continue;
+    ordered_json record = {{"ours", key.value}};
+    if (mine && mine->contains("before"))
+      record["before"] = (*mine)["before"];
+    else if (users && after[key.name] != key.value)
+      record["before"] = after[key.name];
+    after[key.name] = key.value;
+    result.owned[key.name] = std::move(record);
+  }
+
+  for (const auto& [name, value] : after.items())
+    if (!before.contains(name) || before[name] != value) result.changed.push_back(name);
+  for (const auto& [name, value] : before.items())
+    if (!after.contains(name)) result.changed.push_back(name);
+  if (result.changed.empty())
+    result.text = current.value_or("");
+  else if (!after.empty() || !blank)
+    result.text =
+        after.dump(blank ? 2 : indent_of(*current), ' ', false, ordered_json::error_handler_t::replace) +
+        "\n";
+  return result;
+}
+
+std::string daemon_key_of_flag(std::string_view word) {
+  const auto flag = take_apart(word);
+  if (!flag) return {};
+  if (is_listener(flag->name)) return "hosts";
+  if (is_tls(flag->name)) return flag->name;
+  const Flag* known = find_flag(flag->name);
+  return known ? std::string(known->key) : std::string();
+}
+
+void settle_flags(const EngineUnit& unit, const ordered_json& daemon, std::vector<DaemonKey>& wanted) {
+  const auto words = flag_words(unit);
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const auto& [word, file] = words[i];
+    const std::string key = daemon_key_of_flag(word);
+    if (key.empty() || key.starts_with("tls")) continue;  // the unit's TLS flags make room for ours
+    std::erase_if(wanted, [&](const DaemonKey& ours) { return ours.name == key && !ours.firm; });
+    const bool asked =
+        std::any_of(wanted.begin(), wanted.end(), [&](const DaemonKey& ours) { return ours.name == key; });
+    if (asked || daemon.contains(key))
+      throw Error(ErrorKind::conflict, "EngineConfigConflict",
+                  fmt::format("{} sets {} by a flag ({}), and {} {} '{}' as well; the engine refuses both.",
+                              file, key, word.substr(0, 80), daemon_file,
+                              asked && !daemon.contains(key) ? "is to set" : "sets", key),
+                  fmt::format("Remove it from {} or from {}.", file,
+                              daemon.contains(key) ? daemon_file : "the settings"));
+  }
+}
+
+std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
+                                        const DaemonOptions& options) {
+  if (!settings.port && options.words.empty()) return std::nullopt;
+  bool has_local_listener = false;
+  std::string command;
+  for (const std::string& word : kept_words(unit, settings, has_local_listener))
+    command += (command.empty() ? "" : " ") + word;
+  for (const std::string& word : options.words) command += " " + quote_unit_word(word);
+  if (!has_local_listener) command += " -H unix:///run/docker.sock";
+  if (settings.port) {
+    const bool bare_ipv6 = settings.address.find(':') != std::string::npos && settings.address[0] != '[';
+    command += fmt::format(" -H tcp://{}:{}", bare_ipv6 ? "[" + settings.address + "]" : settings.address,
+                           *settings.port);
+  }
+  return fmt::format(
+      "# Made by the Docker VM extension, which writes it again at every change of its settings.\n"
+      "[Service]\nExecStart=\nExecStart={}\n",
+      command);
+}
+
+std::string drop_in_file(const EngineUnit& unit) {
+  return std::string("/etc/systemd/system/docker.service.d/") +
+         (unit.later_drop_in ? "zz-docker-ext.conf" : "10-docker-ext.conf");
+}
+
+EngineAction action_for(const ConfigChange& change, bool active) {
+  if (!active) return EngineAction::start;
+  const bool all_reloadable =
+      std::all_of(change.daemon_keys.begin(), change.daemon_keys.end(), [](const std::string& key) {
+        return std::find(std::begin(reloadable), std::end(reloadable), key) != std::end(reloadable);
+      });
+  if (change.tls || change.unit || !all_reloadable) return EngineAction::restart;
+  return change.daemon_keys.empty() ? EngineAction::none : EngineAction::reload;
+}
+
+}  // namespace berth::extension

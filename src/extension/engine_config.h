@@ -1,0 +1,79 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "extension/settings.h"
+#include "extension/system.h"
+
+namespace berth::extension {
+
+/// Where the engine finds its TLS files.
+inline constexpr std::string_view ca_file = "/etc/docker/ca.pem";
+inline constexpr std::string_view certificate_file = "/etc/docker/cert.pem";
+inline constexpr std::string_view key_file = "/etc/docker/key.pem";
+inline constexpr std::string_view daemon_file = "/etc/docker/daemon.json";
+
+/// A key of daemon.json that we want. A firm one was asked for and wins over the user's own value; the others
+/// are defaults of ours, which give way.
+struct DaemonKey {
+  std::string name;
+  nlohmann::ordered_json value;
+  bool firm = true;
+};
+
+/// The user's dockerd flags, sorted into keys of daemon.json and the words that have no key.
+struct DaemonOptions {
+  std::vector<DaemonKey> keys;
+  std::vector<std::string> words;
+};
+/// Throws Error(invalid) for flags that would open or unlock a listener (-H, --host, --tls…), for two words
+/// in one item, for a value that is not of the flag's type.
+DaemonOptions sort_options(const std::vector<std::string>& options);
+
+/// Everything that we want in daemon.json.
+std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options, bool swarm);
+
+struct DaemonFile {
+  std::string text;                  ///< the current text itself when nothing changes; "" for no file
+  nlohmann::ordered_json owned;      ///< what is ours in it: key -> {"ours": value, "before"?: value}
+  std::vector<std::string> changed;  ///< keys whose value differs from the current file's
+};
+/// Puts `wanted` into the user's file: their keys and their order stay, ours of `owned` (from the last merge)
+/// that are no longer wanted go back to what was there before, unless the user changed them since. Throws
+/// Error(conflict) when `current` is not a JSON object.
+DaemonFile merge_daemon_file(const std::optional<std::string>& current, const std::vector<DaemonKey>& wanted,
+                             const nlohmann::ordered_json& owned);
+
+/// The key of daemon.json that a dockerd flag sets ("--log-driver=x" -> "log-driver"); "" when it is none.
+std::string daemon_key_of_flag(std::string_view word);
+
+/// Default keys that the unit's own flags already set would be fatal for dockerd: removes those from
+/// `wanted`. Throws Error(conflict) naming the file when a firm key, or one of the user's in `daemon`,
+/// collides so.
+void settle_flags(const EngineUnit& unit, const nlohmann::ordered_json& daemon,
+                  std::vector<DaemonKey>& wanted);
+
+/// The text of our drop-in, nullopt when none is needed. The unit's own command line stays: its fd://
+/// listener if there is a docker.socket, else a unix socket; TCP listeners on our port and TLS flags are
+/// replaced.
+std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
+                                        const DaemonOptions& options);
+
+/// Where it goes: after every other drop-in that sets ExecStart.
+std::string drop_in_file(const EngineUnit& unit);
+
+enum class EngineAction { none, start, reload, restart };
+
+/// What makes dockerd see the change: it reads TLS files and most keys only when it starts.
+struct ConfigChange {
+  bool tls = false;
+  bool unit = false;
+  std::vector<std::string> daemon_keys;
+};
+EngineAction action_for(const ConfigChange& change, bool active);
+
+}  // namespace berth::extension

@@ -1,0 +1,298 @@
+#include "extension/fake_machine.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "crypto/encoding.h"
+#include "host/files.h"
+
+namespace berth::extension {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+Certificate issue(CertificateUse use, const std::string& name, const std::vector<std::string>& names,
+                  const PrivateKey& key, const Certificate* issuer = nullptr,
+                  const PrivateKey* issuer_key = nullptr) {
+  CertificateOrder order;
+  order.use = use;
+  order.common_name = name;
+  order.dns_names = names;
+  return issue_certificate(order, key, issuer, issuer_key);
+}
+
+}  // namespace
+
+TestCertificates::TestCertificates(const std::vector<std::string>& names)
+    : ca(issue(CertificateUse::authority, "Test CA", {}, ca_key)),
+      certificate(
+          issue(CertificateUse::server, names.empty() ? "host1" : names.front(), names, key, &ca, &ca_key)) {}
+
+FakeMachine::FakeMachine(const std::string& host, const std::string& handler_name,
+                         const std::string& handler_version)
+    : now(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())),
+      handler(handler_name),
+      version(handler_version),
+      transport(issue(CertificateUse::encryption, "TenantEncryptionCert", {}, transport_key)) {
+  fs::copy(fs::path(BERTH_FIXTURES) / "hosts" / host, folder_.path(), fs::copy_options::recursive);
+  fs::create_directories(at("/run/systemd/system"));
+  write("/var/lib/waagent/" + transport.thumbprint() + ".crt", transport.to_pem());
+  write("/var/lib/waagent/" + transport.thumbprint() + ".prv", transport_key.to_pem().reveal());
+  unpack(handler_version);
+  read_units();
+}
+
+fs::path FakeMachine::handler_folder(const std::string& of_version) const {
+  return at("/var/lib/waagent/" + handler + "-" + of_version);
+}
+
+std::string FakeMachine::read(std::string_view absolute) const {
+  return read_file_if_there(at(absolute)).value_or("<none>");
+}
+
+void FakeMachine::write(std::string_view absolute, std::string_view bytes) {
+  fs::create_directories(at(absolute).parent_path());
+  write_file(at(absolute), bytes, 0644);
+}
+
+void FakeMachine::unpack(const std::string& new_version) {
+  const fs::path old_folder = handler_folder(version);
+  const fs::path folder = handler_folder(new_version);
+  for (const char* name : {"bin", "config", "status"}) fs::create_directories(folder / name);
+  write_file(folder / "HandlerManifest.json", "[{}]");
+  const json environment = json::array({{{"name", handler},
+                                         {"version", 1.0},
+                                         {"handlerEnvironment",
+                                          {{"logFolder", at("/var/log/azure/" + handler).string()},
+                                           {"configFolder", (folder / "config").string()},
+                                           {"statusFolder", (folder / "status").string()},
+                                           {"heartbeatFile", (folder / "heartbeat.log").string()},
+                                           {"eventsFolder", (folder / "events").string()}}}}});
+  write_file(folder / "HandlerEnvironment.json", environment.dump());
+  if (new_version != version) {
+    fs::copy(old_folder / "config", folder / "config", fs::copy_options::recursive);
+  }
+  version = new_version;
+}
+
+void FakeMachine::settings(std::uint64_t number, const std::string& public_json,
+                           const std::string& protected_json) {
+  json inner = {{"publicSettings", json::parse(public_json)}};
+  if (!protected_json.empty()) {
+    inner["protectedSettings"] =
+        base64_encode(cms_encrypt(protected_json, transport, ContentCipher::aes_256_cbc));
+    inner["protectedSettingsCertThumbprint"] = transport.thumbprint();
+  }
+  const json whole = {{"runtimeSettings", json::array({{{"handlerSettings", inner}}})}};
+  write_file(handler_folder(version) / "config" / (std::to_string(number) + ".settings"), whole.dump());
+}
+
+std::string FakeMachine::protected_json(const TestCertificates& certificates) {
+  const json document = {{"certs",
+                          {{"ca", base64_encode(certificates.ca.to_pem())},
+                           {"cert", base64_encode(certificates.certificate.to_pem())},
+                           {"key", base64_encode(certificates.key.to_pem().reveal())}}}};
+  return document.dump();
+}
+
+void FakeMachine::settings(std::uint64_t number, const std::string& public_json,
+                           const TestCertificates& certificates) {
+  settings(number, public_json, protected_json(certificates));
+}
+
+int FakeMachine::operate(const std::string& operation, const std::string& of_version) {
+  const fs::path folder = handler_folder(of_version.empty() ? version : of_version);
+  Invocation invocation;
+  invocation.environment = find_handler_environment(folder / "bin");
+  invocation.executable = folder / "bin/docker-extension";
+  Log log(invocation.environment.log_folder / "docker-extension.log");
+  log.quiet = true;
+  Machine machine{root(), *this, *this, log, [this] { return now; }};
+  machine.engine_up_limit = std::chrono::milliseconds(300);
+  machine.handshake_limit = std::chrono::milliseconds(300);
+  machine.reload_limit = std::chrono::milliseconds(300);
+  Handler subject(std::move(invocation), std::move(machine));
+  subject.lock_limit = lock_limit;
+  return subject.run(operation);
+}
+
+json FakeMachine::status(std::uint64_t number) const {
+  const auto text =
+      read_file_if_there(handler_folder(version) / "status" / (std::to_string(number) + ".status"));
+  return text ? json::parse(*text) : json();
+}
+
+std::string FakeMachine::status_word(std::uint64_t number) const {
+  const json document = status(number);
+  return document.is_null() ? "" : document[0]["status"]["status"].get<std::string>();
+}
+
+std::string FakeMachine::message(std::uint64_t number) const {
+  const json document = status(number);
+  return document.is_null() ? "" : document[0]["status"]["formattedMessage"]["message"].get<std::string>();
+}
+
+std::string FakeMachine::substatus(std::uint64_t number, const std::string& name) const {
+  std::string text;
+  const json document = status(number);
+  if (document.is_null()) return text;
+  for (const json& part : document[0]["status"]["substatus"])
+    if (part["name"] == name)
+      text += (text.empty() ? "" : "\n") + part["formattedMessage"]["message"].get<std::string>();
+  return text;
+}
+
+std::string FakeMachine::log() const {
+  return read("/var/log/azure/" + handler + "/docker-extension.log");
+}
+
+int FakeMachine::count(const std::string& start) const {
+  int n = 0;
+  for (const std::string& command : commands) n += command.starts_with(start) ? 1 : 0;
+  return n;
+}
+
+RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOptions& options) {
+  if (on_run) on_run(argv);
+  runs.emplace_back(argv, options);
+  commands.push_back(joined(argv));
+  for (const auto& [start, answer] : answers)
+    if (commands.back().starts_with(start)) return answer;
+  if (argv[0] == "systemctl") return systemctl(argv);
+  if (argv[0] == "journalctl") return {0, journal_, ""};
+  return {};
+}
+
+void FakeMachine::detach(const std::vector<std::string>& argv) {
+  detached.push_back(argv);
+}
+
+RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
+  const std::string& verb = argv.at(1);
+  if (verb == "daemon-reload") read_units();
+  if (verb == "is-active") return {argv.back() == "docker.service" && engine ? 0 : 3, "", ""};
+  if (verb == "start" && !engine) return start_engine();
+  if (verb == "stop") stop_engine();
+  if (verb == "restart") {
+    stop_engine();
+    return start_engine();
+  }
+  if (verb == "reload") {
+    const ordered_json daemon = ordered_json::parse(read("/etc/docker/daemon.json"), nullptr, false);
+    if (!engine || !daemon.is_object()) return {1, "", "reload failed"};
+    engine->live_restore = daemon.value("live-restore", false);
+  }
+  if (verb == "enable") {
+    fs::create_directories(at("/etc/systemd/system/multi-user.target.wants"));
+    std::error_code there;
+    fs::create_symlink("/usr/lib/systemd/system/docker.service",
+                       at("/etc/systemd/system/multi-user.target.wants/docker.service"), there);
+  }
+  return {};
+}
+
+/// What daemon-reload makes of the unit and our drop-in.
+void FakeMachine::read_units() {
+  const System system = look_at_system(root());
+  loaded_command_ = system.unit ? system.unit->exec_start : "";
+  for (const char* name : {"10-docker-ext.conf", "zz-docker-ext.conf"}) {
+    const std::string text = read(std::string("/etc/systemd/system/docker.service.d/") + name);
+    const std::size_t last = text.rfind("ExecStart=");
+    if (last != std::string::npos)
+      loaded_command_ = text.substr(last + 10, text.find('\n', last) - last - 10);
+  }
+}
+
+void FakeMachine::stop_engine() {
+  if (engine && !engine->live_restore && running_containers > 0) ++container_generation;
+  engine.reset();
+}
+
+RunResult FakeMachine::start_engine() {
+  const auto fail = [&](const std::string& why) {
+    journal_ = "level=info msg=\"Starting up\"\nlevel=fatal msg=\"" + why + "\"\n";
+    return RunResult{1, "", "Job for docker.service failed."};
+  };
+  if (refuse_to_start) return fail(*refuse_to_start);
+  LoadedEngine loaded;
+  const System system = look_at_system(root());
+  if (system.masked || !system.dockerd) return fail("no engine");
+  const std::string text = read("/etc/docker/daemon.json");
+  loaded.daemon = text == "<none>" ? ordered_json::object() : ordered_json::parse(text, nullptr, false);
+  if (!loaded.daemon.is_object())
+    return fail("unable to configure the Docker daemon with file /etc/docker/daemon.json");
+  for (const UnitWord& word : split_unit_words(loaded_command_)) loaded.words.push_back(word.text);
+  bool local = false;
+  for (std::size_t i = 0; i < loaded.words.size(); ++i) {
+    const std::string& word = loaded.words[i];
+    const std::string key = daemon_key_of_flag(word);
+    if (!key.empty() && loaded.daemon.contains(key))
+      return fail("the following directives are specified both as a flag and in the configuration file: " +
+                  key);
+    std::string listener;
+    if (word == "-H" || word == "--host")
+      listener = loaded.words.at(i + 1);
+    else if (word.starts_with("-H="))
+      listener = word.substr(3);
+    else if (word.starts_with("--host="))
+      listener = word.substr(7);
+    if (listener.starts_with("fd://") && !(system.unit && system.unit->has_socket))
+      return fail("no sockets found via socket activation");
+    if (listener.starts_with("fd://") || listener.starts_with("unix://")) local = true;
+    if (listener.starts_with("tcp://")) {
+      if (loaded.port) return fail("address already in use");
+      loaded.port = static_cast<std::uint16_t>(std::stoi(listener.substr(listener.rfind(':') + 1)));
+    }
+  }
+  if (!local) return fail("the test wants a local listener");
+  loaded.live_restore = loaded.daemon.value("live-restore", false);
+  if (loaded.live_restore && system.swarm)
+    return fail("--live-restore daemon configuration is incompatible with swarm mode");
+  loaded.verifies_clients = loaded.daemon.value("tlsverify", false);
+  if (loaded.daemon.contains("tlscert")) {
+    loaded.certificate = read(loaded.daemon["tlscert"].get<std::string>());
+    if (loaded.certificate == "<none>") return fail("could not load X509 key pair");
+  }
+  if (serve_old_certificate && !loaded.certificate.empty())
+    loaded.certificate = TestCertificates().certificate.to_pem();
+  engine = loaded;
+  return {};
+}
+
+std::optional<std::string> FakeMachine::get(const std::string& path, std::chrono::milliseconds) {
+  if (!engine) return std::nullopt;
+  if (path == "/_ping") return "OK";
+  if (path == "/info")
+    return json({{"LiveRestoreEnabled", engine->live_restore},
+                 {"ContainersRunning", running_containers},
+                 {"ServerVersion", "20.10.24"},
+                 {"CgroupVersion", "2"},
+                 {"Driver", "overlay2"},
+                 {"SecurityOptions", {"name=apparmor", "name=seccomp,profile=default"}}})
+        .dump();
+  return std::nullopt;
+}
+
+TlsProbe FakeMachine::handshake(const std::string&, std::uint16_t port, std::chrono::milliseconds) {
+  TlsProbe probe;
+  if (!engine || engine->port != port || engine->certificate.empty()) {
+    probe.trouble = "connection refused";
+    return probe;
+  }
+  probe.leaf = Certificate::parse_pem(engine->certificate, "served");
+  probe.asks_for_client_certificate = engine->verifies_clients;
+  probe.accepted = !engine->verifies_clients;
+  if (engine->verifies_clients) probe.trouble = "certificate required";
+  return probe;
+}
+
+}  // namespace berth::extension

@@ -1,0 +1,223 @@
+#include "extension/handler.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <thread>
+
+#include "base/error.h"
+#include "crypto/encoding.h"
+#include "extension/lock.h"
+#include "host/files.h"
+
+namespace berth::extension {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+/// "What happened. What to do."
+std::string sentence(const Error& error) {
+  return error.advice.empty() ? std::string(error.what()) : fmt::format("{} {}", error.what(), error.advice);
+}
+
+std::string read_settings(const Sequence& sequence) {
+  constexpr std::size_t largest = 8 * 1024 * 1024;
+  return sequence.file.empty() ? std::string() : read_file(sequence.file, largest);
+}
+
+}  // namespace
+
+int Handler::run(const std::string& operation) {
+  machine_.log.line(fmt::format("started operation={} version={} handler={}", operation,
+                                invocation_.environment.version, invocation_.environment.name));
+  try {
+    if (operation == "install") return install();
+    if (operation == "enable") return enable(false);
+    if (operation == "work") return enable(true);
+    if (operation == "disable") return disable();
+    if (operation == "update") return update();
+    if (operation == "uninstall") return uninstall();
+  } catch (const Error& error) {
+    machine_.log.line(fmt::format("failed operation={} code={}: {}", operation, error.code, sentence(error)));
+    return 1;
+  } catch (const std::exception& error) {
+    machine_.log.line(fmt::format("failed operation={}: {}", operation, error.what()));
+    return 1;
+  }
+  machine_.log.line(fmt::format(
+      "'{}' is no operation; there are install, enable, disable, update and uninstall", operation));
+  return 2;
+}
+
+void Handler::report(std::uint64_t number, const Report& report) {
+  write_status(invocation_.environment.status_folder, number, report, machine_.now(), machine_.log.redactor);
+}
+
+int Handler::install() {
+  if (machine_.root.is_machine() && ::geteuid() != 0)
+    throw Error(ErrorKind::unauthorized, "NotRoot", "The handler does not run as root.");
+  make_folder(machine_.root(state_folder), 0700);
+  const System system = look_at_system(machine_.root);
+  machine_.log.line(fmt::format("installed on='{}' engine={}", system.distribution.name,
+                                system.dockerd.value_or("none yet")));
+  return 0;
+}
+
+bool Handler::nothing_to_do(const Sequence& sequence, const std::string& text) {
+  const auto status = read_status(invocation_.environment.status_folder, sequence.number);
+  const Report done = make_report(invocation_.environment.profile(), Operation::enable, Phase::succeeded);
+  return status && status->outcome == Outcome::success && status->operation == done.operation &&
+         read_mrseq(invocation_.environment.handler_folder) == sequence.number &&
+         state_.sequence == sequence.number && state_.owner == invocation_.environment.name &&
+         state_.owner_version == invocation_.environment.version &&
+         state_.settings_hash == sha256_hex(text) && still_as_applied(machine_, state_);
+}
+
+int Handler::enable(bool in_background) {
+  const HandlerEnvironment& environment = invocation_.environment;
+  const Profile profile = environment.profile();
+  const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
+  try {
+    const std::string text = read_settings(sequence);
+    state_ = read_state(machine_.root);
+    if (nothing_to_do(sequence, text)) {
+      machine_.log.line(fmt::format("nothing to do seq={}", sequence.number));
+      return 0;
+    }
+    const EnableLock lock =
+        EnableLock::take(machine_.root, sequence.number, in_background ? worker_lock_limit : lock_limit);
+    if (lock.same_number_runs()) {
+      machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
+      return 0;
+    }
+    if (!lock.held()) {
+      report(sequence.number, make_report(profile, Operation::enable, Phase::running));
+      start_worker(sequence);
+      return 0;
+    }
+    state_ = read_state(machine_.root);
+    if (nothing_to_do(sequence, text)) return 0;
+    apply(sequence, text, in_background);
+    return 0;
+  } catch (const Error& error) {
+    report(sequence.number,
+           make_report(profile, Operation::enable, Phase::failed,
+                       fmt::format("{} (log: {})", sentence(error), environment.log_folder.string())));
+    throw;
+  } catch (const std::exception& error) {
+    report(sequence.number, make_report(profile, Operation::enable, Phase::failed, error.what()));
+    throw;
+  }
+}
+
+void Handler::apply(const Sequence& sequence, const std::string& text, bool in_background) {
+  const HandlerEnvironment& environment = invocation_.environment;
+  const std::string hash = sha256_hex(text);
+  const bool same_settings =
+      state_.succeeded && state_.settings_hash == hash && state_.sequence == sequence.number;
+  const auto remember = [&](bool succeeded) {
+    state_.owner = environment.name;
+    state_.owner_version = invocation_.environment.version;
+    state_.disabled = false;
+    state_.sequence = sequence.number;
+    state_.settings_hash = hash;
+    state_.succeeded = succeeded;
+    state_.fingerprint = succeeded ? fingerprint(machine_.root, state_) : "";
+    write_state(machine_.root, state_);
+    write_mrseq(environment.handler_folder, sequence.number);
+  };
+  try {
+    const Settings settings = machine_.log.timed("read settings", [&] {
+      const Envelope envelope = parse_envelope(text);
+      const Secret opened = open_protected(envelope, environment.library_folder());
+      Settings parsed = parse_settings(envelope.public_settings, opened);
+      machine_.log.redactor.hide(parsed.key);
+      if (parsed.login) machine_.log.redactor.hide(parsed.login->password);
+      for (const auto& [name, value] : parsed.secret_environment) machine_.log.redactor.hide(value);
+      return parsed;
+    });
+    report(sequence.number, make_report(environment.profile(), Operation::enable, Phase::running));
+    if (!in_background && takes_long(machine_, settings, state_)) return start_worker(sequence);
+    Report done = make_report(environment.profile(), Operation::enable, Phase::succeeded);
+    done.substatus = apply_settings(machine_, settings, state_, same_settings);
+    remember(true);
+    report(sequence.number, done);
+    machine_.log.line(fmt::format("applied seq={}", sequence.number));
+  } catch (const std::exception&) {
+    try {
+      remember(false);
+    } catch (const Error& error) {
+      machine_.log.line(error.what());
+    }
+    throw;
+  }
+}
+
+void Handler::start_worker(const Sequence& sequence) {
+  const std::string executable = invocation_.executable.string();
+  const std::string number = std::to_string(sequence.number);
+  if (look_at_system(machine_.root).init == Init::systemd) {
+    const std::string unit = "docker-ext-enable-" + number;
+    if (machine_.runner
+            .run({"systemd-run", "--unit=" + unit, "--collect", "--quiet",
+                  "--setenv=ConfigSequenceNumber=" + number, executable, "work"})
+            .exit_code == 0)
+      return;
+    if (machine_.runner.run({"systemctl", "is-active", "--quiet", unit + ".service"}).exit_code == 0) return;
+  }
+  machine_.runner.detach({executable, "work"});
+}
+
+/// While the agent replaces one version by another, both have their folders.
+bool Handler::may_be_updating() const {
+  const fs::path& folder = invocation_.environment.handler_folder;
+  const std::string prefix = invocation_.environment.name + "-";
+  std::error_code trouble;
+  for (const auto& entry : fs::directory_iterator(folder.parent_path(), trouble)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory(trouble) && name != folder.filename() && name.starts_with(prefix) &&
+        fs::exists(entry.path() / "HandlerManifest.json", trouble))
+      return true;
+  }
+  return false;
+}
+
+int Handler::disable() {
+  const HandlerEnvironment& environment = invocation_.environment;
+  const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
+  const EnableLock lock = EnableLock::take(machine_.root, sequence.number, lock_limit);
+  state_ = read_state(machine_.root);
+  state_.disabled = true;
+  write_state(machine_.root, state_);
+  report(sequence.number, make_report(environment.profile(), Operation::disable, Phase::succeeded));
+  return 0;
+}
+
+int Handler::update() {
+  const HandlerEnvironment& environment = invocation_.environment;
+  const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
+  state_ = read_state(machine_.root);
+  state_.owner = environment.name;
+  state_.owner_version =
+      invocation_.environment.version;  // the old version's uninstall now finds that nothing is its own
+  write_state(machine_.root, state_);
+  report(sequence.number, make_report(environment.profile(), Operation::update, Phase::succeeded));
+  return 0;
+}
+
+int Handler::uninstall() {
+  state_ = read_state(machine_.root);
+  if (may_be_updating() || state_.owner != invocation_.environment.name ||
+      state_.owner_version != invocation_.environment.version) {
+    machine_.log.line("another version looks after this machine; nothing removed");
+    return 0;
+  }
+  withdraw_settings(machine_, state_);
+  std::error_code trouble;
+  fs::remove_all(machine_.root(state_folder), trouble);
+  return 0;
+}
+
+}  // namespace berth::extension

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "extension/apply.h"
+#include "extension/environment.h"
+
+namespace berth::extension {
+
+/// What the agent gives an operation beside HandlerEnvironment.json.
+struct Invocation {
+  HandlerEnvironment environment;
+  std::filesystem::path executable;          ///< absolute; started again as the worker
+  std::optional<std::string> told_sequence;  ///< ConfigSequenceNumber
+};
+
+/// The operations that the guest agent calls, as `bin/docker-extension OPERATION`.
+class Handler {
+ public:
+  Handler(Invocation invocation, Machine machine)
+      : invocation_(std::move(invocation)), machine_(std::move(machine)) {}
+
+  /// Runs one: install, enable, disable, update, uninstall, or work (enable's own, in the background).
+  /// Returns the exit code: 0; 1 when it failed (the status says why, where the operation has one); 2 when it
+  /// is none.
+  int run(const std::string& operation);
+
+  /// How long enable waits for another one to finish before it hands over to a worker.
+  std::chrono::milliseconds lock_limit{120'000};
+  std::chrono::milliseconds worker_lock_limit{3'600'000};
+
+ private:
+  int install();
+  int enable(bool in_background);
+  int disable();
+  int update();
+  int uninstall();
+
+  void apply(const Sequence& sequence, const std::string& text, bool in_background);
+  bool nothing_to_do(const Sequence& sequence, const std::string& text);
+  void start_worker(const Sequence& sequence);
+  void report(std::uint64_t number, const Report& report);
+  bool may_be_updating() const;
+
+  Invocation invocation_;
+  Machine machine_;
+  State state_;
+};
+
+}  // namespace berth::extension

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/secret.h"
+
+namespace berth::extension {
+
+/// Takes secrets out of texts before anybody sees them: every value it was told of, private keys in PEM, and
+/// what follows a name that says password, token or secret ("--x-password=…", "token: …", "TOKEN=…").
+class Redactor {
+ public:
+  /// Values shorter than six bytes are not looked for: they would black out ordinary words.
+  void hide(const Secret& value);
+  std::string operator()(std::string_view text) const;
+
+ private:
+  std::vector<Secret> values_;
+};
+
+/// Valid UTF-8 of at most `limit` bytes: foreign bytes and control characters other than line ends become
+/// '?', a cut ends in "…".
+std::string printable(std::string_view text, std::size_t limit);
+
+}  // namespace berth::extension
