@@ -54,6 +54,12 @@ void check_ssh_options(const DockerCreateOptions& options) {
 }
 
 void check_ports(const DockerHost& host) {
+  if (host.ssh_port && *host.ssh_port != 22)
+    throw Error(
+        ErrorKind::invalid, "NotSupported",
+        fmt::format("--ssh {} cannot be used here: the virtual machine's SSH server listens on port 22",
+                    *host.ssh_port),
+        "Every host has an address of its own, so port 22 is free: -e 22.");
   if (host.ssh_port && *host.ssh_port == host.docker_port)
     throw invalid(fmt::format("--ssh and --docker-port both name port {}", host.docker_port),
                   "Choose another port for Docker: -dp 4243.");

@@ -26,10 +26,8 @@ class PhaseDisplay {
   /// The operation was begun anew: what it tells next is new.
   void restart() { ended_.clear(); }
 
-  /// Name of the phase that runs, or ran last.
-  const std::string& current() const { return name_; }
-  /// The newest word about it.
-  const std::string& detail() const { return detail_; }
+  /// Name of the phase that runs; "" between phases.
+  std::string current() const { return running_ ? name_ : ""; }
 
  private:
   void show(const std::string& name, const std::string& detail);

@@ -117,6 +117,9 @@ void on_signal(int) {
 }  // namespace
 
 void install() {
+  count = 0;
+  cleaning = false;
+  farewell_size = 0;
   struct sigaction action {};
   action.sa_handler = &on_signal;  // no SA_RESTART: a read from the terminal shall return
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {

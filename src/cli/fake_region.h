@@ -1,0 +1,345 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/app.h"
+#include "crypto/certificate.h"
+#include "crypto/encoding.h"
+#include "host/files.h"
+#include "host/process.h"
+#include "host/temporary_folder.h"
+#include "http/server.h"
+#include "model/names.h"
+
+/// For the tests of this folder: a small region of the test's own, that answers what `azure` asks.
+namespace berth {
+
+/// What one run of the program came to.
+struct Ran {
+  int exit_code = 0;
+  std::string out, err;
+};
+
+/// Runs the program in this process, with these arguments.
+inline Ran run_program(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "azure");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::ostringstream out, err;
+  auto* const out_before = std::cout.rdbuf(out.rdbuf());
+  auto* const err_before = std::cerr.rdbuf(err.rdbuf());
+  const int exit_code = run_azure(static_cast<int>(arguments.size()), argv.data(), "1.2.3");
+  std::cout.rdbuf(out_before);
+  std::cerr.rdbuf(err_before);
+  return {exit_code, out.str(), err.str()};
+}
+
+/// A Resource Manager with a Docker host behind it. Everything is in memory; BERTH_HOME, HOME and
+/// DOCKER_CONFIG point below `folder` while it lives.
+class FakeRegion {
+ public:
+  using json = nlohmann::json;
+
+  FakeRegion() : work_(context_.get_executor()), thread_([this] { context_.run(); }) {
+    const PrivateKey ca_key = PrivateKey::generate_ec(), key = PrivateKey::generate_ec();
+    const Certificate ca =
+        issue_certificate({.use = CertificateUse::authority, .common_name = "Fake CA"}, ca_key);
+    const Certificate leaf = issue_certificate(
+        {.common_name = "127.0.0.1", .dns_names = {"localhost"}, .ip_addresses = {"127.0.0.1"}}, key, &ca,
+        &ca_key);
+    chain_ = leaf.to_pem();
+    key_ = key.to_pem();
+    make_folder(home());
+    write_file(home() / "ca.pem", ca.to_pem());
+    write_file(home() / "secret", "s3cret\n");
+    write_file(home() / "lock", "");
+    ::setenv("BERTH_HOME", home().c_str(), 1);
+    ::setenv("HOME", folder.path().c_str(), 1);
+    ::unsetenv("DOCKER_CONFIG");
+    ::unsetenv("XDG_CONFIG_HOME");
+    start();
+  }
+  ~FakeRegion() {
+    stop();
+    context_.stop();
+    thread_.join();
+  }
+  FakeRegion(const FakeRegion&) = delete;
+  FakeRegion& operator=(const FakeRegion&) = delete;
+
+  std::filesystem::path home() const { return folder.path() / "home"; }
+  std::filesystem::path docker() const { return folder.path() / ".docker"; }
+
+  /// Listens on a new port and says so in region.json.
+  void start() {
+    do_there([this] {
+      arm_ = Server::on_tcp(
+          context_.get_executor(), "127.0.0.1", 0, {chain_, key_},
+          [this](Request request) -> boost::asio::awaitable<Response> { co_return answer(request); });
+    });
+    write_region();
+  }
+  void stop() {
+    do_there([this] {
+      arm_.reset();
+      docker_server_.reset();
+    });
+  }
+  void write_region() {
+    const json region = {{"managementEndpoint", "https://127.0.0.1:" + std::to_string(arm_->port())},
+                         {"caCertificate", (home() / "ca.pem").string()},
+                         {"tenantId", "tenant"},
+                         {"clientId", "client"},
+                         {"clientSecretFile", (home() / "secret").string()},
+                         {"subscriptionId", "sub-1"},
+                         {"dataDirectory", home().string()},
+                         {"pid", to_string(own_id())},
+                         {"version", "1.2.3"},
+                         {"dnsSuffix", "cloudapp.net"}};
+    write_file(home() / "region.json", region.dump());
+  }
+
+  /// Every request so far, "METHOD path", the subscription left away.
+  std::vector<std::string> requests() {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  bool has_group(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return groups_.contains(lower(name));
+  }
+  void add_group(const std::string& name, const json& tags = json::object()) {
+    const std::lock_guard lock(mutex_);
+    groups_[lower(name)] = tags;
+  }
+
+  /// Asked before each request is answered; a Response of its own goes out in place of ours.
+  std::function<std::optional<Response>(const Request&)> on_request;
+  /// Polls that the deployment takes; the body of each but the last says "Running".
+  int polls = 2;
+  /// When not null, the deployment fails with it.
+  json deployment_error;
+  json phases = json::array();
+  /// Where the public SSH port came to be; 0: where it was asked for.
+  int ssh_host_port = 0;
+  bool docker_answers = true;
+  std::string docker_seen_client;  ///< thumbprint of what the Docker client presented
+  json deployment;                 ///< the last deployment that was put
+
+  TemporaryFolder folder;
+
+ private:
+  static ProcessId own_id() {
+    const std::string stat = read_file("/proc/self/stat");
+    std::istringstream words(stat.substr(stat.rfind(')') + 2));
+    std::string word;
+    for (int i = 3; i <= 22; ++i) words >> word;
+    return {::getpid(), std::stoull(word)};
+  }
+
+  template <class Work>
+  void do_there(Work work) {
+    std::promise<void> done;
+    boost::asio::post(context_, [&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().get();
+  }
+
+  static Response reply(int status, const json& body) {
+    Response response{.status = status};
+    response.headers["Content-Type"] = "application/json";
+    if (!body.is_null()) response.body = body.dump();
+    return response;
+  }
+  static Response refuse(int status, const std::string& code, const std::string& message) {
+    return reply(status, {{"error", {{"code", code}, {"message", message}}}});
+  }
+
+  Response answer(const Request& request) {
+    const std::string base = "/subscriptions/sub-1";
+    const std::string path = request.path.starts_with(base) ? request.path.substr(base.size()) : request.path;
+    {
+      const std::lock_guard lock(mutex_);
+      requests_.push_back(request.method + " " + path);
+    }
+    if (on_request)
+      if (auto own = on_request(request)) return *own;
+    if (path == "/adfs/oauth2/token/") {
+      if (request.body.find("client_secret=s3cret") == std::string::npos)
+        return reply(401, {{"error", "invalid_client"}, {"error_description", "bad secret"}});
+      return reply(200, {{"access_token", "t0ken"}, {"expires_in", 3600}});
+    }
+    if (request.header("Authorization") != "Bearer t0ken") return refuse(401, "AuthenticationFailed", "Who?");
+    const std::lock_guard lock(mutex_);
+    return resource(request, lower(path));
+  }
+
+  Response resource(const Request& request, const std::string& path) {
+    const auto has = [&](const char* part) { return path.find(part) != std::string::npos; };
+    if (path == "/locations")
+      return reply(200, {{"value", {{{"name", "westus"}, {"displayName", "West US"}}}}});
+    if (has("/osimages"))
+      return reply(200, {{"value",
+                          {{{"name", "Debian-12"},
+                            {"properties",
+                             {{"publisher", "Debian"},
+                              {"offer", "debian-12"},
+                              {"sku", "12"},
+                              {"version", "1.0.0"},
+                              {"osType", "Linux"},
+                              {"category", "Public"}}}}}}});
+    if (has("/vmsizes"))
+      return reply(200, {{"value", {{{"name", "Standard_B2s"}}, {{"name", "Standard_A1"}}}}});
+    if (has("/deployments/")) return deployment_request(request, path);
+    if (has("/publicipaddresses")) return address_request(request, path);
+    if (has("/providers/microsoft.compute/virtualmachines")) return vm_request(request, path);
+    if (has("/networkinterfaces")) return reply(200, {{"value", json::array()}});
+    if (path.starts_with("/resourcegroups")) return group_request(request, path);
+    return refuse(404, "ResourceNotFound", "There is no " + path);
+  }
+
+  Response group_request(const Request& request, const std::string& path) {
+    if (path == "/resourcegroups") {
+      json all = json::array();
+      for (const auto& [name, tags] : groups_) all.push_back({{"name", name}, {"tags", tags}});
+      return reply(200, {{"value", all}});
+    }
+    const std::string name = path.substr(std::string("/resourcegroups/").size());
+    if (request.method == "PUT") {
+      const json body = json::parse(request.body);
+      const bool is_new = groups_.emplace(name, body["tags"]).second;
+      groups_[name] = body["tags"];
+      return reply(is_new ? 201 : 200, {{"name", name}, {"tags", body["tags"]}});
+    }
+    const auto found = groups_.find(name);
+    if (found == groups_.end()) return refuse(404, "ResourceGroupNotFound", "No such group.");
+    if (request.method == "GET") return reply(200, {{"name", name}, {"tags", found->second}});
+    groups_.erase(found);
+    std::erase_if(addresses_,
+                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
+    std::erase_if(vms_,
+                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
+    return Response{.status = 200};
+  }
+
+  Response address_request(const Request& request, const std::string& path) {
+    if (request.method == "PUT") {
+      const json body = json::parse(request.body);
+      const std::string label = body["properties"]["dnsSettings"]["domainNameLabel"];
+      json document = {{"id", "/subscriptions/sub-1" + path},
+                       {"properties",
+                        {{"provisioningState", "Succeeded"},
+                         {"ipAddress", "127.0.0.1"},
+                         {"dnsSettings", {{"domainNameLabel", label}, {"fqdn", label + ".cloudapp.net"}}}}}};
+      const bool is_new = addresses_.emplace(path, document).second;
+      return reply(is_new ? 201 : 200, document);
+    }
+    if (path.ends_with("/publicipaddresses")) {
+      json all = json::array();
+      for (const auto& [key, document] : addresses_) all.push_back(document);
+      return reply(200, {{"value", all}});
+    }
+    const auto found = addresses_.find(path);
+    if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
+    if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
+    json document = found->second;
+    json ports = json::array();
+    if (docker_server_) ports.push_back({{"port", 4243}, {"hostPort", docker_server_->port()}});
+    if (ssh_host_port != 0)
+      ports.push_back({{"port", 22}, {"hostPort", ssh_host_port}, {"movedBecause", "permission denied"}});
+    document["properties"]["localPorts"] = ports;
+    return reply(200, document);
+  }
+
+  Response vm_request(const Request& request, const std::string& path) {
+    if (path.ends_with("/virtualmachines")) {
+      json all = json::array();
+      for (const auto& [key, document] : vms_) all.push_back(document);
+      return reply(200, {{"value", all}});
+    }
+    const auto found = vms_.find(path);
+    if (request.method == "DELETE") return Response{.status = vms_.erase(path) > 0 ? 200 : 204};
+    return found == vms_.end() ? refuse(404, "ResourceNotFound", "No such VM.") : reply(200, found->second);
+  }
+
+  Response deployment_request(const Request& request, const std::string& path) {
+    if (request.method == "PUT") {
+      deployment = json::parse(request.body);
+      polled_ = 0;
+      Response response = reply(201, {{"properties", {{"provisioningState", "Accepted"}}}});
+      response.headers["Azure-AsyncOperation"] =
+          request.origin + "/subscriptions/sub-1" + path + "/operationStatuses/1";
+      return response;
+    }
+    const bool ended = ++polled_ >= polls;
+    json body = {{"status", ended ? deployment_error.is_null() ? "Succeeded" : "Failed" : "Running"},
+                 {"properties", {{"phases", phases}}}};
+    if (ended && !deployment_error.is_null()) body["error"] = deployment_error;
+    if (ended && deployment_error.is_null()) run_host(path);
+    Response response = reply(200, body);
+    response.headers["x-ms-retry-after-ms"] = "10";
+    return response;
+  }
+
+  /// Starts a Docker Engine with the certificates that came with the deployment.
+  void run_host(const std::string& path) {
+    const json& certs = deployment["properties"]["parameters"]["dockerCertificates"]["value"]["certs"];
+    const auto text = [&](const char* key) {
+      return base64_decode(certs.at(key).get<std::string>()).value();
+    };
+    if (docker_answers)
+      docker_server_ = Server::on_tcp(
+          context_.get_executor(), "127.0.0.1", 0, {text("cert"), Secret(text("key")), true},
+          [this](Request request) -> boost::asio::awaitable<Response> {
+            if (request.client_certificate.empty()) co_return Response{.status = 401};
+            docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();
+            if (request.path == "/info")
+              co_return reply(200, {{"OperatingSystem", "Debian"}, {"Driver", "overlay2"}});
+            co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
+          });
+    const std::string group_path = path.substr(0, path.find("/providers/"));
+    for (const json& resource : deployment["properties"]["template"]["resources"]) {
+      if (resource["type"] != "Microsoft.Compute/virtualMachines") continue;
+      const std::string key = group_path + "/providers/microsoft.compute/virtualmachines/" +
+                              lower(resource["name"].get<std::string>());
+      json vm = resource;
+      vm["id"] = "/subscriptions/sub-1" + key;
+      vm["properties"]["provisioningState"] = "Succeeded";
+      vm["properties"]["instanceView"] = {{"statuses", {{{"code", "PowerState/running"}}}}};
+      vms_[key] = vm;
+    }
+  }
+
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::thread thread_;
+  std::unique_ptr<Server> arm_, docker_server_;
+  std::string chain_;
+  Secret key_;
+  std::mutex mutex_;
+  std::vector<std::string> requests_;
+  std::map<std::string, json> groups_, addresses_, vms_;
+  int polled_ = 0;
+};
+
+}  // namespace berth
