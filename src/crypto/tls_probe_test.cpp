@@ -193,6 +193,13 @@ TEST_F(TlsProbeTest, SaysThatNobodyListens) {
   EXPECT_THAT(result.trouble, HasSubstr("refused"));
 }
 
+TEST_F(TlsProbeTest, TakesAnIpv6Address) {
+  const TlsProbe result =
+      probe_tls("::1", 1, std::nullopt, limit);  // nobody listens there, if it exists at all
+  EXPECT_FALSE(result.accepted);
+  EXPECT_THAT(result.trouble, testing::Not(HasSubstr("not an IP address")));
+}
+
 TEST_F(TlsProbeTest, SaysThatThisIsNoAddress) {
   EXPECT_THAT(probe_tls("localhost", 1, std::nullopt, limit).trouble,
               HasSubstr("'localhost' is not an IP address"));

@@ -21,7 +21,7 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t most_output = 64 * 1024 * 1024;
+constexpr std::size_t most_output = 64u << 20;
 
 [[noreturn]] void throw_no_resource(const std::string& program, std::string_view what) {
   throw Error(ErrorKind::unavailable, "ProgramUnavailable",
@@ -121,13 +121,14 @@ class Child {
 
   int pidfd() const { return pidfd_.get(); }
 
-  /// 128 + signal number when a signal ended it.
-  int reap() {
+  /// 128 + signal number when a signal ended it; nullopt when someone else in this process reaped it.
+  std::optional<int> reap() {
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0) {
-      if (errno != EINTR) break;
-    }
+    pid_t reaped;
+    do reaped = ::waitpid(pid_, &status, 0);
+    while (reaped < 0 && errno == EINTR);
     pid_ = -1;
+    if (reaped < 0) return std::nullopt;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 
@@ -174,8 +175,13 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   }
   out.hand_on_rest();
   err.hand_on_rest();
+  const auto exit_code = child.reap();
+  if (!exit_code)
+    throw Error(ErrorKind::internal, "ExitCodeLost",
+                fmt::format("{} ended, but how is lost: this process ignores its children.", program),
+                "Start it with SIGCHLD at its default.");
   RunResult result;
-  result.exit_code = child.reap();
+  result.exit_code = *exit_code;
   result.out = out.take();
   result.err = err.take();
   return result;
