@@ -85,11 +85,11 @@ Gateway::Decision Gateway::routed(const Member& member, std::span<std::uint8_t> 
     if (packet.is(IpProtocol::udp)) return {packet.has_ports() ? Path::forwarded_udp : Path::nowhere, {}};
     // Connections through forwarded ports come from the gateway; nothing can be opened towards it.
     if (packet.is(IpProtocol::tcp) && packet.has_ports() && !packet.opens_tcp()) return {Path::nat, {}};
-    return refuse(frame, packet, Unreachable::port);
+    return refuse(frame, packet, Refusal::port_unreachable);
   }
   if (subnet_.block.contains(to) || is_link_local(to)) return {};
   if (egress_.allows(to, now)) return {Path::nat, {}};
-  return refuse(frame, packet, Unreachable::prohibited);
+  return refuse(frame, packet, Refusal::prohibited);
 }
 
 Gateway::Decision Gateway::to_endpoint(const Member& member, std::span<std::uint8_t> frame,
@@ -107,14 +107,14 @@ Gateway::Decision Gateway::to_endpoint(const Member& member, std::span<std::uint
       return {Path::nat, {}};
     }
   }
-  return refuse(frame, packet, Unreachable::port);
+  return refuse(frame, packet, Refusal::port_unreachable);
 }
 
 Gateway::Decision Gateway::to_name_server(const Member& member, std::span<std::uint8_t> frame,
                                           Ipv4Packet& packet) const {
   if (is_ping(packet)) return {Path::nat, {}};
   if (!packet.has_ports() || packet.destination_port != dns_port)
-    return refuse(frame, packet, Unreachable::port);
+    return refuse(frame, packet, Refusal::port_unreachable);
   if (packet.is(IpProtocol::udp)) {
     auto answer = names_.answer(packet.udp_data());
     if (!answer && !egress_.allows_names()) answer = refuse_dns(packet.udp_data());
@@ -124,7 +124,7 @@ Gateway::Decision Gateway::to_name_server(const Member& member, std::span<std::u
       return {Path::nowhere, udp_frames(from, to, *answer).front()};
     }
   }
-  if (!egress_.allows_names()) return refuse(frame, packet, Unreachable::prohibited);
+  if (!egress_.allows_names()) return refuse(frame, packet, Refusal::prohibited);
   if (packet.destination == wire_server_address) {
     // Azure's own name server. The question is put to ours by another face of this machine, so that the
     // answer tells by its destination which server it must seem to come from.
@@ -135,8 +135,8 @@ Gateway::Decision Gateway::to_name_server(const Member& member, std::span<std::u
 }
 
 Gateway::Decision Gateway::refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet,
-                                  Unreachable why) const {
-  return {Path::nowhere, icmp_unreachable(frame, packet, subnet_.gateway_mac(), subnet_.gateway(), why)};
+                                  Refusal why) const {
+  return {Path::nowhere, network::refuse(frame, packet, subnet_.gateway_mac(), subnet_.gateway(), why)};
 }
 
 bool Gateway::from_nat(const Member& member, std::span<std::uint8_t> frame, Time now) {

@@ -74,7 +74,7 @@ class Gateway {
   Decision routed(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet, Time now) const;
   Decision to_endpoint(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet) const;
   Decision to_name_server(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet) const;
-  Decision refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, Unreachable why) const;
+  Decision refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, Refusal why) const;
 
   Subnet subnet_;
   HostNames names_;

@@ -11,6 +11,7 @@ constexpr std::size_t udp_header = 8;
 constexpr std::size_t tcp_header = 20;
 constexpr std::size_t mtu = 1500;
 constexpr std::uint8_t time_to_live = 64;
+constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, ack = 0x10;  // TCP's flags
 
 void put_ethernet(Bytes& frame, const Mac& to, const Mac& from, std::uint16_t type) {
   frame.insert(frame.end(), to.begin(), to.end());
@@ -97,7 +98,6 @@ std::span<std::uint8_t> Ipv4Packet::udp_data() const {
 
 bool Ipv4Packet::opens_tcp() const {
   if (!is(IpProtocol::tcp) || payload.size() < tcp_header) return false;
-  constexpr std::uint8_t syn = 0x02, ack = 0x10;
   return (payload[13] & (syn | ack)) == syn;
 }
 
@@ -162,6 +162,21 @@ void set_destination_port(Ipv4Packet& packet, std::uint16_t port) {
   packet.destination_port = port;
 }
 
+namespace {
+
+/// Over the pseudo header and `segment`, whose own checksum field is zero.
+std::uint16_t transport_checksum_of(Ipv4 from, Ipv4 to, IpProtocol protocol,
+                                    std::span<const std::uint8_t> segment) {
+  std::uint8_t pseudo[12]{};
+  store32(pseudo, from.bits);
+  store32(pseudo + 4, to.bits);
+  pseudo[9] = static_cast<std::uint8_t>(protocol);
+  store16(pseudo + 10, static_cast<unsigned>(segment.size()));
+  return checksum_end(checksum_add(checksum_add(0, pseudo), segment));
+}
+
+}  // namespace
+
 std::vector<Bytes> udp_frames(const End& from, const End& to, std::span<const std::uint8_t> data,
                               std::uint16_t id) {
   const std::size_t length = udp_header + data.size();
@@ -171,12 +186,7 @@ std::vector<Bytes> udp_frames(const End& from, const End& to, std::span<const st
   store16(datagram.data() + 2, to.port);
   store16(datagram.data() + 4, static_cast<unsigned>(length));
   std::ranges::copy(data, datagram.begin() + udp_header);
-  std::uint8_t pseudo[12]{};
-  store32(pseudo, from.address.bits);
-  store32(pseudo + 4, to.address.bits);
-  pseudo[9] = static_cast<std::uint8_t>(IpProtocol::udp);
-  store16(pseudo + 10, static_cast<unsigned>(length));
-  const std::uint16_t checksum = checksum_end(checksum_add(checksum_add(0, pseudo), datagram));
+  const std::uint16_t checksum = transport_checksum_of(from.address, to.address, IpProtocol::udp, datagram);
   store16(datagram.data() + 6, checksum == 0 ? 0xffff : checksum);
 
   std::vector<Bytes> frames;
@@ -229,21 +239,55 @@ Bytes arp_announcement(const Mac& mac, Ipv4 address) {
   return arp_frame(broadcast_mac, 1, mac, address, Mac{}, address);
 }
 
-Bytes icmp_unreachable(std::span<const std::uint8_t> frame, const Ipv4Packet& about, const Mac& mac,
-                       Ipv4 from, Unreachable why) {
-  if (is_group(destination_mac(frame)) || (load16(about.header + 6) & 0x1fff) != 0) return {};
+namespace {
+
+/// RFC 793, section 3.4: a reset that the sender of `packet` believes.
+Bytes tcp_reset(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac) {
+  const std::uint8_t* theirs = packet.payload.data();
+  const std::uint8_t flags = theirs[13];
+  if (flags & rst) return {};
+  const std::size_t offset = std::min<std::size_t>((theirs[12] >> 4) * 4u, packet.payload.size());
+  const std::size_t length =
+      packet.payload.size() - offset + ((flags & syn) ? 1 : 0) + ((flags & fin) ? 1 : 0);
+  Bytes reply;
+  put_ethernet(reply, source_mac(frame), mac, ethertype_ipv4);
+  reply.resize(ethernet_header + ip_header + tcp_header);
+  std::uint8_t* ip = reply.data() + ethernet_header;
+  put_ip(ip, ip_header + tcp_header, 0, 0, IpProtocol::tcp, packet.destination, packet.source);
+  std::uint8_t* tcp = ip + ip_header;
+  store16(tcp, packet.destination_port);
+  store16(tcp + 2, packet.source_port);
+  if (flags & ack) {
+    store32(tcp + 4, load32(theirs + 8));
+    tcp[13] = rst;
+  } else {
+    store32(tcp + 8, load32(theirs + 4) + static_cast<std::uint32_t>(length));
+    tcp[13] = rst | ack;
+  }
+  tcp[12] = tcp_header / 4 << 4;
+  store16(tcp + 16,
+          transport_checksum_of(packet.destination, packet.source, IpProtocol::tcp, {tcp, tcp_header}));
+  return reply;
+}
+
+}  // namespace
+
+Bytes refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac, Ipv4 router,
+             Refusal why) {
+  if (is_group(destination_mac(frame)) || (load16(packet.header + 6) & 0x1fff) != 0) return {};
+  if (packet.is(IpProtocol::tcp)) return packet.has_ports() ? tcp_reset(frame, packet, mac) : Bytes{};
   constexpr std::uint8_t echo = 8;
-  if (about.is(IpProtocol::icmp) && (about.payload.empty() || about.payload[0] != echo)) return {};
-  const std::size_t quoted = about.header_length + std::min<std::size_t>(about.payload.size(), 8);
+  if (packet.is(IpProtocol::icmp) && (packet.payload.empty() || packet.payload[0] != echo)) return {};
+  const std::size_t quoted = packet.header_length + std::min<std::size_t>(packet.payload.size(), 8);
   Bytes reply;
   put_ethernet(reply, source_mac(frame), mac, ethertype_ipv4);
   reply.resize(ethernet_header + ip_header + 8 + quoted);
   std::uint8_t* ip = reply.data() + ethernet_header;
-  put_ip(ip, ip_header + 8 + quoted, 0, 0, IpProtocol::icmp, from, about.source);
+  put_ip(ip, ip_header + 8 + quoted, 0, 0, IpProtocol::icmp, router, packet.source);
   std::uint8_t* icmp = ip + ip_header;
   icmp[0] = 3;
   icmp[1] = static_cast<std::uint8_t>(why);
-  std::copy_n(about.header, quoted, icmp + 8);
+  std::copy_n(packet.header, quoted, icmp + 8);
   store16(icmp + 2, checksum_end(checksum_add(0, {icmp, 8 + quoted})));
   return reply;
 }

@@ -89,10 +89,11 @@ Bytes arp_reply(std::span<const std::uint8_t> request, const Mac& mac, Ipv4 addr
 /// "I am `address` at `mac`", to everyone.
 Bytes arp_announcement(const Mac& mac, Ipv4 address);
 
-enum class Unreachable : std::uint8_t { port = 3, prohibited = 13 };
-/// The ICMP error of `from` about a packet that a guest sent. Empty for packets that must not be answered
-/// (RFC 1122 3.2.2: ICMP errors, broadcasts, later fragments).
-Bytes icmp_unreachable(std::span<const std::uint8_t> frame, const Ipv4Packet& about, const Mac& mac,
-                       Ipv4 from, Unreachable why);
+enum class Refusal : std::uint8_t { port_unreachable = 3, prohibited = 13 };  ///< ICMP codes of type 3
+/// Tells a guest at once that nothing will come of its packet, as a router at `mac` and `router` does: a TCP
+/// reset in the name of the destination, an ICMP error otherwise. Empty for packets that must not be answered
+/// (RFC 1122 3.2.2: ICMP errors, resets, broadcasts, later fragments).
+Bytes refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac, Ipv4 router,
+             Refusal why);
 
 }  // namespace berth::network
