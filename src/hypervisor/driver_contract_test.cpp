@@ -1,11 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <signal.h>
+
 #include <fstream>
 
 #include "host/files.h"
 #include "host/temporary_folder.h"
 #include "hypervisor/fake_driver.h"
+#include "hypervisor/qemu/qemu_driver.h"
 #include "hypervisor/test_guests.h"
 #include "hypervisor/test_loop.h"
 
@@ -53,6 +56,24 @@ class FakeHost final : public TestHost {
 
  private:
   std::map<std::string, TestGuest> guests_;
+};
+
+class QemuHost final : public TestHost {
+ public:
+  QemuHost() { settings_.home = home.path(); }
+  std::unique_ptr<Driver> make_driver() override {
+    return std::make_unique<QemuDriver>(loop.context.get_executor(), settings_);
+  }
+  void install(MachineSpec& spec, TestGuest guest) override {
+    write_guest_disk(spec.os_disk, guest, "hello");
+  }
+  void crash(Driver& driver, const std::string& id) override {
+    const auto process = static_cast<QemuDriver&>(driver).process(id);
+    ASSERT_TRUE(process && send_signal(*process, SIGKILL));
+  }
+
+ private:
+  QemuSettings settings_{.home = {}, .accelerator = Accelerator::tcg};
 };
 
 class DriverContract : public testing::TestWithParam<std::unique_ptr<TestHost> (*)()> {
@@ -122,6 +143,7 @@ std::unique_ptr<TestHost> make() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fake, DriverContract, testing::Values(&make<FakeHost>));
+INSTANTIATE_TEST_SUITE_P(Qemu, DriverContract, testing::Values(&make<QemuHost>));
 
 }  // namespace
 

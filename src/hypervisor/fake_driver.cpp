@@ -50,7 +50,6 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
   fs::create_directories(folder(spec.id));  // unsynced: make_folder() would cost 4 ms a machine
   remember(spec.id, machine);
   running_[spec.id] = std::move(machine);
-  std::ofstream(serial_log(spec.id), std::ios::app) << spec.name << " started\n";
   if (on_start) on_start(spec, medium);
 }
 

@@ -10,8 +10,8 @@
 namespace berth {
 
 /// A host without machines: for tests, and for berthd --driver=fake. Obeys Driver's contract to the letter,
-/// with folders on disk where a second FakeDriver finds the machines running; boots nothing. Light enough for
-/// tens of thousands of machines.
+/// with folders on disk where a second FakeDriver finds the machines running; boots nothing and writes no
+/// serial log. Light enough for tens of thousands of machines.
 class FakeDriver final : public Driver {
  public:
   FakeDriver(boost::asio::any_io_executor executor, std::filesystem::path home);
