@@ -28,6 +28,20 @@ constexpr std::size_t most_output = 64u << 20;
               fmt::format("Cannot start {}: no {}: {}.", program, what, std::strerror(errno)));
 }
 
+[[noreturn]] void throw_exit_code_lost(const std::string& program) {
+  throw Error(ErrorKind::internal, "ExitCodeLost",
+              fmt::format("How {} ends cannot be known: this process ignores its children.", program),
+              "Start it with SIGCHLD at its default.");
+}
+
+/// Then the kernel reaps them, at once, and their numbers mean nothing. Inherited, so it may not be our
+/// doing.
+bool ignores_children() {
+  struct sigaction now {};
+  ::sigaction(SIGCHLD, nullptr, &now);
+  return now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT) != 0;
+}
+
 Fd open_null() {
   return Fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
 }
@@ -142,6 +156,7 @@ class Child {
 RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   using Clock = std::chrono::steady_clock;
   const std::string program = argv.empty() ? "" : argv.front();
+  if (ignores_children()) throw_exit_code_lost(program);
   const Fd input = input_file(program, options.input);
   Pipe out_pipe(program);
   Pipe err_pipe(program);
@@ -176,10 +191,7 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   out.hand_on_rest();
   err.hand_on_rest();
   const auto exit_code = child.reap();
-  if (!exit_code)
-    throw Error(ErrorKind::internal, "ExitCodeLost",
-                fmt::format("{} ended, but how is lost: this process ignores its children.", program),
-                "Start it with SIGCHLD at its default.");
+  if (!exit_code) throw_exit_code_lost(program);
   RunResult result;
   result.exit_code = *exit_code;
   result.out = out.take();
