@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "network/test_machine.h"
+
 namespace berth::network {
 namespace {
 
@@ -21,14 +23,9 @@ Bytes udp(Ipv4 from, Ipv4 to, std::uint16_t port, const Mac& to_mac = subnet.gat
   return udp_frames({from_mac, from, from_port}, {to_mac, to, port}, data).front();
 }
 
-/// A frame with room for a TCP header, checksums not filled in: the gateway does not look at them.
-Bytes tcp(Ipv4 from, Ipv4 to, std::uint16_t port, std::uint8_t flags = 0x02,
+Bytes tcp(Ipv4 from, Ipv4 to, std::uint16_t port, std::uint8_t flags = tcp_syn,
           const Mac& to_mac = subnet.gateway_mac()) {
-  Bytes frame = udp_frames({own_mac, from, 40'000}, {to_mac, to, port}, Bytes(12)).front();
-  frame[ethernet_header + 9] = 6;
-  frame[ethernet_header + 32] = 0x50;
-  frame[ethernet_header + 33] = flags;
-  return frame;
+  return tcp_frame({own_mac, from, 40'000}, {to_mac, to, port}, {1, 1, flags});
 }
 
 Gateway::Decision decide(const Gateway& gateway, Bytes& frame) {
@@ -98,14 +95,7 @@ TEST(Gateway, LetsNothingButArpAndIpv4Pass) {
 
 TEST(Gateway, AnswersDhcpBeforeTheMachineHasAnAddress) {
   const Gateway gateway(subnet);
-  Bytes data(244);
-  data[0] = data[1] = 1;
-  data[2] = 6;
-  std::ranges::copy(own_mac, data.begin() + 28);
-  store32(data.data() + 236, 0x63825363);
-  data[240] = 53;
-  data[241] = data[242] = 1;
-  data[243] = 255;
+  const Bytes data = dhcp_message(own_mac, 1);
   const auto decision = decide(gateway, udp({}, everybody, 67, broadcast_mac, own_mac, 68, data));
   EXPECT_EQ(decision.path, Path::nowhere);
   EXPECT_THAT(decision.answer, Not(IsEmpty()));
@@ -123,14 +113,15 @@ TEST(Gateway, LeadsEachEndpointToItsHiddenPortAndBack) {
     EXPECT_EQ(inside.destination_port, hidden_port(endpoint));
     EXPECT_EQ(inside.source, own);
 
-    Bytes reply = udp_frames({subnet.gateway_mac(), subnet.hidden(), hidden_port(endpoint)},
-                             {own_mac, own, 40'000}, Bytes(12))
-                      .front();
-    reply[ethernet_header + 9] = 6;
+    EXPECT_TRUE(checksums_hold(frame));
+
+    Bytes reply = tcp_frame({subnet.gateway_mac(), subnet.hidden(), hidden_port(endpoint)},
+                            {own_mac, own, 40'000}, {1, 1, tcp_ack}, "data");
     ASSERT_TRUE(gateway.from_nat(member, reply, now));
     const auto back = *parse_ipv4_packet(reply);
     EXPECT_EQ(back.source, address);
     EXPECT_EQ(back.source_port, port);
+    EXPECT_TRUE(checksums_hold(reply));
   }
 }
 
@@ -228,6 +219,7 @@ TEST(Gateway, PassesQuestionsOnToTheNameServerFromBothItsAddresses) {
   const auto back = *parse_ipv4_packet(reply);
   EXPECT_EQ(back.source, wire_server_address) << "the answer comes from where the question went";
   EXPECT_EQ(back.destination, own);
+  EXPECT_TRUE(checksums_hold(reply));
 }
 
 TEST(Gateway, AnswersQuestionsForItsOwnMachinesAtBothAddresses) {

@@ -5,6 +5,8 @@
 
 #include <string_view>
 
+#include "network/test_machine.h"
+
 namespace berth::network {
 namespace {
 
@@ -19,41 +21,9 @@ Bytes bytes_of(std::string_view text) {
   return {text.begin(), text.end()};
 }
 
-/// Checks as a receiver would, from the bytes alone.
-bool checksums_hold(Bytes frame) {
-  const auto packet = parse_ipv4_packet(frame);
-  if (!packet || checksum_end(checksum_add(0, {packet->header, packet->header_length})) != 0) return false;
-  Bytes pseudo(12);
-  store32(pseudo.data(), packet->source.bits);
-  store32(pseudo.data() + 4, packet->destination.bits);
-  pseudo[9] = packet->protocol;
-  store16(pseudo.data() + 10, static_cast<unsigned>(packet->payload.size()));
-  return checksum_end(checksum_add(checksum_add(0, pseudo), packet->payload)) == 0;
-}
-
-/// A TCP segment by hand: header of 20 bytes, `flags`, `data`, with right checksums.
+/// A segment in the middle of a conversation.
 Bytes tcp_frame(const End& from, const End& to, std::uint8_t flags, std::string_view data = {}) {
-  Bytes segment(20);
-  store16(segment.data(), from.port);
-  store16(segment.data() + 2, to.port);
-  store32(segment.data() + 4, 1000);
-  store32(segment.data() + 8, 2000);
-  segment[12] = 0x50;
-  segment[13] = flags;
-  segment.insert(segment.end(), data.begin(), data.end());
-  Bytes frame = udp_frames(from, to, Bytes(segment.size() - 8)).front();
-  frame[ethernet_header + 9] = 6;
-  store16(frame.data() + ethernet_header + 10, 0);
-  store16(frame.data() + ethernet_header + 10,
-          checksum_end(checksum_add(0, std::span(frame).subspan(ethernet_header, 20))));
-  Bytes pseudo(12);
-  store32(pseudo.data(), from.address.bits);
-  store32(pseudo.data() + 4, to.address.bits);
-  pseudo[9] = 6;
-  store16(pseudo.data() + 10, static_cast<unsigned>(segment.size()));
-  store16(segment.data() + 16, checksum_end(checksum_add(checksum_add(0, pseudo), segment)));
-  std::ranges::copy(segment, frame.begin() + ethernet_header + 20);
-  return frame;
+  return network::tcp_frame(from, to, {1000, 2000, flags}, data);
 }
 
 TEST(Packet, AUdpFrameIsRightToTheByte) {
