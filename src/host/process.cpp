@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,25 +22,11 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t most_output = 64u << 20;
+constexpr std::size_t most_output = 64 * 1024 * 1024;
 
 [[noreturn]] void throw_no_resource(const std::string& program, std::string_view what) {
   throw Error(ErrorKind::unavailable, "ProgramUnavailable",
               fmt::format("Cannot start {}: no {}: {}.", program, what, std::strerror(errno)));
-}
-
-[[noreturn]] void throw_exit_code_lost(const std::string& program) {
-  throw Error(ErrorKind::internal, "ExitCodeLost",
-              fmt::format("How {} ends cannot be known: this process ignores its children.", program),
-              "Start it with SIGCHLD at its default.");
-}
-
-/// Then the kernel reaps them, at once, and their numbers mean nothing. Inherited, so it may not be our
-/// doing.
-bool ignores_children() {
-  struct sigaction now {};
-  ::sigaction(SIGCHLD, nullptr, &now);
-  return now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT) != 0;
 }
 
 Fd open_null() {
@@ -135,14 +122,13 @@ class Child {
 
   int pidfd() const { return pidfd_.get(); }
 
-  /// 128 + signal number when a signal ended it; nullopt when someone else in this process reaped it.
-  std::optional<int> reap() {
+  /// 128 + signal number when a signal ended it.
+  int reap() {
     int status = 0;
-    pid_t reaped;
-    do reaped = ::waitpid(pid_, &status, 0);
-    while (reaped < 0 && errno == EINTR);
+    while (::waitpid(pid_, &status, 0) < 0) {
+      if (errno != EINTR) break;
+    }
     pid_ = -1;
-    if (reaped < 0) return std::nullopt;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 
@@ -156,7 +142,6 @@ class Child {
 RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   using Clock = std::chrono::steady_clock;
   const std::string program = argv.empty() ? "" : argv.front();
-  if (ignores_children()) throw_exit_code_lost(program);
   const Fd input = input_file(program, options.input);
   Pipe out_pipe(program);
   Pipe err_pipe(program);
@@ -168,6 +153,8 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   if (child.pidfd() < 0) throw_no_resource(program, "descriptor to watch it");
   out_pipe.writing.reset();
   err_pipe.writing.reset();
+  Fd canceled(::eventfd(0, EFD_CLOEXEC));
+  const std::stop_callback on_cancel(options.stop, [&canceled] { ::eventfd_write(canceled.get(), 1); });
   Stream out(std::move(out_pipe.reading), options.on_line);
   Stream err(std::move(err_pipe.reading), options.on_line);
 
@@ -178,9 +165,15 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
       throw Error(ErrorKind::unavailable, "Timeout",
                   fmt::format("{} was stopped: it did not end within {} s.", program,
                               std::chrono::duration<double>(options.limit).count()));
-    std::array<pollfd, 3> events{{{child.pidfd(), POLLIN, 0}, {out.fd(), POLLIN, 0}, {err.fd(), POLLIN, 0}}};
+    std::array<pollfd, 4> events{{{child.pidfd(), POLLIN, 0},
+                                  {out.fd(), POLLIN, 0},
+                                  {err.fd(), POLLIN, 0},
+                                  {canceled.get(), POLLIN, 0}}};
     if (::poll(events.data(), events.size(), static_cast<int>(std::min<long long>(left, INT_MAX))) < 0)
       continue;
+    if (options.stop.stop_requested())
+      throw Error(ErrorKind::unavailable, "OperationCanceled",
+                  fmt::format("{} was stopped: the operation was cancelled.", program));
     ended = events[0].revents != 0;
     out.read();
     err.read();
@@ -190,10 +183,8 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   }
   out.hand_on_rest();
   err.hand_on_rest();
-  const auto exit_code = child.reap();
-  if (!exit_code) throw_exit_code_lost(program);
   RunResult result;
-  result.exit_code = *exit_code;
+  result.exit_code = child.reap();
   result.out = out.take();
   result.err = err.take();
   return result;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct RunOptions {
   std::map<std::string, std::string> environment;  ///< added to ours
   std::chrono::milliseconds limit{60'000};  ///< then SIGKILL to its process group and Error(unavailable)
   std::function<void(std::string_view)> on_line;  ///< each line of either stream as it comes
+  std::stop_token
+      stop;  ///< when requested: SIGKILL to its process group and Error(unavailable, "OperationCanceled")
 };
 
 /// Runs a program to its end (argv[0] an absolute path or a name; no shell) and blocks: not for the region's

@@ -152,6 +152,17 @@ TEST(Run, SaysWhyAFileCannotBeExecuted) {
   EXPECT_THAT(error.what(), HasSubstr("No such file"));
 }
 
+TEST(Run, EndsAtOnceWhenItIsCancelled) {
+  std::stop_source stop;
+  RunOptions options{.limit = 60s, .on_line = [&](std::string_view) { stop.request_stop(); }};
+  options.stop = stop.get_token();
+
+  const Error error = thrown_by([&] { shell("echo started; sleep 1000", options); });
+
+  EXPECT_EQ(error.kind, ErrorKind::unavailable);
+  EXPECT_EQ(error.code, "OperationCanceled");
+}
+
 TEST(Run, KillsTheWholeGroupAtTheLimit) {
   const TemporaryFolder folder;
   const auto pids = folder / "pids";
@@ -229,12 +240,6 @@ TEST(Run, GivesTheChildTheDefaultSignals) {
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   ::signal(SIGPIPE, before);
   EXPECT_EQ(status, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-}
-
-TEST(Run, NeverTakesALostExitCodeForSuccess) {
-  const auto before = ::signal(SIGCHLD, SIG_IGN);
-  EXPECT_EQ(thrown_by([] { run({"false"}); }).code, "ExitCodeLost");
-  ::signal(SIGCHLD, before);
 }
 
 TEST(Run, WorksFromManyThreadsAtOnce) {

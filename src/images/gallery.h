@@ -7,6 +7,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace berth {
@@ -45,7 +46,8 @@ using ImageProgress = std::function<void(const std::string& what, double fractio
 /// building is locked.
 class Gallery {
  public:
-  Gallery(std::filesystem::path cache, std::filesystem::path own);
+  /// `etc`: where the host's apt sources and subordinate ids stand.
+  Gallery(std::filesystem::path cache, std::filesystem::path own, std::filesystem::path etc = "/etc");
   ~Gallery();
 
   std::vector<GalleryImage> list() const;
@@ -58,6 +60,10 @@ class Gallery {
   /// not_found, unavailable (mmdebstrap missing, mirror refused, no space: with the last lines of the build
   /// log), and Error(unavailable, "OperationCanceled") when `stop` was requested.
   ImageFiles ensure(const std::string& name, const ImageProgress& progress, std::stop_token stop);
+
+  /// The files of the image that a disk of make_disk() stands on, whatever the gallery would build by that
+  /// name now: a machine keeps the kernel that its root file system has modules for. Throws Error(not_found).
+  ImageFiles files_of(const std::filesystem::path& disk) const;
 
   /// A new qcow2 overlay of the image, `size_gib` large (at least the image's own), at `target`. Never
   /// overwrites.
@@ -81,7 +87,8 @@ class Gallery {
   std::unique_ptr<Impl> impl_;
 };
 
-/// An ISO 9660 image with Rock Ridge names: file name -> bytes, all in the root. In memory only.
+/// An ISO 9660 image with Rock Ridge names: file name -> bytes, all in the root. In memory only (but for the
+/// bytes of files below 32 bytes, which pass through an unnamed temporary file).
 std::string make_iso(const std::string& volume_label,
                      const std::vector<std::pair<std::string, std::string>>& files);
 

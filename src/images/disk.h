@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <stop_token>
+#include <string>
+
+namespace berth {
+
+/// What a file that may be a disk image is, as far as we take it: qcow2, raw or a fixed VHD.
+struct DiskFile {
+  std::string format;              ///< "qcow2", "raw" or "vpc"
+  std::uint64_t virtual_size = 0;  ///< bytes
+  std::filesystem::path backing;   ///< absolute; empty: it stands alone
+};
+
+/// Asks qemu-img, but looks itself for a fixed VHD (qemu-img takes it for raw) and whether a raw file begins
+/// like a disk. Throws Error: not_found, invalid (no disk image that we take, damaged, encrypted).
+DiskFile inspect_disk(const std::filesystem::path& file);
+
+/// Makes an overlay of `backing`, or an empty disk when that is empty. Throws Error(conflict) when `target`
+/// is there.
+void create_disk(const std::filesystem::path& target, std::uint64_t bytes,
+                 const std::filesystem::path& backing = {}, const std::string& backing_format = {});
+
+/// A qcow2 file of its own with all that `file` and what it stands on hold. Throws Error: unavailable;
+/// conflict when a virtual machine has it open.
+void flatten_disk(const std::filesystem::path& file, const std::string& format,
+                  const std::filesystem::path& target, std::stop_token stop = {});
+
+/// Copies, sharing blocks where the file system can, and leaving holes.
+void copy_disk(const std::filesystem::path& file, const std::filesystem::path& target);
+
+}  // namespace berth

@@ -1,0 +1,119 @@
+#include "images/disk.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "host/files.h"
+#include "host/process.h"
+#include "host/temporary_folder.h"
+
+namespace berth {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr std::uint64_t mib = 1 << 20;
+
+void qemu_img(const std::vector<std::string>& arguments) {
+  std::vector<std::string> argv{"qemu-img"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  const RunResult result = run(argv);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+}
+
+/// A raw disk that begins with a partition table's signature.
+fs::path raw_disk(const TemporaryFolder& folder) {
+  std::string bytes(2 * mib, '\0');
+  bytes[510] = '\x55';
+  bytes[511] = '\xAA';
+  write_file(folder / "disk.raw", bytes);
+  return folder / "disk.raw";
+}
+
+ErrorKind kind_of_trouble(const fs::path& file) {
+  try {
+    inspect_disk(file);
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(file.string()));
+    return error.kind;
+  }
+  ADD_FAILURE() << file << " was taken";
+  return ErrorKind::internal;
+}
+
+TEST(InspectDisk, KnowsQcow2RawAndFixedVhd) {
+  const TemporaryFolder folder;
+  const fs::path raw = raw_disk(folder);
+  qemu_img({"convert", "-O", "qcow2", raw.string(), (folder / "a.qcow2").string()});
+  qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
+            (folder / "a.vhd").string()});
+
+  EXPECT_EQ(inspect_disk(raw).format, "raw");
+  EXPECT_EQ(inspect_disk(folder / "a.qcow2").format, "qcow2");
+  EXPECT_EQ(inspect_disk(folder / "a.vhd").format, "vpc");
+  EXPECT_EQ(inspect_disk(folder / "a.vhd").virtual_size, 2 * mib);
+  EXPECT_EQ(inspect_disk(folder / "a.qcow2").virtual_size, 2 * mib);
+}
+
+TEST(InspectDisk, NamesTheFileBehindAnOverlay) {
+  const TemporaryFolder folder;
+  create_disk(folder / "base.qcow2", mib);
+  create_disk(folder / "top.qcow2", mib, folder / "base.qcow2", "qcow2");
+  EXPECT_EQ(inspect_disk(folder / "top.qcow2").backing, folder / "base.qcow2");
+}
+
+TEST(InspectDisk, RefusesWhatIsNoDisk) {
+  const TemporaryFolder folder;
+  write_file(folder / "letter.txt", std::string(4096, 'a'));
+  write_file(folder / "empty", "");
+  qemu_img({"create", "-q", "-f", "vmdk", (folder / "a.vmdk").string(), "1M"});
+
+  EXPECT_EQ(kind_of_trouble(folder / "letter.txt"), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(folder / "empty"), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(folder / "a.vmdk"), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(folder.path()), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(folder / "absent"), ErrorKind::not_found);
+}
+
+TEST(InspectDisk, RefusesAnImageThatReadsAnotherFileOfTheHost) {
+  const TemporaryFolder folder;
+  qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + (folder / "data").string(),
+            (folder / "split.qcow2").string(), "1M"});
+  EXPECT_EQ(kind_of_trouble(folder / "split.qcow2"), ErrorKind::invalid);
+}
+
+TEST(CreateDisk, NeverOverwrites) {
+  const TemporaryFolder folder;
+  write_file(folder / "disk.qcow2", "precious");
+  try {
+    create_disk(folder / "disk.qcow2", mib);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind, ErrorKind::conflict);
+  }
+  EXPECT_EQ(read_file(folder / "disk.qcow2"), "precious");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+}
+
+TEST(CreateDisk, WhoseBackingIsGoneLeavesNothing) {
+  const TemporaryFolder folder;
+  EXPECT_THROW(create_disk(folder / "disk.qcow2", mib, folder / "absent", "qcow2"), Error);
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(FlattenDisk, HoldsWhatTheOverlayAndItsBaseHold) {
+  const TemporaryFolder folder;
+  const fs::path raw = raw_disk(folder);
+  create_disk(folder / "top.qcow2", 4 * mib, raw, "raw");
+
+  flatten_disk(folder / "top.qcow2", "qcow2", folder / "flat.qcow2");
+
+  const DiskFile flat = inspect_disk(folder / "flat.qcow2");
+  EXPECT_TRUE(flat.backing.empty());
+  EXPECT_EQ(flat.virtual_size, 4 * mib);
+  qemu_img({"compare", "-q", (folder / "top.qcow2").string(), (folder / "flat.qcow2").string()});
+}
+
+}  // namespace
+}  // namespace berth

@@ -1,0 +1,79 @@
+#include "images/recipe.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <set>
+
+#include "host/files.h"
+#include "host/temporary_folder.h"
+
+namespace berth {
+namespace {
+
+using testing::Contains;
+using testing::Not;
+
+const Recipe& docker_recipe() {
+  return recipes().front();
+}
+
+TEST(Recipe, OfTheDockerImageHoldsTheEngineAndTheAgent) {
+  EXPECT_TRUE(docker_recipe().image.docker);
+  EXPECT_THAT(docker_recipe().packages(), Contains("docker.io"));
+  EXPECT_THAT(docker_recipe().packages(), Contains("waagent"));
+  EXPECT_THAT(docker_recipe().packages(), Not(Contains(testing::HasSubstr("#"))));
+}
+
+TEST(Recipe, OfAPlainImageHoldsNoEngine) {
+  EXPECT_FALSE(recipes().at(1).image.docker);
+  EXPECT_THAT(recipes().at(1).packages(), Not(Contains("docker.io")));
+}
+
+TEST(Recipe, HashIsTheSameForTheSameRecipe) {
+  EXPECT_EQ(docker_recipe().hash(), Recipe(docker_recipe()).hash());
+}
+
+TEST(Recipe, HashChangesWithPackagesSuiteAndSize) {
+  std::set<std::string> hashes;
+  Recipe recipe = docker_recipe();
+  hashes.insert(recipe.hash());
+  recipe.suite = "trixie";
+  hashes.insert(recipe.hash());
+  recipe.image.size_gib = 31;
+  hashes.insert(recipe.hash());
+  recipe.package_lists = {"base"};
+  hashes.insert(recipe.hash());
+  EXPECT_EQ(hashes.size(), 4U);
+}
+
+TEST(Recipe, NamesAreUnique) {
+  std::set<std::string> names, urns;
+  for (const Recipe& recipe : recipes()) {
+    names.insert(recipe.image.name);
+    names.insert(recipe.alias);
+    urns.insert(recipe.image.urn());
+  }
+  EXPECT_EQ(names.size(), 2 * recipes().size());
+  EXPECT_EQ(urns.size(), recipes().size());
+}
+
+TEST(RecipeFiles, AreWrittenAsTheyAreWithProgramsExecutable) {
+  const TemporaryFolder folder;
+
+  write_recipe_files(folder.path());
+
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "build").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0755U);
+  ASSERT_EQ(::stat((folder / "root/etc/systemd/system/walinuxagent.service").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0644U);
+  // A character that a careless embedding would lose: a backslash at the end of a line, a semicolon, a
+  // bracket.
+  EXPECT_THAT(read_file(folder / "build"), testing::HasSubstr("--architectures=amd64 --verbose \\\n"));
+  EXPECT_THAT(read_file(folder / "customize"), testing::HasSubstr("|| { mkdir -p"));
+  EXPECT_TRUE(read_file(folder / "build").ends_with("\n"));
+}
+
+}  // namespace
+}  // namespace berth
