@@ -18,6 +18,14 @@ TEST(Secret, LeavesNothingBehindWhenMovedFrom) {
   EXPECT_EQ(second.reveal(), std::string(64, 'x'));
 }
 
+TEST(Secret, LeavesNoShortTextBehindEither) {
+  Secret first(std::string("hunter2"));
+  const char* inside = first.reveal().data();
+  const Secret second(std::move(first));
+  EXPECT_EQ(second.reveal(), "hunter2");
+  EXPECT_EQ(std::string(inside, 7), std::string(7, '\0'));
+}
+
 TEST(Error, CarriesKindCodeAndAdvice) {
   const Error error(ErrorKind::conflict, "VmExists", "web1 exists.", "Choose another name.");
   EXPECT_EQ(error.kind, ErrorKind::conflict);

@@ -12,8 +12,8 @@ namespace berth {
 ///   unauthorized  who asks is not known or not allowed               401   exit 3
 ///   not_found     it does not exist                                  404   exit 4
 ///   conflict      it exists, or is in a state that forbids this      409   exit 5
-///   unavailable   this host cannot do it now (program, memory, disk, time)  503 inside, 409 to clients   exit 6
-///   internal      our bug                                            500   exit 1
+///   unavailable   this host cannot do it now (program, memory, disk, time)  503 inside, 409 to clients exit
+///   6 internal      our bug                                            500   exit 1
 enum class ErrorKind { invalid, unauthorized, not_found, conflict, unavailable, internal };
 
 /// The one exception that crosses module borders. what() says what happened to which thing, as a whole

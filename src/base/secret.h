@@ -13,9 +13,9 @@ namespace berth {
 class Secret {
  public:
   Secret() = default;
-  explicit Secret(std::string text) : text_(std::move(text)) {}
+  explicit Secret(std::string text) : text_(take(text)) {}
   Secret(const Secret&) = default;
-  Secret(Secret&& other) noexcept : text_(std::exchange(other.text_, {})) {}
+  Secret(Secret&& other) noexcept : text_(take(other.text_)) {}
   Secret& operator=(const Secret& other) {
     if (this != &other) {
       wipe();
@@ -26,7 +26,7 @@ class Secret {
   Secret& operator=(Secret&& other) noexcept {
     if (this != &other) {
       wipe();
-      text_ = std::exchange(other.text_, {});
+      text_ = take(other.text_);
     }
     return *this;
   }
@@ -37,9 +37,21 @@ class Secret {
   bool operator==(const Secret&) const = default;
 
  private:
-  void wipe() noexcept {
-    volatile char* byte = text_.data();
-    for (std::size_t i = 0; i < text_.size(); ++i) byte[i] = 0;
+  void wipe() noexcept { wipe(text_); }
+
+  static void wipe(std::string& text) noexcept {
+    volatile char* byte = text.data();
+    for (std::size_t i = 0; i < text.size(); ++i) byte[i] = 0;
+  }
+
+  /// A short string is copied by its move and would stay behind, within the moved-from object.
+  static std::string take(std::string& text) noexcept {
+    std::string taken = std::move(text);
+    text.assign(std::string().capacity(),
+                '\0');  // all that an empty string has room for, without an allocation
+    wipe(text);
+    text.clear();
+    return taken;
   }
 
   std::string text_;

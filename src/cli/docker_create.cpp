@@ -283,7 +283,7 @@ void Creation::put_group() {
   } else if (!made_group_) {
     // Either someone else made it since we looked, or the region went away after it had made ours.
     const json group = arm.get(group_path());
-    made_group_ = session_.restarts() > 0 && group["tags"].value(creation_tag, "") == creation_;
+    made_group_ = session_.losses() > 0 && group["tags"].value(creation_tag, "") == creation_;
     if (!made_group_)
       throw Error(ErrorKind::conflict, "ResourceGroupExists",
                   fmt::format("The host {} is being made by someone else just now.", plan_.host.name),
@@ -300,7 +300,7 @@ void Creation::put_address() {
       {"location", resource["location"]}, {"tags", resource["tags"]}, {"properties", resource["properties"]}};
   const ArmAccepted accepted = arm.put(address_path(), body);
   if (accepted.created || made_group_) made_address_ = true;
-  if (!made_address_ && session_.restarts() == 0)
+  if (!made_address_ && session_.losses() == 0)
     throw Error(ErrorKind::conflict, "DnsNameTaken",
                 fmt::format("The host {} is being made by someone else just now.", plan_.host.name),
                 "Choose another name.");

@@ -10,6 +10,7 @@ const RegionInfo& Session::region() {
   if (!info_) {
     bool started = false;
     info_ = local.start({}, started);
+    starts_ += started ? 1 : 0;
     out.info(started ? fmt::format("Using the local region (started now; log {})", local.log_file().string())
                      : std::string("Using the local region"));
   }
@@ -25,15 +26,23 @@ ArmClient& Session::arm() {
 }
 
 void Session::persist(const std::function<void()>& work) {
-  constexpr int limit = 3;
+  using Clock = std::chrono::steady_clock;
+  constexpr int start_limit = 4;  // the first one is no restart
+  constexpr std::chrono::seconds patience(20);
+  std::optional<Clock::time_point> lost_since;
   while (true) {
+    const int starts_before = starts_;
     try {
       return work();
     } catch (const Error& error) {
-      if (!is_connection_loss(error) || restarts_ == limit || interrupt::requested()) throw;
-      out.warn(fmt::format("The local region went away ({}); starting it again.", error.what()));
+      if (!is_connection_loss(error) || interrupt::requested() || starts_ >= start_limit) throw;
+      if (!lost_since || starts_ != starts_before) {
+        lost_since = Clock::now();
+        out.warn(fmt::format("The local region went away ({}); looking for it again.", error.what()));
+      }
+      if (Clock::now() - *lost_since > patience) throw;
     }
-    ++restarts_;
+    ++losses_;
     arm_.reset();
     info_.reset();
     interrupt::sleep(std::chrono::milliseconds(200));

@@ -23,20 +23,20 @@ class Session {
   ArmClient& arm();
   const RegionInfo& region();
 
-  /// Runs `work`; when the region goes away under it, starts the region again and repeats the work, up to
-  /// three times in the whole session. So `work` must be safe to repeat.
+  /// Runs `work`; when the region goes away under it, finds it again (starts it, if it is dead, up to three
+  /// times in the whole session) and repeats the work. So `work` must be safe to repeat.
   void persist(const std::function<void()>& work);
-  /// How often the region had to be started again.
-  int restarts() const { return restarts_; }
+  /// How often the region went away.
+  int losses() const { return losses_; }
 
-  /// Overrides the location of the argument vector for wiping secrets.
+  /// The program's arguments, for wiping secrets out of them.
   int argc = 0;
   char** argv = nullptr;
 
  private:
   std::optional<RegionInfo> info_;
   std::unique_ptr<ArmClient> arm_;
-  int restarts_ = 0;
+  int losses_ = 0, starts_ = 0;
 };
 
 }  // namespace berth

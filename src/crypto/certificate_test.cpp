@@ -2,8 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+
+#include <set>
 
 #include "crypto/encoding.h"
+#include "crypto/openssl.h"
 #include "crypto/test_support.h"
 
 namespace berth {
@@ -272,6 +276,34 @@ TEST(CertificateDetails, GiveTheSshLineOfAnRsaKeyOnly) {
   const std::string blob = base64_decode(line->substr(8)).value();
   EXPECT_EQ(blob.size(), 4u + 7u + 4u + 3u + 4u + 257u);
   EXPECT_EQ(issue_certificate({.common_name = "x"}, PrivateKey::generate_ec()).ssh_rsa_key(), std::nullopt);
+}
+
+/// What the classic client wraps an OpenSSH key in: no issuer, generalized times, and a signature of one
+/// byte.
+std::string wrapped_ssh_key(const PrivateKey& key) {
+  X509Ptr x509(X509_new());
+  X509_set_version(x509.get(), X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(x509.get()), 1);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(x509.get()), "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("dummy"), -1, -1, 0);
+  ASN1_GENERALIZEDTIME_set_string(X509_getm_notBefore(x509.get()), "20200101000000Z");
+  ASN1_GENERALIZEDTIME_set_string(X509_getm_notAfter(x509.get()), "20300101000000Z");
+  X509_set_pubkey(x509.get(), key.impl().key.get());
+  X509_sign(x509.get(), key.impl().key.get(), EVP_sha1());
+  const ASN1_BIT_STRING* signature = nullptr;
+  X509_get0_signature(&signature, nullptr, x509.get());
+  ASN1_STRING_set(const_cast<ASN1_BIT_STRING*>(signature), "", 1);
+  const BioPtr pem = writing_bio();
+  PEM_write_bio_X509(pem.get(), x509.get());
+  return std::string(written_to(pem));
+}
+
+TEST(CertificateDetails, OfAWrappedSshKeyAreReadThoughNobodySignedIt) {
+  const Certificate wrapped = Certificate::parse_pem(wrapped_ssh_key(rsa_key()), "the SSH certificate");
+  EXPECT_EQ(wrapped.ssh_rsa_key(), issue_certificate({.common_name = "x"}, rsa_key()).ssh_rsa_key());
+  EXPECT_EQ(wrapped.not_before(), std::chrono::sys_days(std::chrono::year(2020) / 1 / 1));
+  EXPECT_EQ(wrapped.thumbprint().size(), 40u);
+  EXPECT_FALSE(wrapped.is_issued_by(wrapped));
 }
 
 TEST(CertificateDetails, OfVersionOneAreRead) {

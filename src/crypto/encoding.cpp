@@ -40,7 +40,7 @@ std::optional<std::string> decode(std::string_view text, const std::array<signed
   std::uint32_t buffer = 0;
   int bits = 0;
   for (const char character : text) {
-    const int value = values[static_cast<unsigned char>(character)];
+    const signed char value = values[static_cast<unsigned char>(character)];
     if (value < 0) return std::nullopt;
     buffer = buffer << 6 | static_cast<std::uint32_t>(value);
     bits += 6;

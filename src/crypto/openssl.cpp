@@ -20,7 +20,7 @@ void throw_openssl(std::string_view what) {
 }
 
 BioPtr reading_bio(std::string_view bytes, std::string_view what) {
-  constexpr std::size_t largest = 16 * 1024 * 1024;
+  constexpr std::size_t largest = 16u << 20;
   if (bytes.size() > largest)
     throw Error(ErrorKind::invalid, "TooLarge",
                 fmt::format("{} is larger than {} MiB.", what, largest >> 20));

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +54,10 @@ class Server {
 
  private:
   void serve() {
+    sigset_t broken_pipe;  // this thread alone: the probe itself must never raise one
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     while (true) {
       pollfd events[2] = {{listening_, POLLIN, 0}, {stop_[0], POLLIN, 0}};
       if (::poll(events, 2, -1) < 0) continue;
@@ -191,6 +196,13 @@ TEST_F(TlsProbeTest, SaysThatNobodyListens) {
   EXPECT_FALSE(result.accepted);
   EXPECT_FALSE(result.leaf);
   EXPECT_THAT(result.trouble, HasSubstr("refused"));
+}
+
+TEST_F(TlsProbeTest, TakesAnIpv6Address) {
+  const TlsProbe result =
+      probe_tls("::1", 1, std::nullopt, limit);  // nobody listens there, if it exists at all
+  EXPECT_FALSE(result.accepted);
+  EXPECT_THAT(result.trouble, testing::Not(HasSubstr("not an IP address")));
 }
 
 TEST_F(TlsProbeTest, SaysThatThisIsNoAddress) {

@@ -225,6 +225,12 @@ std::vector<std::string> kept_words(const EngineUnit& unit, const Settings& sett
   return kept;
 }
 
+std::string tcp_listener(const Settings& settings) {
+  const bool bare_ipv6 = settings.address.find(':') != std::string::npos && settings.address[0] != '[';
+  return fmt::format("tcp://{}:{}", bare_ipv6 ? "[" + settings.address + "]" : settings.address,
+                     *settings.port);
+}
+
 int indent_of(const std::string& text) {
   const std::size_t line = text.find('\n');
   if (line == std::string::npos) return 2;
@@ -292,6 +298,8 @@ std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const Daemon
     wanted.push_back({"no-new-privileges", true});
     wanted.push_back({"userland-proxy", false});
     wanted.push_back({"icc", false});
+    wanted.push_back(
+        {"default-ulimits", {{"nofile", {{"Name", "nofile"}, {"Hard", 524288}, {"Soft", 1024}}}}, false});
   }
   for (const DaemonKey& key : options.keys) {
     std::erase_if(wanted, [&](const DaemonKey& ours) { return ours.name == key.name; });
@@ -399,11 +407,7 @@ std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& 
     command += (command.empty() ? "" : " ") + word;
   for (const std::string& word : options.words) command += " " + quote_unit_word(word);
   if (!has_local_listener) command += " -H unix:///run/docker.sock";
-  if (settings.port) {
-    const bool bare_ipv6 = settings.address.find(':') != std::string::npos && settings.address[0] != '[';
-    command += fmt::format(" -H tcp://{}:{}", bare_ipv6 ? "[" + settings.address + "]" : settings.address,
-                           *settings.port);
-  }
+  if (settings.port) command += " -H " + tcp_listener(settings);
   return fmt::format(
       "# Made by the Docker VM extension, which writes it again at every change of its settings.\n"
       "[Service]\nExecStart=\nExecStart={}\n",
@@ -413,6 +417,25 @@ std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& 
 std::string drop_in_file(const EngineUnit& unit) {
   return std::string("/etc/systemd/system/docker.service.d/") +
          (unit.later_drop_in ? "zz-docker-ext.conf" : "10-docker-ext.conf");
+}
+
+std::string defaults_text(const std::string& current, const Settings& settings,
+                          const DaemonOptions& options) {
+  std::string words;
+  for (const std::string& word : options.words) {
+    if (word.find_first_of(" \"'$`\\") != std::string::npos)
+      throw_bad_option(fmt::format("docker.options holds '{}', which {} cannot carry.", word.substr(0, 80),
+                                   defaults_file));
+    words += word + " ";
+  }
+  if (settings.port) words += fmt::format("-H unix:///var/run/docker.sock -H {}", tcp_listener(settings));
+  const std::string line = fmt::format("DOCKER_OPTS=\"{}\"", words);
+  const std::size_t at = current.find("DOCKER_OPTS=");
+  if (at == std::string::npos)
+    return current + (current.empty() || current.ends_with('\n') ? "" : "\n") + line + "\n";
+  const std::size_t begin = current.rfind('\n', at) == std::string::npos ? 0 : current.rfind('\n', at) + 1;
+  const std::size_t end = std::min(current.find('\n', at), current.size());
+  return current.substr(0, begin) + line + current.substr(end);
 }
 
 EngineAction action_for(const ConfigChange& change, bool active) {

@@ -16,6 +16,8 @@ inline constexpr std::string_view ca_file = "/etc/docker/ca.pem";
 inline constexpr std::string_view certificate_file = "/etc/docker/cert.pem";
 inline constexpr std::string_view key_file = "/etc/docker/key.pem";
 inline constexpr std::string_view daemon_file = "/etc/docker/daemon.json";
+/// Flags of the engine where there is no systemd.
+inline constexpr std::string_view defaults_file = "/etc/default/docker";
 
 /// A key of daemon.json that we want. A firm one was asked for and wins over the user's own value; the others
 /// are defaults of ours, which give way.
@@ -65,6 +67,10 @@ std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& 
 
 /// Where it goes: after every other drop-in that sets ExecStart.
 std::string drop_in_file(const EngineUnit& unit);
+
+/// The defaults file with DOCKER_OPTS as asked for: the first line that sets it, commented or not, is
+/// replaced, or one is added. Throws Error(invalid) for a word that a shell would read otherwise.
+std::string defaults_text(const std::string& current, const Settings& settings, const DaemonOptions& options);
 
 enum class EngineAction { none, start, reload, restart };
 

@@ -30,6 +30,18 @@ Certificate issue(CertificateUse use, const std::string& name, const std::vector
   return issue_certificate(order, key, issuer, issuer_key);
 }
 
+/// One RSA key for all tests: making one takes longer than a test.
+const PrivateKey& platform_key() {
+  static const PrivateKey key = PrivateKey::generate_rsa();
+  return key;
+}
+
+const Certificate& platform_certificate() {
+  static const Certificate certificate =
+      issue(CertificateUse::encryption, "TenantEncryptionCert", {}, platform_key());
+  return certificate;
+}
+
 }  // namespace
 
 TestCertificates::TestCertificates(const std::vector<std::string>& names)
@@ -42,11 +54,11 @@ FakeMachine::FakeMachine(const std::string& host, const std::string& handler_nam
     : now(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())),
       handler(handler_name),
       version(handler_version),
-      transport(issue(CertificateUse::encryption, "TenantEncryptionCert", {}, transport_key)) {
+      transport(platform_certificate()) {
   fs::copy(fs::path(BERTH_FIXTURES) / "hosts" / host, folder_.path(), fs::copy_options::recursive);
   fs::create_directories(at("/run/systemd/system"));
   write("/var/lib/waagent/" + transport.thumbprint() + ".crt", transport.to_pem());
-  write("/var/lib/waagent/" + transport.thumbprint() + ".prv", transport_key.to_pem().reveal());
+  write("/var/lib/waagent/" + transport.thumbprint() + ".prv", platform_key().to_pem().reveal());
   unpack(handler_version);
   read_units();
 }
@@ -117,6 +129,7 @@ int FakeMachine::operate(const std::string& operation, const std::string& of_ver
   Log log(invocation.environment.log_folder / "docker-extension.log");
   log.quiet = true;
   Machine machine{root(), *this, *this, log, [this] { return now; }};
+  machine.pause = [this](std::chrono::milliseconds time) { paused += time; };
   machine.engine_up_limit = std::chrono::milliseconds(300);
   machine.handshake_limit = std::chrono::milliseconds(300);
   machine.reload_limit = std::chrono::milliseconds(300);
@@ -168,6 +181,11 @@ RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOption
   for (const auto& [start, answer] : answers)
     if (commands.back().starts_with(start)) return answer;
   if (argv[0] == "systemctl") return systemctl(argv);
+  if (argv[0] == "usermod") {
+    std::string groups = read("/etc/group");
+    const std::size_t line = groups.find("docker:x:996:");
+    if (line != std::string::npos) write("/etc/group", groups.insert(line + 13, argv.back()));
+  }
   if (argv[0] == "journalctl") return {0, journal_, ""};
   return {};
 }

@@ -89,8 +89,8 @@ class FakeMachine final : public Runner, public EngineProbe {
 
   std::chrono::sys_seconds now;
   std::chrono::milliseconds lock_limit{5000};
+  std::chrono::milliseconds paused{0};  ///< that the handler would have waited
   std::string handler, version;
-  PrivateKey transport_key = PrivateKey::generate_rsa();
   Certificate transport;  ///< the platform's certificate on this machine
 
  private:

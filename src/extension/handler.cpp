@@ -138,11 +138,14 @@ void Handler::apply(const Sequence& sequence, const std::string& text, bool in_b
       for (const auto& [name, value] : parsed.secret_environment) machine_.log.redactor.hide(value);
       return parsed;
     });
+    state_.remove_engine = settings.remove_engine_on_uninstall;
+    state_.stop_on_disable = settings.disable_stops_engine;
     report(sequence.number, make_report(environment.profile(), Operation::enable, Phase::running));
     if (!in_background && takes_long(machine_, settings, state_)) return start_worker(sequence);
-    Report done = make_report(environment.profile(), Operation::enable, Phase::succeeded);
-    done.substatus = apply_settings(machine_, settings, state_, same_settings);
+    apply_settings(machine_, settings, state_, same_settings, parts_);
     remember(true);
+    Report done = make_report(environment.profile(), Operation::enable, Phase::succeeded);
+    done.substatus = parts_;
     report(sequence.number, done);
     machine_.log.line(fmt::format("applied seq={}", sequence.number));
   } catch (const std::exception&) {
@@ -191,6 +194,8 @@ int Handler::disable() {
   state_ = read_state(machine_.root);
   state_.disabled = true;
   write_state(machine_.root, state_);
+  if (state_.stop_on_disable && !may_be_updating())
+    Engine(look_at_system(machine_.root).init, machine_.runner, machine_.probe, machine_.log).stop();
   report(sequence.number, make_report(environment.profile(), Operation::disable, Phase::succeeded));
   return 0;
 }
@@ -214,7 +219,12 @@ int Handler::uninstall() {
     machine_.log.line("another version looks after this machine; nothing removed");
     return 0;
   }
-  withdraw_settings(machine_, state_);
+  try {
+    withdraw_settings(machine_, state_, state_.remove_engine);
+  } catch (const std::exception& error) {
+    // What cannot be removed must not keep the agent from removing the handler.
+    machine_.log.line(fmt::format("left something behind: {}", error.what()));
+  }
   std::error_code trouble;
   fs::remove_all(machine_.root(state_folder), trouble);
   return 0;

@@ -50,6 +50,7 @@ class Handler {
   Invocation invocation_;
   Machine machine_;
   State state_;
+  std::vector<Substatus> parts_;  ///< of the report, as they come
 };
 
 }  // namespace berth::extension

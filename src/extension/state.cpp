@@ -57,6 +57,10 @@ State read_state(const Root& root) {
   take(document, "pending", pending);
   state.pending = parse_action(pending);
   take(document, "installedEngine", state.installed_engine);
+  take(document, "removeEngine", state.remove_engine);
+  take(document, "stopOnDisable", state.stop_on_disable);
+  take(document, "tlsAddress", state.tls_address);
+  take(document, "tlsPort", state.tls_port);
   take(document, "salt", state.salt);
   take(document, "loginMark", state.login_mark);
   take(document, "composeMark", state.compose_mark);
@@ -78,6 +82,10 @@ void write_state(const Root& root, const State& state) {
                            {"recheck", state.recheck.time_since_epoch().count()},
                            {"pending", to_text(state.pending)},
                            {"installedEngine", state.installed_engine},
+                           {"removeEngine", state.remove_engine},
+                           {"stopOnDisable", state.stop_on_disable},
+                           {"tlsAddress", state.tls_address},
+                           {"tlsPort", state.tls_port},
                            {"salt", state.salt},
                            {"loginMark", state.login_mark},
                            {"composeMark", state.compose_mark},

@@ -22,7 +22,9 @@ struct State {
   std::string settings_hash;              ///< their text,
   bool succeeded = false;                 ///< and how that ended
   std::string fingerprint;                ///< of everything that a later enable would look at
-  std::chrono::sys_seconds recheck{};     ///< when certificates change what there is to say
+  std::string tls_address;                ///< where the engine serves TLS, "" when it does not
+  std::uint16_t tls_port = 0;
+  std::chrono::sys_seconds recheck{};  ///< when certificates change what there is to say
 
   /// What the engine has yet to do to see what is on disk; set before files change, so that a crash between
   /// the two is made good by the next enable.
@@ -31,7 +33,9 @@ struct State {
   std::map<std::string, std::string> files;  ///< ours: absolute path -> SHA-256 of what we wrote
   nlohmann::ordered_json daemon_keys = nlohmann::ordered_json::object();  ///< DaemonFile::owned
   bool installed_engine = false;                                          ///< the package is our doing
-  std::string salt;                                                       ///< for the two below
+  bool remove_engine = false;            ///< at uninstall; asked for in the settings
+  bool stop_on_disable = false;          ///< likewise
+  std::string salt;                      ///< for the two below
   std::string login_mark, compose_mark;  ///< salted hashes of what was carried out
 };
 

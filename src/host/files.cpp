@@ -40,7 +40,7 @@ Fd open_to_read(const fs::path& file) {
 }
 
 std::string read_all(const Fd& fd, const fs::path& file, std::size_t limit) {
-  constexpr std::size_t chunk = 64 * 1024;
+  constexpr std::size_t chunk = 64u << 10;
   struct stat status {};
   std::size_t expected = chunk;
   if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode))
@@ -143,7 +143,7 @@ std::optional<std::string> read_file_if_there(const fs::path& file) {
   const Fd fd = open_to_read(file);
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw_unavailable(file, "opened", errno);
-  return read_all(fd, file, 64 * 1024 * 1024);
+  return read_all(fd, file, 64u << 20);
 }
 
 void write_file(const fs::path& file, std::string_view bytes, mode_t mode) {

@@ -12,7 +12,7 @@
 namespace berth {
 
 /// The whole file. Throws Error(not_found | unavailable) naming it; Error(invalid) above `limit` bytes.
-std::string read_file(const std::filesystem::path& file, std::size_t limit = 64 * 1024 * 1024);
+std::string read_file(const std::filesystem::path& file, std::size_t limit = 64u << 20);
 
 /// As above, nullopt when it does not exist.
 std::optional<std::string> read_file_if_there(const std::filesystem::path& file);

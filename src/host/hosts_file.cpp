@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using Names = std::map<std::string, std::string>;
 
-constexpr std::size_t largest_hosts_file = 16 * 1024 * 1024;
+constexpr std::size_t largest_hosts_file = 16u << 20;
 constexpr std::chrono::seconds longest_wait{10};
 
 [[noreturn]] void throw_unwritable(const fs::path& file, int error) {

@@ -22,11 +22,25 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t most_output = 64 * 1024 * 1024;
+constexpr std::size_t most_output = 64u << 20;
 
 [[noreturn]] void throw_no_resource(const std::string& program, std::string_view what) {
   throw Error(ErrorKind::unavailable, "ProgramUnavailable",
               fmt::format("Cannot start {}: no {}: {}.", program, what, std::strerror(errno)));
+}
+
+[[noreturn]] void throw_exit_code_lost(const std::string& program) {
+  throw Error(ErrorKind::internal, "ExitCodeLost",
+              fmt::format("How {} ends cannot be known: this process ignores its children.", program),
+              "Start it with SIGCHLD at its default.");
+}
+
+/// Then the kernel reaps them, at once, and their numbers mean nothing. Inherited, so it may not be our
+/// doing.
+bool ignores_children() {
+  struct sigaction now {};
+  ::sigaction(SIGCHLD, nullptr, &now);
+  return now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT) != 0;
 }
 
 Fd open_null() {
@@ -122,13 +136,14 @@ class Child {
 
   int pidfd() const { return pidfd_.get(); }
 
-  /// 128 + signal number when a signal ended it.
-  int reap() {
+  /// 128 + signal number when a signal ended it; nullopt when someone else in this process reaped it.
+  std::optional<int> reap() {
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0) {
-      if (errno != EINTR) break;
-    }
+    pid_t reaped;
+    do reaped = ::waitpid(pid_, &status, 0);
+    while (reaped < 0 && errno == EINTR);
     pid_ = -1;
+    if (reaped < 0) return std::nullopt;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 
@@ -142,6 +157,7 @@ class Child {
 RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   using Clock = std::chrono::steady_clock;
   const std::string program = argv.empty() ? "" : argv.front();
+  if (ignores_children()) throw_exit_code_lost(program);
   const Fd input = input_file(program, options.input);
   Pipe out_pipe(program);
   Pipe err_pipe(program);
@@ -183,8 +199,10 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   }
   out.hand_on_rest();
   err.hand_on_rest();
+  const auto exit_code = child.reap();
+  if (!exit_code) throw_exit_code_lost(program);
   RunResult result;
-  result.exit_code = child.reap();
+  result.exit_code = *exit_code;
   result.out = out.take();
   result.err = err.take();
   return result;

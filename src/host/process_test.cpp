@@ -242,6 +242,12 @@ TEST(Run, GivesTheChildTheDefaultSignals) {
   EXPECT_EQ(status, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
+TEST(Run, NeverTakesALostExitCodeForSuccess) {
+  const auto before = ::signal(SIGCHLD, SIG_IGN);
+  EXPECT_EQ(thrown_by([] { run({"false"}); }).code, "ExitCodeLost");
+  ::signal(SIGCHLD, before);
+}
+
 TEST(Run, WorksFromManyThreadsAtOnce) {
   std::vector<std::thread> threads;
   std::vector<std::string> outputs(8);

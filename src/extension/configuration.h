@@ -1,0 +1,61 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "extension/certificates.h"
+#include "extension/engine.h"
+#include "extension/machine.h"
+#include "extension/managed_files.h"
+#include "extension/settings.h"
+#include "extension/state.h"
+
+namespace berth::extension {
+
+/// One way from the engine's configuration as it is to the one that settings ask for, and back: its TLS
+/// files, daemon.json, the drop-in of its unit (or its defaults file where there is no systemd). Used once.
+class Configuration {
+ public:
+  Configuration(Machine& machine, const Settings& settings, State& state);
+
+  /// Decides; touches nothing. Throws Error for what cannot be brought together.
+  void plan(const ServerCertificates& certificates);
+
+  /// Writes, restarts what must restart and proves the result by a handshake; says what it did to the engine.
+  /// On trouble puts files and engine back to what they were and throws Error.
+  EngineAction carry_out();
+
+  const System& system() const { return system_; }
+
+ private:
+  void want(const std::string& path, const std::string& bytes, mode_t mode);
+  void plan_daemon_file(const DaemonOptions& options);
+  void plan_command_line(const DaemonOptions& options);
+  ConfigChange changes() const;
+  void claim(EngineAction action);
+  void validate();
+  void keep_containers();
+  void verify(EngineAction& action);
+  [[noreturn]] void undo(const State& before, const Error& error);
+
+  Machine& machine_;
+  const Settings& settings_;
+  State& state_;
+  System system_;
+  FileChanges files_;
+  Engine engine_;
+  DaemonFile daemon_;
+  std::string certificate_;                    ///< PEM that the port is to serve
+  std::map<std::string, std::string> claims_;  ///< path -> SHA-256 of what is to be ours
+  bool was_active_ = false;
+  bool engine_touched_ = false;
+};
+
+std::string_view to_string(EngineAction action);
+
+/// Takes our keys out of daemon.json and everything in `state.files` that is still as we wrote it off the
+/// disk, except programs and units of the engine itself unless `programs`. True if anything changed.
+bool remove_our_files(const Machine& machine, const State& state, bool programs);
+
+}  // namespace berth::extension

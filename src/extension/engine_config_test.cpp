@@ -1,0 +1,270 @@
+#include "extension/engine_config.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+
+namespace berth::extension {
+namespace {
+
+using nlohmann::ordered_json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr const char* debian_command =
+    "/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
+
+EngineUnit unit_with(const std::string& command, bool socket = true) {
+  EngineUnit unit;
+  unit.file = "/usr/lib/systemd/system/docker.service";
+  unit.exec_start = command;
+  unit.has_socket = socket;
+  return unit;
+}
+
+Settings tls_on(std::uint16_t port) {
+  Settings settings;
+  settings.port = port;
+  settings.ca = settings.certificate = "pem";
+  settings.key = Secret("pem");
+  return settings;
+}
+
+/// The last line of the drop-in, without "ExecStart=".
+std::string command_of(const std::optional<std::string>& text) {
+  if (!text) return "no drop-in";
+  const std::size_t last = text->rfind("ExecStart=");
+  return text->substr(last + 10, text->size() - last - 11);
+}
+
+template <class Call>
+std::string refusal(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return std::string(error.what()) + " " + error.advice;
+  }
+  return "it was accepted";
+}
+
+// -- options ----------------------------------------------------------------------------------------------
+
+TEST(DaemonOptions, BecomeKeysWhereThereIsOne) {
+  const DaemonOptions sorted = sort_options({"-D", "--dns=10.0.0.2", "--dns", "10.0.0.3", "--log-opt=tag=x",
+                                             "--icc=false", "--mtu=1400", "--unknown-flag=1"});
+
+  ordered_json keys;
+  for (const DaemonKey& key : sorted.keys) keys[key.name] = key.value;
+  EXPECT_EQ(
+      keys,
+      ordered_json::parse(
+          R"({"debug":true,"dns":["10.0.0.2","10.0.0.3"],"log-opts":{"tag":"x"},"icc":false,"mtu":1400})"));
+  EXPECT_THAT(sorted.words, ElementsAre("--unknown-flag=1"));
+}
+
+TEST(DaemonOptions, MayNotOpenListenersOrChangeTls) {
+  for (const char* word : {"-H", "-Htcp://0.0.0.0:1", "-H=tcp://0.0.0.0:1", "--host=fd://", "--tls",
+                           "--tlsverify=false", "--tlscacert=/x"})
+    EXPECT_THAT(refusal([&] { sort_options({word}); }), HasSubstr("listeners and TLS")) << word;
+}
+
+TEST(DaemonOptions, AreOneWordEach) {
+  EXPECT_THAT(refusal([] { sort_options({"--dns 10.0.0.2"}); }), HasSubstr("two words"));
+  EXPECT_NO_THROW(sort_options({"--log-opt=tag=a b"}));
+}
+
+TEST(DaemonOptions, HaveValuesOfTheirType) {
+  EXPECT_THAT(refusal([] { sort_options({"--icc=maybe"}); }), HasSubstr("true or false"));
+  EXPECT_THAT(refusal([] { sort_options({"--mtu=big"}); }), HasSubstr("not a number"));
+  EXPECT_THAT(refusal([] { sort_options({"--log-opt=x"}); }), HasSubstr("NAME=VALUE"));
+  EXPECT_THAT(refusal([] { sort_options({"--dns"}); }), HasSubstr("needs a value"));
+}
+
+// -- daemon.json ------------------------------------------------------------------------------------------
+
+TEST(DaemonFile, KeepsTheUsersKeysTheirOrderAndTheIndent) {
+  const std::string users =
+      "{\n    \"zeta\": 1,\n    \"dns\": [\n        \"10.0.0.2\"\n    ],\n    \"alpha\": true\n}\n";
+
+  const DaemonFile merged = merge_daemon_file(users, {{"tlsverify", true}}, {});
+
+  EXPECT_EQ(merged.text,
+            "{\n    \"zeta\": 1,\n    \"dns\": [\n        \"10.0.0.2\"\n    ],\n    \"alpha\": true,\n    "
+            "\"tlsverify\": true\n}\n");
+  EXPECT_THAT(merged.changed, ElementsAre("tlsverify"));
+}
+
+TEST(DaemonFile, IsNotTouchedWhenItSaysWhatIsWanted) {
+  const std::string users = R"({"tlsverify":true})";
+  EXPECT_EQ(merge_daemon_file(users, {{"tlsverify", true}}, {}).text, users);
+  EXPECT_THAT(merge_daemon_file(users, {{"tlsverify", true}}, {}).changed, IsEmpty());
+}
+
+TEST(DaemonFile, LetsTheUsersValueStandWhereOursIsADefault) {
+  const std::string users = R"({"live-restore":false})";
+  const DaemonFile merged = merge_daemon_file(users, {{"live-restore", true, false}}, {});
+  EXPECT_EQ(merged.text, users);
+  EXPECT_TRUE(merged.owned.empty());
+}
+
+TEST(DaemonFile, GoesBackToWhatItWasWhenAKeyIsNoLongerWanted) {
+  const std::string users = R"({"icc":true})";
+  const DaemonFile with = merge_daemon_file(users, {{"icc", false}, {"debug", true}}, {});
+
+  const DaemonFile without = merge_daemon_file(with.text, {}, with.owned);
+
+  EXPECT_EQ(ordered_json::parse(without.text), ordered_json::parse(users));
+  EXPECT_THAT(without.changed, ElementsAre("icc", "debug"));
+}
+
+TEST(DaemonFile, LeavesAKeyOfOursThatTheUserChangedSince) {
+  const DaemonFile with = merge_daemon_file(std::nullopt, {{"debug", true}}, {});
+  const DaemonFile later = merge_daemon_file(R"({"debug":false})", {}, with.owned);
+  EXPECT_EQ(later.text, R"({"debug":false})");
+}
+
+TEST(DaemonFile, IsNotMadeWhenNothingIsWantedInIt) {
+  EXPECT_EQ(merge_daemon_file(std::nullopt, {}, {}).text, "");
+}
+
+TEST(DaemonFile, ThatIsNoJsonObjectIsLeftAlone) {
+  for (const char* text : {"{", "[]", "debug: true", "{\"a\":1,}"})
+    EXPECT_THAT(refusal([&] {
+                  merge_daemon_file(text, {{"tlsverify", true}}, {});
+                }),
+                HasSubstr("left as it is"))
+        << text;
+}
+
+TEST(WantedKeys, NeverTurnVerificationOffAndNeverSetHosts) {
+  for (const Settings& settings : {Settings{}, tls_on(2376)})
+    for (const DaemonKey& key : wanted_daemon_keys(settings, {}, false)) {
+      EXPECT_NE(key.name, "hosts");
+      EXPECT_FALSE(key.name == "tlsverify" && key.value == false);
+    }
+}
+
+TEST(WantedKeys, TurnLiveRestoreOffInASwarm) {
+  const auto keys = wanted_daemon_keys(Settings{}, {}, true);
+  EXPECT_EQ(keys.front().name, "live-restore");
+  EXPECT_EQ(keys.front().value, false);
+}
+
+TEST(WantedKeys, LeaveTheUsersLogDriverItsOwnOptions) {
+  const DaemonFile merged =
+      merge_daemon_file(R"({"log-driver":"journald"})", wanted_daemon_keys(Settings{}, {}, false), {});
+  EXPECT_THAT(merged.text, Not(HasSubstr("max-size")));
+  const auto keys = wanted_daemon_keys(Settings{}, sort_options({"--log-driver=journald"}), false);
+  for (const DaemonKey& key : keys) EXPECT_NE(key.name, "log-opts");
+}
+
+// -- flags against keys -----------------------------------------------------------------------------------
+
+TEST(Conflicts, BetweenAUsersFlagAndAUsersKeyNameBothFiles) {
+  EngineUnit unit = unit_with("/usr/bin/dockerd -H fd:// --log-driver=journald");
+  unit.file = "/etc/systemd/system/docker.service.d/override.conf";
+  std::vector<DaemonKey> wanted;
+  EXPECT_THAT(refusal([&] {
+                settle_flags(unit, ordered_json{{"log-driver", "local"}}, wanted);
+              }),
+              AllOf(HasSubstr("override.conf"), HasSubstr("daemon.json"), HasSubstr("log-driver")));
+}
+
+TEST(Conflicts, WithHostsInDaemonJsonAreFound) {
+  std::vector<DaemonKey> wanted;
+  EXPECT_THAT(refusal([&] {
+                settle_flags(unit_with(debian_command), ordered_json{{"hosts", {"tcp://0.0.0.0:1"}}}, wanted);
+              }),
+              HasSubstr("hosts"));
+}
+
+TEST(Conflicts, InTheDefaultsFileAreFound) {
+  EngineUnit unit = unit_with(debian_command);
+  unit.variables["DOCKER_OPTS"] = "--dns 10.0.0.2";
+  unit.origins["DOCKER_OPTS"] = "/etc/default/docker";
+  std::vector<DaemonKey> wanted = {{"dns", {"10.0.0.3"}}};
+  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), wanted); }),
+              HasSubstr("/etc/default/docker"));
+}
+
+TEST(Conflicts, OfADefaultOfOursAreAvoided) {
+  std::vector<DaemonKey> wanted = {{"log-driver", "json-file", false}, {"tlsverify", true}};
+  settle_flags(unit_with("/usr/bin/dockerd -H fd:// --log-driver=journald"), ordered_json::object(), wanted);
+  ASSERT_EQ(wanted.size(), 1u);
+  EXPECT_EQ(wanted[0].name, "tlsverify");
+}
+
+// -- drop-in ----------------------------------------------------------------------------------------------
+
+TEST(DropIn, KeepsTheUnitsOwnCommandLine) {
+  EXPECT_EQ(command_of(drop_in_text(unit_with(debian_command), tls_on(2376), {})),
+            std::string(debian_command) + " -H tcp://0.0.0.0:2376");
+}
+
+TEST(DropIn, IsNotMadeWithoutAPortAndFlags) {
+  EXPECT_EQ(drop_in_text(unit_with(debian_command), Settings{}, {}), std::nullopt);
+}
+
+TEST(DropIn, AlwaysLeavesALocalListener) {
+  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd -H fd://", false), tls_on(2376), {})),
+            "/usr/bin/dockerd -H unix:///run/docker.sock -H tcp://0.0.0.0:2376");
+  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd"), tls_on(2376), {})),
+            "/usr/bin/dockerd -H unix:///run/docker.sock -H tcp://0.0.0.0:2376");
+}
+
+TEST(DropIn, TakesThePlaceOfAnEarlierListenerAndItsTlsFlags) {
+  const std::string edited =
+      "/usr/bin/dockerd -H=unix:///var/run/docker.sock -H=0.0.0.0:2376 --tlsverify --tlscacert=/a --tlscert "
+      "/b --tlskey=/c --label=x";
+  EXPECT_EQ(command_of(drop_in_text(unit_with(edited), tls_on(2376), {})),
+            "/usr/bin/dockerd -H=unix:///var/run/docker.sock --label=x -H tcp://0.0.0.0:2376");
+}
+
+TEST(DropIn, PassesOptionsThroughSystemdUnchanged) {
+  DaemonOptions options;
+  options.words = {"--x=tag={{.Name}} $1 50% \"q\" \\"};
+  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd -H fd://"), Settings{}, options)),
+            R"(/usr/bin/dockerd -H fd:// "--x=tag={{.Name}} $$1 50%% \"q\" \\")");
+}
+
+TEST(DropIn, BracketsAnIpv6Address) {
+  Settings settings = tls_on(2376);
+  settings.address = "::";
+  EXPECT_THAT(command_of(drop_in_text(unit_with(debian_command), settings, {})),
+              HasSubstr("-H tcp://[::]:2376"));
+}
+
+TEST(DropIn, SortsBehindAUsersOverride) {
+  EngineUnit unit = unit_with(debian_command);
+  EXPECT_THAT(drop_in_file(unit), HasSubstr("/10-docker-ext.conf"));
+  unit.later_drop_in = true;
+  EXPECT_THAT(drop_in_file(unit), HasSubstr("/zz-docker-ext.conf"));
+}
+
+TEST(DefaultsFile, HasItsFirstLineReplacedEvenWhenCommented) {
+  EXPECT_EQ(defaults_text("# a\n#DOCKER_OPTS=\"--dns 8.8.8.8\"\nexport X=1\n", tls_on(2376), {}),
+            "# a\nDOCKER_OPTS=\"-H unix:///var/run/docker.sock -H tcp://0.0.0.0:2376\"\nexport X=1\n");
+  EXPECT_EQ(defaults_text("X=1", Settings{}, {}), "X=1\nDOCKER_OPTS=\"\"\n");
+  EXPECT_THAT(refusal([] {
+                defaults_text("", Settings{}, DaemonOptions{{}, {"--x=$(reboot)"}});
+              }),
+              HasSubstr("cannot carry"));
+}
+
+// -- what must restart ------------------------------------------------------------------------------------
+
+TEST(Action, IsTheSmallestThatMakesTheEngineSeeTheChange) {
+  EXPECT_EQ(action_for({}, true), EngineAction::none);
+  EXPECT_EQ(action_for({}, false), EngineAction::start);
+  EXPECT_EQ(action_for({.daemon_keys = {"labels", "live-restore", "debug"}}, true), EngineAction::reload);
+  EXPECT_EQ(action_for({.daemon_keys = {"labels", "log-driver"}}, true), EngineAction::restart);
+  EXPECT_EQ(action_for({.tls = true}, true), EngineAction::restart);
+  EXPECT_EQ(action_for({.unit = true}, true), EngineAction::restart);
+  EXPECT_EQ(action_for({.tls = true}, false), EngineAction::start);
+}
+
+}  // namespace
+}  // namespace berth::extension

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "extension/engine.h"
+#include "extension/log.h"
+#include "extension/root.h"
+#include "extension/runner.h"
+
+namespace berth::extension {
+
+/// The machine that the handler looks after, and how long it may be waited for.
+struct Machine {
+  Root root;
+  Runner& runner;
+  EngineProbe& probe;
+  Log& log;
+  std::function<std::chrono::sys_seconds()> now;
+  /// Waits before something is tried again; tests need not.
+  std::function<void(std::chrono::milliseconds)> pause = [](std::chrono::milliseconds time) {
+    std::this_thread::sleep_for(time);
+  };
+
+  std::chrono::milliseconds engine_up_limit{60'000};  ///< from start to the first answer
+  std::chrono::milliseconds handshake_limit{15'000};  ///< from there to TLS on the port
+  std::chrono::milliseconds reload_limit{10'000};     ///< until a reload shows
+};
+
+}  // namespace berth::extension

@@ -1,0 +1,209 @@
+#include "hypervisor/fake_driver.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fstream>
+#include <utility>
+
+#include "hypervisor/refusals.h"
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+
+namespace berth {
+namespace {
+
+/// A black pixel.
+constexpr unsigned char screen[] = {
+    0x89, 'P',  'N',  'G',  '\r', '\n', 0x1a, '\n', 0,    0,    0,    13,  'I',  'H',  'D',  'R',  0,
+    0,    0,    1,    0,    0,    0,    1,    8,    0,    0,    0,    0,   0x3a, 0x7e, 0x9b, 0x55, 0,
+    0,    0,    10,   'I',  'D',  'A',  'T',  0x78, 0xda, 0x63, 0x60, 0,   0,    0,    2,    0,    1,
+    0xe5, 0x27, 0xde, 0xfc, 0,    0,    0,    0,    'I',  'E',  'N',  'D', 0xae, 0x42, 0x60, 0x82};
+
+/// Its presence says that the machine runs; it holds the luns in use. Not synced: no fake outlives a crash
+/// of the host.
+fs::path running_file(const fs::path& folder) {
+  return folder / "running";
+}
+
+}  // namespace
+
+FakeDriver::FakeDriver(asio::any_io_executor executor, fs::path home)
+    : executor_(std::move(executor)), home_(std::move(home)) {}
+
+FakeDriver::~FakeDriver() = default;
+
+asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
+  if (starting_.contains(spec.id) || find(spec.id)) throw already_running(spec);
+  starting_[spec.id] = false;
+  co_await next_turn();
+  const bool stopped = starting_.extract(spec.id).mapped();
+  if (stopped) throw stopped_while_starting(spec);
+  if (fail_next_start) throw *std::exchange(fail_next_start, std::nullopt);
+  require_files(spec);
+
+  Machine machine;
+  machine.watched = true;
+  for (const MachineSpec::DataDisk& disk : spec.data_disks)
+    if (!machine.luns.insert(disk.lun).second) throw lun_taken(spec.id, disk.lun);
+  fs::create_directories(folder(spec.id));  // unsynced: make_folder() would cost 4 ms a machine
+  remember(spec.id, machine);
+  running_[spec.id] = std::move(machine);
+  if (on_start) on_start(spec, medium);
+}
+
+asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds grace) {
+  if (const auto starting = starting_.find(id); starting != starting_.end()) starting->second = true;
+  co_await next_turn();
+  const bool heeded = grace.count() > 0 && find(id) && (!on_power_button || on_power_button(id));
+  Machine* machine = find(id);
+  if (!machine) co_return;
+  if (heeded || grace.count() == 0) {
+    end(id);
+    co_return;
+  }
+  machine->watched = false;  // whatever ends it now, we wanted it
+  if (!machine->ended)
+    machine->ended = std::make_shared<asio::steady_timer>(executor_, asio::steady_timer::time_point::max());
+  const auto ended = machine->ended;
+  asio::steady_timer too_long(executor_, grace);
+  too_long.async_wait([ended](boost::system::error_code error) {
+    if (!error) ended->cancel();
+  });
+  co_await ended->async_wait(asio::as_tuple(asio::use_awaitable));
+  if (Machine* still = find(id); still && still->ended == ended) end(id);
+}
+
+asio::awaitable<void> FakeDriver::reset(std::string id) {
+  co_await next_turn();
+  get(id);
+}
+
+asio::awaitable<void> FakeDriver::attach_disk(std::string id, MachineSpec::DataDisk disk) {
+  co_await next_turn();
+  Machine& machine = get(id);
+  if (machine.luns.contains(disk.lun)) throw lun_taken(id, disk.lun);
+  require_file("Machine " + id, disk.file);
+  machine.luns.insert(disk.lun);
+  remember(id, machine);
+}
+
+asio::awaitable<void> FakeDriver::detach_disk(std::string id, int lun) {
+  co_await next_turn();
+  Machine& machine = get(id);
+  if (machine.luns.erase(lun) == 0) throw lun_empty(id, lun);
+  remember(id, machine);
+}
+
+asio::awaitable<std::string> FakeDriver::screenshot(std::string id) {
+  co_await next_turn();
+  get(id);
+  co_return std::string(std::begin(screen), std::end(screen));
+}
+
+std::optional<MachineState> FakeDriver::observe(const std::string& id) {
+  if (find(id)) return MachineState::running;
+  std::error_code ignored;
+  return fs::exists(folder(id), ignored) ? std::optional(MachineState::stopped) : std::nullopt;
+}
+
+fs::path FakeDriver::folder(const std::string& id) const {
+  return machine_folder(home_, id);
+}
+
+fs::path FakeDriver::serial_log(const std::string& id) const {
+  return folder(id) / "serial.log";
+}
+
+asio::awaitable<void> FakeDriver::destroy(std::string id) {
+  co_await stop(id, std::chrono::milliseconds(0));
+  fs::remove_all(folder(id));
+}
+
+void FakeDriver::on_event(std::function<void(std::string id, MachineEvent)> handler) {
+  handler_ = std::make_shared<std::function<void(std::string, MachineEvent)>>(std::move(handler));
+}
+
+asio::awaitable<void> FakeDriver::adopt(std::string id) {
+  co_await next_turn();
+  if (Machine* machine = find(id)) machine->watched = true;
+}
+
+asio::awaitable<Accelerator> FakeDriver::accelerator() {
+  co_return Accelerator::none;
+}
+
+void FakeDriver::guest_powers_off(const std::string& id) {
+  tell(id, MachineEvent::powered_off);
+  end(id);
+}
+
+void FakeDriver::guest_resets(const std::string& id) {
+  tell(id, MachineEvent::reset);
+}
+
+void FakeDriver::crash(const std::string& id) {
+  tell(id, MachineEvent::crashed);
+  end(id);
+}
+
+std::set<int> FakeDriver::luns(const std::string& id) {
+  const Machine* machine = find(id);
+  return machine ? machine->luns : std::set<int>();
+}
+
+/// Looks at the folder too: another driver may have started it, or removed it.
+FakeDriver::Machine* FakeDriver::find(const std::string& id) {
+  const fs::path file_name = running_file(folder(id));
+  std::error_code ignored;
+  if (!fs::exists(file_name, ignored)) {
+    running_.erase(id);
+    return nullptr;
+  }
+  const auto found = running_.find(id);
+  if (found != running_.end()) return &found->second;
+  Machine machine;
+  std::ifstream file(file_name);
+  for (int lun = 0; file >> lun;) machine.luns.insert(lun);
+  return &running_.emplace(id, std::move(machine)).first->second;
+}
+
+FakeDriver::Machine& FakeDriver::get(const std::string& id) {
+  Machine* machine = find(id);
+  if (!machine) throw not_running(id);
+  return *machine;
+}
+
+void FakeDriver::remember(const std::string& id, const Machine& machine) {
+  std::ofstream file(running_file(folder(id)), std::ios::trunc);
+  for (const int lun : machine.luns) file << lun << '\n';
+  if (!file.flush())
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                running_file(folder(id)).string() + " cannot be written.");
+}
+
+void FakeDriver::end(const std::string& id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;
+  if (found->second.ended) found->second.ended->cancel();
+  running_.erase(found);
+  std::error_code ignored;
+  fs::remove(running_file(folder(id)), ignored);
+}
+
+void FakeDriver::tell(const std::string& id, MachineEvent event) {
+  const Machine* machine = find(id);
+  if (!machine || !machine->watched || !handler_) return;
+  asio::post(executor_, [handler = std::weak_ptr(handler_), id, event] {
+    const auto still_there = handler.lock();
+    if (still_there && *still_there) (*still_there)(id, event);
+  });
+}
+
+/// As with a real host, other work comes in between.
+asio::awaitable<void> FakeDriver::next_turn() {
+  co_await asio::post(executor_, asio::use_awaitable);
+}
+
+}  // namespace berth

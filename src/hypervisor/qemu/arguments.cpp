@@ -1,0 +1,141 @@
+#include "hypervisor/qemu/arguments.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace berth::qemu {
+namespace {
+
+using Json = nlohmann::ordered_json;  // QEMU takes any order; people read this one
+
+constexpr int os_disk_slot = 3;
+constexpr int scsi_slot = 4;
+constexpr int first_nic_slot = 16;
+constexpr int most_nics = 14;  // q35 keeps slot 31
+constexpr int data_disk_target = 1;
+
+void add(std::vector<std::string>& argv, std::vector<std::string> more) {
+  argv.insert(argv.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+/// In QEMU's key=value lists a comma in a value is doubled.
+std::string escaped(std::string_view value) {
+  std::string result;
+  for (const char c : value) result.append(c == ',' ? 2 : 1, c);
+  return result;
+}
+
+/// The guest's discards free space in the qcow2 file, and what it flushes is on disk.
+Json qcow2(const std::string& node, const std::filesystem::path& file) {
+  return {{"driver", "qcow2"},
+          {"node-name", node},
+          {"discard", "unmap"},
+          {"detect-zeroes", "unmap"},
+          {"file", {{"driver", "file"}, {"filename", file.string()}, {"discard", "unmap"}}}};
+}
+
+std::vector<std::string> console_arguments() {
+  return {"-chardev", "file,id=serial,path=serial.log,append=on",
+          "-serial",  "chardev:serial",
+          "-display", "none",
+          "-device",  "VGA,addr=0x1"};
+}
+
+std::vector<std::string> monitor_arguments() {
+  return {"-chardev", fmt::format("socket,id=qmp,fd={},server=on,wait=off", monitor_descriptor), "-mon",
+          "chardev=qmp,mode=control"};
+}
+
+std::vector<std::string> medium_arguments() {
+  const std::string set = fmt::format("/dev/fdset/{}", medium_descriptor_set);
+  const Json node = {{"driver", "raw"},
+                     {"node-name", medium_node},
+                     {"read-only", true},
+                     {"file", {{"driver", "file"}, {"filename", set}}}};
+  return {"-add-fd",
+          fmt::format("fd={},set={}", medium_descriptor, medium_descriptor_set),
+          "-blockdev",
+          node.dump(),
+          "-device",
+          fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={}", medium_device, medium_node)};
+}
+
+/// QEMU listens and the switch connects, again whenever it was restarted (network/virtual_network.h).
+std::vector<std::string> nic_arguments(const MachineSpec::Nic& nic, int index) {
+  return {
+      "-netdev",
+      fmt::format("stream,id=n{},server=on,addr.type=unix,addr.path={}", index, escaped(nic.socket.string())),
+      "-device",
+      fmt::format("virtio-net-pci,netdev=n{},mac={},addr={:#x},romfile=", index, escaped(nic.mac),
+                  first_nic_slot + index)};
+}
+
+}  // namespace
+
+std::string disk_device(int lun) {
+  return fmt::format("disk{}", lun);
+}
+
+std::string disk_node(int lun) {
+  return fmt::format("lun{}", lun);
+}
+
+std::string disk_node_json(const MachineSpec::DataDisk& disk) {
+  return qcow2(disk_node(disk.lun), disk.file).dump();
+}
+
+std::string disk_device_json(const MachineSpec::DataDisk& disk) {
+  return Json{{"driver", "scsi-hd"},
+              {"id", disk_device(disk.lun)},
+              {"bus", "scsi0.0"},
+              {"scsi-id", data_disk_target},
+              {"lun", disk.lun},
+              {"drive", disk_node(disk.lun)},
+              {"serial", disk_node(disk.lun)}}
+      .dump();
+}
+
+std::vector<std::string> processor_arguments(Accelerator accelerator) {
+  const bool kvm = accelerator == Accelerator::kvm;
+  return {"-machine", "q35,sata=off,vmport=off", "-accel", kvm ? "kvm" : "tcg,thread=multi",
+          "-cpu",     kvm ? "host" : "max"};
+}
+
+std::vector<std::string> sandbox_arguments() {
+  return {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"};
+}
+
+std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host) {
+  if (spec.nics.size() > most_nics)
+    throw Error(ErrorKind::invalid, "NetworkInterfaceCountExceeded",
+                fmt::format("{} has {} network interfaces; a machine takes {}.", spec.name, spec.nics.size(),
+                            most_nics));
+  std::vector<std::string> argv = {host.program,      "-name",       "guest=" + escaped(spec.name),
+                                   "-no-user-config", "-nodefaults", "-S"};
+  add(argv, sandbox_arguments());
+  add(argv, processor_arguments(host.accelerator));
+  add(argv, {"-smp", std::to_string(spec.cpus), "-m", fmt::format("{}M", spec.memory_mib)});
+  add(argv, {"-uuid", spec.uuid, "-rtc", "base=utc", "-boot", "strict=on"});
+  // A guest that went to sleep would look like one that hangs.
+  add(argv, {"-global", "ICH9-LPC.disable_s3=1", "-global", "ICH9-LPC.disable_s4=1"});
+  add(argv, monitor_arguments());
+  add(argv, console_arguments());
+  add(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-pci,rng=rng0,addr=0x2"});
+  add(argv, {"-blockdev", qcow2("os", spec.os_disk).dump(), "-device",
+             fmt::format("virtio-blk-pci,id=os,drive=os,addr={:#x},bootindex=0", os_disk_slot)});
+  add(argv, {"-device", fmt::format("virtio-scsi-pci,id=scsi0,addr={:#x}", scsi_slot)});
+  if (host.medium) add(argv, medium_arguments());
+  for (const MachineSpec::DataDisk& disk : spec.data_disks)
+    add(argv, {"-blockdev", disk_node_json(disk), "-device", disk_device_json(disk)});
+  for (std::size_t i = 0; i < spec.nics.size(); ++i)
+    add(argv, nic_arguments(spec.nics[i], static_cast<int>(i)));
+  if (spec.direct_boot)
+    add(argv, {"-kernel", spec.direct_boot->kernel, "-initrd", spec.direct_boot->initrd, "-append",
+               spec.direct_boot->command_line});
+  return argv;
+}
+
+}  // namespace berth::qemu

@@ -1,0 +1,121 @@
+#include "hypervisor/qemu/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace berth::qemu {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+using testing::Not;
+using testing::StartsWith;
+
+MachineSpec small_machine() {
+  return {.id = "0123456789ab",
+          .name = "web1",
+          .uuid = "d0df4c54-4ecb-4a4b-8899-aabbccddeeff",
+          .cpus = 2,
+          .memory_mib = 2048,
+          .os_disk = "/vm/os.qcow2",
+          .direct_boot = {},
+          .data_disks = {},
+          .nics = {}};
+}
+
+const HostSide tcg{
+    .program = "/usr/bin/qemu-system-x86_64", .accelerator = Accelerator::tcg, .medium = false};
+
+/// The argument after `option` whose value holds `part`.
+testing::Matcher<std::vector<std::string>> has(const std::string& option, const std::string& part) {
+  return testing::Truly([=](const std::vector<std::string>& argv) {
+    for (std::size_t i = 0; i + 1 < argv.size(); ++i)
+      if (argv[i] == option && argv[i + 1].find(part) != std::string::npos) return true;
+    return false;
+  });
+}
+
+}  // namespace
+
+TEST(QemuArguments, GiveMemoryInMebibytesWithItsUnit) {
+  EXPECT_THAT(arguments(small_machine(), tcg), AllOf(has("-m", "2048M"), has("-smp", "2")));
+}
+
+TEST(QemuArguments, GiveTheGuestItsUuid) {
+  EXPECT_THAT(arguments(small_machine(), tcg), has("-uuid", "d0df4c54-4ecb-4a4b-8899-aabbccddeeff"));
+}
+
+TEST(QemuArguments, NameTheProcessorOfTheAccelerator) {
+  const HostSide kvm{.program = "qemu", .accelerator = Accelerator::kvm, .medium = false};
+
+  EXPECT_THAT(arguments(small_machine(), tcg), AllOf(has("-accel", "tcg,thread=multi"), has("-cpu", "max")));
+  EXPECT_THAT(arguments(small_machine(), kvm), AllOf(has("-accel", "kvm"), has("-cpu", "host")));
+}
+
+TEST(QemuArguments, PutTheOsDiskBeforeAllOtherDisks) {
+  MachineSpec spec = small_machine();
+  spec.data_disks = {{0, "/vm/data.qcow2"}};
+
+  const auto argv = arguments(spec, {.program = "qemu", .accelerator = Accelerator::tcg, .medium = true});
+
+  EXPECT_THAT(argv, has("-device", "virtio-blk-pci,id=os,drive=os,addr=0x3,bootindex=0"));
+  EXPECT_THAT(argv, has("-device", "virtio-scsi-pci,id=scsi0,addr=0x4"));
+  EXPECT_THAT(argv, has("-device", "scsi-cd,id=cd0,bus=scsi0.0,scsi-id=0,lun=0,drive=medium"));
+  EXPECT_THAT(argv, has("-device", R"("bus":"scsi0.0","scsi-id":1,"lun":0,"drive":"lun0")"));
+}
+
+TEST(QemuArguments, ReadTheMediumFromAnInheritedDescriptor) {
+  const auto with = arguments(small_machine(), {.program = "qemu", .accelerator = {}, .medium = true});
+  const auto without = arguments(small_machine(), tcg);
+
+  EXPECT_THAT(with, AllOf(has("-add-fd", "fd=4,set=1"), has("-blockdev", R"("filename":"/dev/fdset/1")")));
+  EXPECT_THAT(without, Not(has("-device", "scsi-cd")));
+}
+
+TEST(QemuArguments, ListenOnTheSocketOfEachInterface) {
+  MachineSpec spec = small_machine();
+  spec.nics = {{"00:0d:3a:00:00:01", "/net/a.sock"}, {"00:0d:3a:00:00:02", "/net/b,c.sock"}};
+
+  const auto argv = arguments(spec, tcg);
+
+  EXPECT_THAT(argv, has("-netdev", "stream,id=n0,server=on,addr.type=unix,addr.path=/net/a.sock"));
+  EXPECT_THAT(argv, has("-netdev", "id=n1,server=on,addr.type=unix,addr.path=/net/b,,c.sock"));
+  EXPECT_THAT(argv, has("-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:00:00:01,addr=0x10"));
+  EXPECT_THAT(argv, has("-device", "virtio-net-pci,netdev=n1,mac=00:0d:3a:00:00:02,addr=0x11"));
+}
+
+TEST(QemuArguments, KeepCommasAndQuotesInFileNames) {
+  MachineSpec spec = small_machine();
+  spec.os_disk = R"(/a,b "c"/os.qcow2)";
+
+  EXPECT_THAT(arguments(spec, tcg), has("-blockdev", R"("filename":"/a,b \"c\"/os.qcow2")"));
+}
+
+TEST(QemuArguments, BootAKernelDirectlyWhenThereIsOne) {
+  MachineSpec spec = small_machine();
+  spec.direct_boot = {"/image/vmlinuz", "/image/initrd", "root=/dev/vda1 console=ttyS0"};
+
+  EXPECT_THAT(arguments(spec, tcg), AllOf(has("-kernel", "/image/vmlinuz"), has("-initrd", "/image/initrd"),
+                                          has("-append", "root=/dev/vda1 console=ttyS0")));
+}
+
+TEST(QemuArguments, DenyQemuWhatItNeedsNot) {
+  EXPECT_THAT(arguments(small_machine(), tcg), has("-sandbox", "spawn=deny"));
+}
+
+TEST(QemuArguments, AreTheSameForTheSameSpecification) {
+  EXPECT_EQ(arguments(small_machine(), tcg), arguments(small_machine(), tcg));
+}
+
+TEST(QemuArguments, RefuseMoreInterfacesThanThereAreSlots) {
+  MachineSpec spec = small_machine();
+  spec.nics.resize(15);
+
+  EXPECT_THROW(arguments(spec, tcg), Error);
+}
+
+}  // namespace berth::qemu

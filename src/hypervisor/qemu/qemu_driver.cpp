@@ -1,0 +1,535 @@
+#include "hypervisor/qemu/qemu_driver.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "host/files.h"
+#include "hypervisor/qemu/acceleration.h"
+#include "hypervisor/qemu/arguments.h"
+#include "hypervisor/qemu/monitor.h"
+#include "hypervisor/qemu/process_end.h"
+#include "hypervisor/refusals.h"
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using namespace std::chrono_literals;
+
+namespace berth {
+namespace {
+
+constexpr auto no_error = asio::as_tuple(asio::use_awaitable);
+constexpr auto greeting_limit = 30s;         // QEMU is up in half a second; a loaded host takes its time
+constexpr auto adoption_limit = 5s;          // it is up already
+constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
+constexpr auto detach_limit = 60s;
+
+Error unavailable(const std::string& happened, std::string advice = {}) {
+  return Error(ErrorKind::unavailable, "HypervisorUnavailable", happened, std::move(advice));
+}
+
+fs::path find_qemu(const std::string& program) {
+  if (const auto found = find_program(program)) return *found;
+  throw unavailable(fmt::format("{}, which runs the virtual machines, is not installed.", program),
+                    "Install it: apt-get install qemu-system-x86");
+}
+
+void require_memory(const MachineSpec& spec, const fs::path& memory_info) {
+  const std::string info = read_file(memory_info);
+  unsigned long long free_kib = 0;
+  const auto at = info.find("MemAvailable:");
+  if (at == info.npos || std::sscanf(info.c_str() + at, "MemAvailable: %llu", &free_kib) != 1) return;
+  if (free_kib / 1024 >= spec.memory_mib) return;
+  throw Error(ErrorKind::unavailable, "AllocationFailed",
+              fmt::format("Cannot start {}: it needs {} MiB of memory and {} MiB are free.", spec.name,
+                          spec.memory_mib, free_kib / 1024),
+              "Stop another machine ('azure vm list'), or choose a smaller size ('--vm-size').");
+}
+
+/// Listens before QEMU runs, so that we can connect at once; with the mode that QEMU would not give it.
+Fd listen_at(const fs::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.native().size() >= sizeof address.sun_path)
+    throw Error(
+        ErrorKind::invalid, "PathTooLong",
+        fmt::format("The socket {} has more than {} bytes.", path.string(), sizeof address.sun_path - 1),
+        "Choose a shorter BERTH_HOME.");
+  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  ::unlink(path.c_str());
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), 4) != 0)
+    throw unavailable(fmt::format("The socket {} cannot be made: {}.", path.string(), std::strerror(errno)));
+  return fd;
+}
+
+/// A file that no file system shows, open for reading: what QEMU's descriptor sets ask for.
+Fd in_memory(const std::string& bytes) {
+  const Fd writing(::memfd_create("medium", MFD_CLOEXEC));
+  for (std::string_view rest = bytes; !rest.empty();) {
+    const ssize_t written = ::write(writing.get(), rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0)
+      throw unavailable(
+          fmt::format("No memory for a medium of {} bytes: {}.", bytes.size(), std::strerror(errno)));
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return Fd(::open(fmt::format("/proc/self/fd/{}", writing.get()).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+std::uintmax_t size_of(const fs::path& file) {
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  return error ? 0 : size;
+}
+
+/// What QEMU has written since, the last lines of it.
+std::string last_words(const fs::path& log, std::uintmax_t since) {
+  constexpr std::size_t lines = 6;
+  std::string text = read_file_if_there(log).value_or("");
+  text.erase(0, since);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::size_t begin = text.size();
+  for (std::size_t i = 0; i < lines && begin != text.npos && begin > 0; ++i)
+    begin = text.rfind('\n', begin - 1);
+  return begin == text.npos || begin == 0 ? text : text.substr(begin + 1);
+}
+
+}  // namespace
+
+/// One running QEMU and what we know of it.
+struct QemuDriver::Machine {
+  Machine(const asio::any_io_executor& executor, std::string machine_id, const ProcessId& its_process)
+      : id(std::move(machine_id)), process(its_process), end(executor), connecting(executor) {
+    if (Fd pidfd = open_process(process)) end.assign(pidfd.release());
+  }
+
+  struct Departure {
+    explicit Departure(const asio::any_io_executor& executor) : signal(executor, detach_limit) {}
+    asio::steady_timer signal;
+    bool gone = false;
+  };
+
+  const std::string id;
+  const ProcessId process;
+  asio::posix::stream_descriptor end;  ///< the process, readable when it is over; closed if it was before
+  qemu::Turn connecting;
+  std::unique_ptr<qemu::Monitor> monitor;
+  bool end_is_ours = false;  ///< stop() or start() ends it: nothing befell it
+  bool powered_off = false;  ///< by its guest
+  std::set<int> changing;    ///< luns that an attach or detach is at
+  std::map<std::string, std::shared_ptr<Departure>> departures;  ///< by device
+
+  asio::awaitable<Json> execute(std::string command, Json arguments = Json::object(),
+                                std::chrono::milliseconds limit = 20s) {
+    if (!monitor) throw unavailable("The monitor of machine " + id + " is not connected.");
+    return monitor->execute(std::move(command), std::move(arguments), limit);
+  }
+
+  /// False if QEMU refuses, or does not answer.
+  asio::awaitable<bool> try_execute(std::string command, Json arguments = Json::object(),
+                                    std::chrono::milliseconds limit = 5s) {
+    try {
+      co_await execute(std::move(command), std::move(arguments), limit);
+      co_return true;
+    } catch (const Error& error) {
+      spdlog::debug("not executed machine={} {}", id, error.what());
+    }
+    co_return false;
+  }
+
+  asio::awaitable<bool> has_disk(int lun) {
+    const Json devices = co_await execute("qom-list", {{"path", "/machine/peripheral"}});
+    for (const Json& device : devices)
+      if (qemu::text_at(device, "name") == qemu::disk_device(lun)) co_return true;
+    co_return false;
+  }
+
+  /// Nobody reads it twice: the guest has ejected it, and it holds what only the guest should know.
+  static asio::awaitable<void> drop_medium(MachinePtr self) {
+    co_await self->try_execute("blockdev-remove-medium", {{"id", qemu::medium_device}});
+    co_await self->try_execute("blockdev-del", {{"node-name", qemu::medium_node}});
+    co_await self->try_execute("remove-fd", {{"fdset-id", qemu::medium_descriptor_set}});
+    spdlog::info("dropped medium machine={}", self->id);
+  }
+
+  /// QEMU halts a guest whose disk finds no space on the host. It goes on when there is some.
+  static asio::awaitable<void> go_on_later(MachinePtr self) {
+    asio::steady_timer pause(co_await asio::this_coro::executor, 5s);
+    co_await pause.async_wait(no_error);
+    co_await self->try_execute("cont");
+  }
+
+  /// Marks a lun for as long as this object lives.
+  struct Change {
+    Change(MachinePtr changed, int at) : machine(std::move(changed)), lun(at) {
+      if (!machine->changing.insert(lun).second) throw lun_taken(machine->id, lun);
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+    ~Change() { machine->changing.erase(lun); }
+    MachinePtr machine;
+    int lun;
+  };
+};
+
+std::unique_ptr<Driver> make_qemu_driver(asio::any_io_executor executor, fs::path home) {
+  QemuSettings settings;
+  settings.home = std::move(home);
+  return std::make_unique<QemuDriver>(std::move(executor), std::move(settings));
+}
+
+QemuDriver::QemuDriver(asio::any_io_executor executor, QemuSettings settings)
+    : executor_(std::move(executor)), settings_(std::move(settings)), probing_(executor_) {
+  settings_.home = fs::absolute(settings_.home);
+}
+
+QemuDriver::~QemuDriver() {
+  alive_.reset();
+  for (auto& [id, machine] : machines_) {
+    machine->monitor.reset();
+    boost::system::error_code ignored;
+    if (machine->end.is_open()) machine->end.cancel(ignored);
+  }
+}
+
+// --- starting
+
+asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
+  if (starting_.contains(spec.id) || process(spec.id)) throw already_running(spec);
+  starting_[spec.id] = false;
+  const std::shared_ptr<void> no_longer(nullptr, [this, id = spec.id](void*) { starting_.erase(id); });
+
+  require_files(spec);
+  require_memory(spec, settings_.memory_info);
+  const Accelerator accelerator = co_await this->accelerator();
+  co_await end_stray(spec.id);
+  if (was_stopped(spec.id)) throw stopped_while_starting(spec);
+
+  make_folder(folder(spec.id));
+  const fs::path log = folder(spec.id) / "qemu.log";
+  const auto log_begins = size_of(log);
+  const ProcessId process = launch(spec, medium, accelerator);
+  const MachinePtr machine = watch(spec.id, process);
+  machine->end_is_ours = true;
+  std::string trouble;
+  try {
+    co_await connect(machine);
+    machine->end_is_ours = was_stopped(spec.id);
+    co_await machine->execute("cont");
+    spdlog::info("started machine={} name={} pid={} accelerator={} cpus={} memory_mib={}", spec.id, spec.name,
+                 process.pid, to_string(accelerator), spec.cpus, spec.memory_mib);
+    co_return;
+  } catch (const Error& error) {
+    trouble = error.what();
+  }
+  machine->end_is_ours = true;
+  send_signal(process, SIGKILL);
+  co_await qemu::has_ended(process, 20s);
+  forget(*machine);
+  if (was_stopped(spec.id)) throw stopped_while_starting(spec);
+  const std::string words = last_words(log, log_begins);
+  throw unavailable(
+      fmt::format("{} did not start. {}", spec.name, words.empty() ? trouble : "QEMU said:\n" + words),
+      "See " + log.string() + ".");
+}
+
+bool QemuDriver::was_stopped(const std::string& id) const {
+  const auto found = starting_.find(id);
+  return found != starting_.end() && found->second;
+}
+
+ProcessId QemuDriver::launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator) {
+  const fs::path here = folder(spec.id);
+  const Fd monitor = listen_at(here / "qmp.sock");
+  const Fd serial(::open(serial_log(spec.id).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  std::vector<std::pair<int, int>> inherit = {{monitor.get(), qemu::monitor_descriptor}};
+  Fd medium_file;
+  if (!medium.empty()) {
+    medium_file = in_memory(medium);
+    inherit.emplace_back(medium_file.get(), qemu::medium_descriptor);
+  }
+  const auto argv = qemu::arguments(
+      spec, {.program = find_qemu(settings_.program), .accelerator = accelerator, .medium = !medium.empty()});
+  const ProcessId process = spawn_detached(
+      argv, {.folder = here, .log = here / "qemu.log", .environment = {}, .inherit = std::move(inherit)});
+  try {
+    write_file(here / "qemu.pid", to_string(process) + "\n");
+  } catch (const Error&) {
+    send_signal(process, SIGKILL);
+    throw;
+  }
+  return process;
+}
+
+/// A QEMU whose pid we never wrote down: we were killed in between. It is paused, and nobody would end it.
+asio::awaitable<void> QemuDriver::end_stray(std::string id) {
+  const fs::path socket = folder(id) / "qmp.sock";
+  if (process(id) || !fs::exists(socket)) co_return;
+  try {
+    const auto monitor = co_await qemu::Monitor::connect(socket, adoption_limit, {});
+    spdlog::warn("ended a stray QEMU machine={}", id);
+    co_await monitor->execute("quit");
+    co_await monitor->closed(20s);
+  } catch (const Error&) {  // what should be so: nobody listens there
+  }
+}
+
+// --- watching
+
+QemuDriver::MachinePtr QemuDriver::watch(const std::string& id, const ProcessId& process) {
+  const auto found = machines_.find(id);
+  if (found != machines_.end() && found->second->process == process) return found->second;
+  const auto machine = std::make_shared<Machine>(executor_, id, process);
+  machines_[id] = machine;
+  asio::co_spawn(executor_, await_end(machine), asio::detached);
+  return machine;
+}
+
+asio::awaitable<void> QemuDriver::await_end(MachinePtr machine) {
+  const std::weak_ptr<bool> alive = alive_;
+  if (machine->end.is_open()) co_await machine->end.async_wait(machine->end.wait_read, no_error);
+  if (alive.expired()) co_return;
+  // Its last event may still be in the socket.
+  if (machine->monitor) co_await machine->monitor->closed(5s);
+  if (alive.expired()) co_return;
+  forget(*machine);
+  if (machine->end_is_ours) co_return;
+  spdlog::warn("{} machine={}", machine->powered_off ? "powered off by its guest" : "crashed", machine->id);
+  tell(machine->id, machine->powered_off ? MachineEvent::powered_off : MachineEvent::crashed);
+}
+
+void QemuDriver::forget(const Machine& machine) {
+  const auto found = machines_.find(machine.id);
+  if (found != machines_.end() && found->second.get() == &machine) machines_.erase(found);
+  const fs::path pid_file = folder(machine.id) / "qemu.pid";
+  if (parse_process_id(read_file_if_there(pid_file).value_or("")) != machine.process) return;
+  std::error_code ignored;
+  fs::remove(pid_file, ignored);
+  fs::remove(folder(machine.id) / "qmp.sock", ignored);
+}
+
+asio::awaitable<void> QemuDriver::connect(MachinePtr machine) {
+  const auto turn = co_await machine->connecting.take();
+  if (machine->monitor && machine->monitor->is_open()) co_return;
+  const auto on_event = [this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(machine)](
+                            const std::string& event, const Json& data) {
+    const MachinePtr still = weak.lock();
+    if (still && !alive.expired()) take_event(still, event, data);
+  };
+  machine->monitor.reset();
+  machine->monitor = co_await qemu::Monitor::connect(
+      folder(machine->id) / "qmp.sock", starting_.contains(machine->id) ? greeting_limit : adoption_limit,
+      on_event);
+}
+
+void QemuDriver::take_event(const MachinePtr& machine, const std::string& event, const Json& data) {
+  const bool by_guest = data.value("guest", Json()) == true;
+  if (event == "SHUTDOWN") {
+    machine->powered_off = by_guest && qemu::text_at(data, "reason") == "guest-shutdown";
+  } else if (event == "RESET" && by_guest) {
+    asio::post(executor_, [this, alive = std::weak_ptr(alive_), id = machine->id] {
+      if (!alive.expired()) tell(id, MachineEvent::reset);
+    });
+  } else if (event == "DEVICE_DELETED") {
+    const auto found = machine->departures.find(qemu::text_at(data, "device"));
+    if (found == machine->departures.end()) return;
+    found->second->gone = true;
+    found->second->signal.cancel();
+  } else if (event == "DEVICE_TRAY_MOVED" && qemu::text_at(data, "id") == qemu::medium_device &&
+             data.value("tray-open", Json()) == true) {
+    asio::co_spawn(executor_, Machine::drop_medium(machine), asio::detached);
+  } else if (event == "BLOCK_IO_ERROR" && data.value("nospace", Json()) == true &&
+             qemu::text_at(data, "action") == "stop") {
+    spdlog::error("paused machine={} reason=\"no space on the host for its disks\"", machine->id);
+    asio::co_spawn(executor_, Machine::go_on_later(machine), asio::detached);
+  }
+}
+
+void QemuDriver::tell(const std::string& id, MachineEvent event) {
+  if (handler_) handler_(id, event);
+}
+
+/// What happened while nobody listened.
+asio::awaitable<void> QemuDriver::catch_up(MachinePtr machine) {
+  const std::string status = qemu::text_at(co_await machine->execute("query-status"), "status");
+  if (status == "prelaunch" || status == "io-error") co_await machine->execute("cont");
+  for (const Json& device : co_await machine->execute("query-block"))
+    if (qemu::text_at(device, "qdev") == qemu::medium_device && device.contains("tray_open") &&
+        device["tray_open"] == true && device.contains("inserted"))
+      co_await Machine::drop_medium(machine);
+}
+
+/// The running machine with its monitor. Throws Error(conflict) when it does not run.
+asio::awaitable<QemuDriver::MachinePtr> QemuDriver::reach(std::string id) {
+  const auto running = process(id);
+  if (!running) throw not_running(id);
+  const MachinePtr machine = watch(id, *running);
+  if (machine->monitor && machine->monitor->is_open()) co_return machine;
+  co_await connect(machine);
+  if (starting_.contains(id)) co_return machine;
+  co_await catch_up(machine);
+  spdlog::info("adopted machine={} pid={}", id, running->pid);
+  co_return machine;
+}
+
+asio::awaitable<void> QemuDriver::adopt(std::string id) {
+  if (process(id)) co_await try_reach(id);
+}
+
+/// Watches its process even when its monitor does not answer.
+asio::awaitable<void> QemuDriver::try_reach(std::string id) {
+  try {
+    co_await reach(id);
+  } catch (const Error& error) {
+    spdlog::warn("not reached machine={} {}", id, error.what());
+  }
+}
+
+void QemuDriver::on_event(std::function<void(std::string id, MachineEvent)> handler) {
+  handler_ = std::move(handler);
+}
+
+// --- ending
+
+asio::awaitable<void> QemuDriver::stop(std::string id, std::chrono::milliseconds grace) {
+  const auto deadline = std::chrono::steady_clock::now() + grace;
+  if (const auto starting = starting_.find(id); starting != starting_.end()) starting->second = true;
+  const auto running = process(id);
+  if (!running) co_return;
+  const MachinePtr machine = watch(id, *running);
+  machine->end_is_ours = true;
+  co_await try_reach(id);
+
+  bool ended = !is_alive(*running);
+  while (!ended) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= 0ms) break;
+    co_await machine->try_execute("system_powerdown", Json::object(),
+                                  std::min<std::chrono::milliseconds>(left, 5s));
+    ended =
+        co_await qemu::has_ended(*running, std::min<std::chrono::milliseconds>(left, between_button_presses));
+  }
+  if (!ended) {
+    spdlog::info("cut the power machine={} grace_ms={}", id, grace.count());
+    co_await machine->try_execute("quit", Json::object(), 2s);
+    ended = co_await qemu::has_ended(*running, 3s);
+  }
+  if (!ended && send_signal(*running, SIGKILL)) ended = co_await qemu::has_ended(*running, 20s);
+  if (!ended && is_alive(*running))
+    throw unavailable(
+        fmt::format("Machine {} does not end: its process {} ignores SIGKILL.", id, running->pid));
+  forget(*machine);
+}
+
+asio::awaitable<void> QemuDriver::destroy(std::string id) {
+  co_await stop(id, 0ms);
+  co_await end_stray(id);
+  fs::remove_all(folder(id));
+}
+
+// --- running machines
+
+asio::awaitable<void> QemuDriver::reset(std::string id) {
+  const MachinePtr machine = co_await reach(id);
+  co_await machine->execute("system_reset");
+}
+
+asio::awaitable<void> QemuDriver::attach_disk(std::string id, MachineSpec::DataDisk disk) {
+  const MachinePtr machine = co_await reach(id);
+  const Machine::Change change(machine, disk.lun);
+  if (co_await machine->has_disk(disk.lun)) throw lun_taken(id, disk.lun);
+  require_file("Machine " + id, disk.file);
+  // A node without a device is what an attach left that was cut short.
+  co_await machine->try_execute("blockdev-del", {{"node-name", qemu::disk_node(disk.lun)}});
+  co_await machine->execute("blockdev-add", Json::parse(qemu::disk_node_json(disk)));
+  std::exception_ptr trouble;
+  try {
+    co_await machine->execute("device_add", Json::parse(qemu::disk_device_json(disk)));
+  } catch (const Error&) {
+    trouble = std::current_exception();
+  }
+  if (!trouble) co_return;
+  co_await machine->try_execute("blockdev-del", {{"node-name", qemu::disk_node(disk.lun)}});
+  std::rethrow_exception(trouble);
+}
+
+asio::awaitable<void> QemuDriver::detach_disk(std::string id, int lun) {
+  const MachinePtr machine = co_await reach(id);
+  const Machine::Change change(machine, lun);
+  if (!co_await machine->has_disk(lun)) throw lun_empty(id, lun);
+  const std::string device = qemu::disk_device(lun);
+  const auto departure = std::make_shared<Machine::Departure>(executor_);
+  machine->departures[device] = departure;
+  const std::shared_ptr<void> no_longer(nullptr, [&](void*) { machine->departures.erase(device); });
+  co_await machine->execute("device_del", {{"id", device}});
+  if (!departure->gone) co_await departure->signal.async_wait(no_error);
+  if (!departure->gone)
+    throw unavailable(fmt::format("The guest of machine {} did not let go of the disk at lun {} within {} s.",
+                                  id, lun, detach_limit.count()));
+  co_await machine->execute("blockdev-del", {{"node-name", qemu::disk_node(lun)}});
+}
+
+asio::awaitable<std::string> QemuDriver::screenshot(std::string id) {
+  const MachinePtr machine = co_await reach(id);
+  const fs::path file = folder(id) / fmt::format("screen{}.png", ++screenshots_);
+  const std::shared_ptr<void> no_longer(nullptr, [&](void*) {
+    std::error_code ignored;
+    fs::remove(file, ignored);
+  });
+  co_await machine->execute("screendump", {{"filename", file.string()}, {"format", "png"}});
+  co_return read_file(file);
+}
+
+// --- what needs no QEMU
+
+std::optional<ProcessId> QemuDriver::process(const std::string& id) const {
+  const auto text = read_file_if_there(folder(id) / "qemu.pid");
+  const auto known = text ? parse_process_id(*text) : std::nullopt;
+  return known && is_alive(*known) ? known : std::nullopt;
+}
+
+std::optional<MachineState> QemuDriver::observe(const std::string& id) {
+  if (process(id)) return MachineState::running;
+  std::error_code ignored;
+  return fs::exists(folder(id), ignored) ? std::optional(MachineState::stopped) : std::nullopt;
+}
+
+fs::path QemuDriver::folder(const std::string& id) const {
+  return machine_folder(settings_.home, id);
+}
+
+fs::path QemuDriver::serial_log(const std::string& id) const {
+  return folder(id) / "serial.log";
+}
+
+asio::awaitable<Accelerator> QemuDriver::accelerator() {
+  if (settings_.accelerator) co_return *settings_.accelerator;
+  const auto turn = co_await probing_.take();
+  if (!accelerator_) {
+    const qemu::Acceleration found = co_await qemu::find_acceleration(
+        {.program = find_qemu(settings_.program), .memory = settings_.home / "accelerator.json"});
+    spdlog::info("chose accelerator={} reason=\"{}\"", to_string(found.accelerator), found.reason);
+    accelerator_ = found.accelerator;
+  }
+  co_return *accelerator_;
+}
+
+}  // namespace berth

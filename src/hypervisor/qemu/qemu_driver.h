@@ -1,0 +1,73 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+
+#include "host/process.h"
+#include "hypervisor/driver.h"
+#include "hypervisor/qemu/turn.h"
+
+namespace berth {
+
+struct QemuSettings {
+  std::filesystem::path home;                  ///< machines in vm/ID below it
+  std::string program = "qemu-system-x86_64";  ///< a path, or a name to be found
+  std::optional<Accelerator> accelerator;      ///< none: probed
+  std::filesystem::path memory_info = "/proc/meminfo";
+};
+
+/// In a machine's folder: qemu.pid ("PID START"), qmp.sock, serial.log, qemu.log. The pid file and QEMU's
+/// own state are the only truth: nothing here has to survive but can be asked again.
+class QemuDriver final : public Driver {
+ public:
+  QemuDriver(boost::asio::any_io_executor executor, QemuSettings settings);
+  ~QemuDriver() override;
+
+  boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) override;
+  boost::asio::awaitable<void> stop(std::string id, std::chrono::milliseconds grace) override;
+  boost::asio::awaitable<void> reset(std::string id) override;
+  boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) override;
+  boost::asio::awaitable<void> detach_disk(std::string id, int lun) override;
+  boost::asio::awaitable<std::string> screenshot(std::string id) override;
+  std::optional<MachineState> observe(const std::string& id) override;
+  std::filesystem::path folder(const std::string& id) const override;
+  std::filesystem::path serial_log(const std::string& id) const override;
+  boost::asio::awaitable<void> destroy(std::string id) override;
+  void on_event(std::function<void(std::string id, MachineEvent)> handler) override;
+  boost::asio::awaitable<void> adopt(std::string id) override;
+  boost::asio::awaitable<Accelerator> accelerator() override;
+
+  /// The process of a running machine.
+  std::optional<ProcessId> process(const std::string& id) const;
+
+ private:
+  struct Machine;
+  using MachinePtr = std::shared_ptr<Machine>;
+
+  bool was_stopped(const std::string& id) const;
+  ProcessId launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator);
+  MachinePtr watch(const std::string& id, const ProcessId& process);
+  boost::asio::awaitable<void> await_end(MachinePtr machine);
+  boost::asio::awaitable<void> connect(MachinePtr machine);
+  boost::asio::awaitable<void> catch_up(MachinePtr machine);
+  boost::asio::awaitable<MachinePtr> reach(std::string id);
+  boost::asio::awaitable<void> try_reach(std::string id);
+  boost::asio::awaitable<void> end_stray(std::string id);
+  void take_event(const MachinePtr& machine, const std::string& event, const nlohmann::json& data);
+  void tell(const std::string& id, MachineEvent event);
+  void forget(const Machine& machine);
+
+  boost::asio::any_io_executor executor_;
+  QemuSettings settings_;
+  std::function<void(std::string, MachineEvent)> handler_;
+  std::map<std::string, MachinePtr> machines_;  ///< those that are watched
+  std::map<std::string, bool> starting_;        ///< true: stop() came meanwhile
+  qemu::Turn probing_;
+  std::optional<Accelerator> accelerator_;
+  unsigned screenshots_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for coroutines that may outlive us
+};
+
+}  // namespace berth

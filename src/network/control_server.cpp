@@ -1,0 +1,60 @@
+#include "network/control_server.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "network/unix_socket.h"
+
+namespace berth::network {
+namespace {
+
+constexpr std::size_t longest_line = 4 << 20;
+constexpr std::size_t most_clients = 32;
+constexpr int backlog = 32;
+
+}  // namespace
+
+ControlServer::ControlServer(const std::filesystem::path& socket,
+                             std::function<std::string(std::string_view)> answer)
+    : socket_(listen_unix(socket, backlog)), answer_(std::move(answer)) {}
+
+void ControlServer::fill(PollSet& set) {
+  index_ = clients_.size() < most_clients ? set.add(socket_.get(), POLLIN) : -1;
+  for (Client& client : clients_)
+    client.index = set.add(client.socket.get(), client.out.empty() ? POLLIN : POLLOUT);
+}
+
+void ControlServer::poll(const PollSet& set) {
+  for (auto at = clients_.begin(); at != clients_.end();)
+    at = serve(*at, set.events(at->index)) ? std::next(at) : clients_.erase(at);
+  if ((set.events(index_) & POLLIN) == 0) return;
+  Fd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (client) clients_.emplace_back().socket = std::move(client);
+}
+
+/// False when the client is done.
+bool ControlServer::serve(Client& client, short events) {
+  if (events == 0) return true;
+  if (client.out.empty()) {
+    char bytes[16 * 1024];
+    const ssize_t count = ::read(client.socket.get(), bytes, sizeof bytes);
+    if (count < 0) return errno == EAGAIN || errno == EINTR;
+    if (count == 0) return false;
+    client.in.append(bytes, static_cast<std::size_t>(count));
+    if (client.in.size() > longest_line) return false;
+    for (auto end = client.in.find('\n'); end != std::string::npos; end = client.in.find('\n')) {
+      client.out += answer_(std::string_view(client.in).substr(0, end)) + '\n';
+      client.in.erase(0, end + 1);
+    }
+  }
+  while (!client.out.empty()) {
+    const ssize_t count = ::send(client.socket.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
+    if (count < 0) return errno == EAGAIN || errno == EINTR;
+    client.out.erase(0, static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+}  // namespace berth::network

@@ -1,0 +1,224 @@
+#include "network/forwards.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace berth::network {
+namespace {
+
+constexpr int backlog = 128;
+constexpr int most_per_round = 64;
+constexpr std::size_t most_talks = 1024;
+constexpr std::chrono::minutes talk_limit{2};
+constexpr std::uint16_t first_talk_port = 49'152;
+
+sockaddr_in socket_address(Ipv4 address, std::uint16_t port) {
+  sockaddr_in result{};
+  result.sin_family = AF_INET;
+  result.sin_addr.s_addr = htonl(address.bits);
+  result.sin_port = htons(port);
+  return result;
+}
+
+bool may_come(const std::vector<Cidr>& sources, Ipv4 from) {
+  return sources.empty() || std::ranges::any_of(sources, [&](const Cidr& c) { return c.contains(from); });
+}
+
+Fd open_port(const Forward& forward, int type) {
+  const auto fail = [] { throw std::system_error(errno, std::generic_category()); };
+  Fd socket(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) fail();
+  const int on = 1;
+  if (type == SOCK_STREAM) ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const auto address = socket_address(parse_ipv4(forward.host_address).value_or(Ipv4{}), forward.host_port);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail();
+  if (type == SOCK_STREAM && ::listen(socket.get(), backlog) != 0) fail();
+  return socket;
+}
+
+std::string explain(const std::system_error& error) {
+  switch (error.code().value()) {
+    case EADDRINUSE:
+      return "address in use";
+    case EACCES:
+    case EPERM:
+      return "permission denied";
+    case EADDRNOTAVAIL:
+      return "address not available";
+    default:
+      return error.code().message();
+  }
+}
+
+}  // namespace
+
+std::vector<Cidr> parse_sources(const Forward& forward) {
+  std::vector<Cidr> blocks;
+  for (const std::string& source : forward.sources) {
+    const auto block = parse_cidr(source);
+    if (!block)
+      throw Error(ErrorKind::invalid, "InvalidAddressPrefix",
+                  fmt::format("'{}' is no IPv4 address block that may reach port {} of {}.", source,
+                              forward.host_port, forward.host_address));
+    blocks.push_back(*block);
+  }
+  return blocks;
+}
+
+TcpForward::TcpForward(const Forward& forward, Nat& nat, std::filesystem::path inner_socket)
+    : nat_(nat),
+      inner_socket_(std::move(inner_socket)),
+      sources_(parse_sources(forward)),
+      socket_(open_port(forward, SOCK_STREAM)) {
+  if (!nat_.listen(inner_socket_, forward.guest_port))
+    throw std::system_error(errno, std::generic_category());
+}
+
+TcpForward::~TcpForward() {
+  nat_.stop_listening(inner_socket_);
+}
+
+void TcpForward::poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now) {
+  if ((set.events(index_) & POLLIN) == 0) return;
+  for (int i = 0; i < most_per_round; ++i) {
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    Fd client(
+        ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!client) return;
+    if (!machine_is_there || !may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
+      reset_connection(std::move(client));
+      continue;
+    }
+    const int on = 1;
+    ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(client.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    relays.add(std::move(client), inner_socket_, now);
+  }
+}
+
+std::uint16_t UdpTalks::port_of(const Key& key, MachineLink::Time now) {
+  if (const auto known = ports.find(key); known != ports.end()) {
+    talks.at(known->second).last = now;
+    return known->second;
+  }
+  if (talks.size() >= most_talks) {
+    std::erase_if(talks, [&](const auto& entry) {
+      const bool old = now - entry.second.last > talk_limit;
+      if (old) ports.erase(entry.second.key);
+      return old;
+    });
+    if (talks.size() >= most_talks) return 0;
+  }
+  do {
+    next_port = static_cast<std::uint16_t>(next_port < first_talk_port ? first_talk_port : next_port + 1);
+  } while (next_port == 0 || talks.contains(next_port));
+  ports[key] = next_port;
+  talks.insert_or_assign(next_port, Talk{key, now});
+  return next_port;
+}
+
+void UdpTalks::forget(const UdpForward* forward) {
+  std::erase_if(ports, [&](const auto& entry) { return entry.first.first == forward; });
+  std::erase_if(talks, [&](const auto& entry) { return entry.second.key.first == forward; });
+}
+
+UdpForward::UdpForward(const Forward& forward, const DhcpLease& lease, UdpTalks& talks)
+    : lease_(lease),
+      talks_(talks),
+      guest_port_(forward.guest_port),
+      sources_(parse_sources(forward)),
+      socket_(open_port(forward, SOCK_DGRAM)) {}
+
+void UdpForward::poll(const PollSet& set, MachineLink& link, Time now) {
+  if ((set.events(index_) & POLLIN) == 0) return;
+  std::uint8_t data[65'536];
+  for (int i = 0; i < most_per_round; ++i) {
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    const ssize_t count =
+        ::recvfrom(socket_.get(), data, sizeof data, 0, reinterpret_cast<sockaddr*>(&from), &length);
+    if (count < 0) return;
+    const UdpTalks::Client client{{ntohl(from.sin_addr.s_addr)}, ntohs(from.sin_port)};
+    const std::uint16_t port = may_come(sources_, client.address) ? talks_.port_of({this, client}, now) : 0;
+    if (port == 0) continue;
+    const End gateway{lease_.subnet.gateway_mac(), lease_.subnet.gateway(), port};
+    const End machine{lease_.mac, lease_.address, guest_port_};
+    for (const Bytes& frame :
+         udp_frames(gateway, machine, {data, static_cast<std::size_t>(count)}, datagrams_++))
+      link.send(frame);
+  }
+}
+
+void UdpForward::answer(const UdpTalks::Client& client, const Ipv4Packet& packet) const {
+  if (packet.source_port != guest_port_) return;
+  const auto data = packet.udp_data();
+  const auto to = socket_address(client.address, client.port);
+  ::sendto(socket_.get(), data.data(), data.size(), MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&to),
+           sizeof to);
+}
+
+std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted) {
+  std::map<Forward, std::vector<std::string>> sources;
+  for (const Forward& forward : wanted) {
+    Forward key = forward;
+    key.sources.clear();
+    sources[key] = forward.sources;
+  }
+  std::erase_if(tcp_, [&](const auto& open) { return !sources.contains(open.first); });
+  std::erase_if(udp_, [&](const auto& open) { return !sources.contains(open.first); });
+
+  std::vector<Refused> refused;
+  for (const auto& [key, allowed] : sources) {
+    Forward forward = key;
+    forward.sources = allowed;
+    try {
+      if (key.protocol == Forward::Protocol::tcp) {
+        const auto open = tcp_.find(key);
+        if (open != tcp_.end())
+          open->second.set_sources(parse_sources(forward));
+        else
+          tcp_.try_emplace(key, forward, nat_, fmt::format("{}.{}", inner_, opened_++));
+      } else {
+        const auto open = udp_.find(key);
+        if (open != udp_.end())
+          open->second.set_sources(parse_sources(forward));
+        else
+          udp_.try_emplace(key, forward, lease_, talks_);
+      }
+    } catch (const std::system_error& error) {
+      refused.push_back({forward, explain(error)});
+      spdlog::warn("refused forward address={} port={} why=\"{}\"", forward.host_address, forward.host_port,
+                   explain(error));
+    }
+  }
+  return refused;
+}
+
+void Forwards::fill(PollSet& set) {
+  for (auto& [key, forward] : tcp_) forward.fill(set);
+  for (auto& [key, forward] : udp_) forward.fill(set);
+}
+
+void Forwards::poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now) {
+  for (auto& [key, forward] : tcp_) forward.poll(set, link.connected(), relays, now);
+  for (auto& [key, forward] : udp_) forward.poll(set, link, now);
+}
+
+void Forwards::answer_udp(const Ipv4Packet& packet, Relays::Time now) {
+  const auto talk = talks_.talks.find(packet.destination_port);
+  if (talk == talks_.talks.end()) return;
+  talk->second.last = now;
+  talk->second.key.first->answer(talk->second.key.second, packet);
+}
+
+}  // namespace berth::network

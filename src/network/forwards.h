@@ -1,0 +1,119 @@
+#pragma once
+
+#include <filesystem>
+#include <list>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "network/machine_link.h"
+#include "network/nat.h"
+#include "network/relays.h"
+#include "network/virtual_network.h"
+
+namespace berth::network {
+
+/// Connections to a TCP port of this host, filtered by source and carried to a machine through its NAT. We
+/// listen ourselves: libslirp knows no source filter, and queues one connection only.
+class TcpForward {
+ public:
+  /// Throws std::system_error when the port cannot be had.
+  TcpForward(const Forward& forward, Nat& nat, std::filesystem::path inner_socket);
+  TcpForward(const TcpForward&) = delete;
+  TcpForward& operator=(const TcpForward&) = delete;
+  ~TcpForward();
+
+  void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
+  void fill(PollSet& set) { index_ = set.add(socket_.get(), POLLIN); }
+  void poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now);
+
+ private:
+  Nat& nat_;
+  std::filesystem::path inner_socket_;
+  std::vector<Cidr> sources_;
+  Fd socket_;
+  int index_ = -1;
+};
+
+class UdpForward;
+
+/// Who talks to one machine through forwarded UDP ports: each client is a port of the gateway for the
+/// machine, for as long as they talk and two minutes more.
+struct UdpTalks {
+  struct Client {
+    Ipv4 address;
+    std::uint16_t port = 0;
+    auto operator<=>(const Client&) const = default;
+  };
+  using Key = std::pair<const UdpForward*, Client>;
+  struct Talk {
+    Key key;
+    MachineLink::Time last{};
+  };
+
+  /// The gateway's port that stands for the client; 0 when there are too many.
+  std::uint16_t port_of(const Key& key, MachineLink::Time now);
+  void forget(const UdpForward* forward);
+
+  std::map<Key, std::uint16_t> ports;
+  std::map<std::uint16_t, Talk> talks;  ///< by the gateway's port
+  std::uint16_t next_port = 0;
+};
+
+/// Datagrams to a UDP port of this host.
+class UdpForward {
+ public:
+  using Time = MachineLink::Time;
+  /// Throws std::system_error when the port cannot be had.
+  UdpForward(const Forward& forward, const DhcpLease& lease, UdpTalks& talks);
+  UdpForward(const UdpForward&) = delete;
+  UdpForward& operator=(const UdpForward&) = delete;
+  ~UdpForward() { talks_.forget(this); }
+
+  void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
+  void fill(PollSet& set) { index_ = set.add(socket_.get(), POLLIN); }
+  void poll(const PollSet& set, MachineLink& link, Time now);
+  void answer(const UdpTalks::Client& client, const Ipv4Packet& packet) const;
+
+ private:
+  DhcpLease lease_;
+  UdpTalks& talks_;
+  std::uint16_t guest_port_;
+  std::vector<Cidr> sources_;
+  Fd socket_;
+  int index_ = -1;
+  std::uint16_t datagrams_ = 0;
+};
+
+/// All forwarded ports of one machine.
+class Forwards {
+ public:
+  /// `inner` is the start of the path of sockets between us and libslirp; nobody else may reach them.
+  Forwards(Nat& nat, const DhcpLease& lease, std::string inner)
+      : nat_(nat), lease_(lease), inner_(std::move(inner)) {}
+
+  struct Refused {
+    Forward forward;
+    std::string why;
+  };
+  /// Closes what is no longer wanted and opens what is new; what stays is not touched. Returns what could not
+  /// be opened; it is tried again at the next call. Connections that exist live on.
+  std::vector<Refused> set(const std::vector<Forward>& wanted);
+
+  void fill(PollSet& set);
+  void poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now);
+  void answer_udp(const Ipv4Packet& packet, Relays::Time now);
+
+ private:
+  Nat& nat_;
+  DhcpLease lease_;
+  std::string inner_;
+  unsigned opened_ = 0;
+  std::map<Forward, TcpForward> tcp_;  ///< keys have no sources: those may change while it is open
+  UdpTalks talks_;
+  std::map<Forward, UdpForward> udp_;
+};
+
+std::vector<Cidr> parse_sources(const Forward& forward);  ///< Throws Error(invalid) naming the bad one.
+
+}  // namespace berth::network

@@ -1,0 +1,113 @@
+#include "network/relays.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <span>
+
+#include "network/unix_socket.h"
+
+namespace berth::network {
+namespace {
+
+constexpr std::chrono::seconds connect_limit{5};
+constexpr int connect_pause_ms = 2;
+
+bool failed(ssize_t count) {
+  return count < 0 && errno != EAGAIN && errno != EINTR;
+}
+
+}  // namespace
+
+void reset_connection(Fd socket) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void Relays::add(Fd client, std::filesystem::path target, Time now) {
+  Relay& relay = relays_.emplace_back();
+  relay.client.socket = std::move(client);
+  relay.path = std::move(target);
+  relay.give_up = now + connect_limit;
+  if (!connect(relay, now)) {
+    reset_connection(std::move(relay.client.socket));
+    relays_.pop_back();
+  }
+}
+
+/// False when it is hopeless.
+bool Relays::connect(Relay& relay, Time now) {
+  relay.target.socket = connect_unix(relay.path);
+  return relay.target.socket || (errno == EAGAIN && now < relay.give_up);
+}
+
+void Relays::fill(PollSet& set, Time) {
+  const auto add_side = [&set](Side& side, const Side& other) {
+    short events = 0;
+    if (side.waiting.empty() && !side.read_all) events |= POLLIN;
+    if (!other.waiting.empty()) events |= POLLOUT;
+    side.index = events == 0 ? -1 : set.add(side.socket.get(), events);
+  };
+  for (Relay& relay : relays_) {
+    relay.client.index = relay.target.index = -1;
+    if (!relay.target.socket) {
+      set.wake_within(connect_pause_ms);
+      continue;
+    }
+    add_side(relay.client, relay.target);
+    add_side(relay.target, relay.client);
+  }
+}
+
+void Relays::poll(const PollSet& set, Time now) {
+  for (auto at = relays_.begin(); at != relays_.end();) {
+    Relay& relay = *at;
+    bool healthy = relay.target.socket ? carry(set, relay.client, relay.target, buffer_) &&
+                                             carry(set, relay.target, relay.client, buffer_)
+                                       : connect(relay, now);
+    if (!healthy) {
+      reset_connection(std::move(relay.client.socket));
+      if (relay.target.socket) reset_connection(std::move(relay.target.socket));
+    }
+    const bool done = relay.client.read_all && relay.target.read_all && relay.client.waiting.empty() &&
+                      relay.target.waiting.empty();
+    at = !healthy || done ? relays_.erase(at) : std::next(at);
+  }
+}
+
+/// What `from` sent goes to `to`. False when either connection broke.
+bool Relays::carry(const PollSet& set, Side& from, Side& to, std::span<std::uint8_t> buffer) {
+  std::span<const std::uint8_t> bytes;
+  if (!from.waiting.empty()) {
+    if ((set.events(to.index) & (POLLOUT | POLLERR | POLLHUP)) == 0) return true;
+    bytes = std::span<const std::uint8_t>(from.waiting).subspan(from.written);
+  } else {
+    if (from.read_all || (set.events(from.index) & (POLLIN | POLLERR | POLLHUP)) == 0) return true;
+    const ssize_t count = ::read(from.socket.get(), buffer.data(), buffer.size());
+    if (failed(count)) return false;
+    if (count == 0) {
+      from.read_all = true;
+      ::shutdown(to.socket.get(), SHUT_WR);
+    }
+    if (count <= 0) return true;
+    bytes = buffer.first(static_cast<std::size_t>(count));
+  }
+  const ssize_t count = ::send(to.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (failed(count)) return false;
+  const std::size_t sent = count > 0 ? static_cast<std::size_t>(count) : 0;
+  if (!from.waiting.empty()) {
+    from.written += sent;
+    if (from.written == from.waiting.size()) {
+      from.waiting = {};
+      from.written = 0;
+    }
+  } else if (sent < bytes.size()) {
+    const auto rest = bytes.subspan(sent);
+    from.waiting.assign(rest.begin(), rest.end());
+    from.written = 0;
+  }
+  return true;
+}
+
+}  // namespace berth::network

@@ -1,0 +1,260 @@
+#include "network/virtual_switch.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "host/files.h"
+#include "network/forwards.h"
+#include "network/machine_link.h"
+#include "network/nat.h"
+#include "network/switch_config.h"
+#include "network/unix_socket.h"
+
+namespace berth::network {
+namespace {
+
+// Endpoint connections wait in a queue of this process that must never fill up, since libslirp blocks on it
+// and we are the ones to empty it: we do so after as many frames as could have made that many connections.
+constexpr int endpoint_backlog = 128;
+constexpr unsigned most_waiting_at_doors = 64;
+constexpr std::size_t most_sockets_per_machine = 4096;
+
+std::uint64_t key_of(const Mac& mac) {
+  std::uint64_t key = 0;
+  for (const std::uint8_t byte : mac) key = key << 8 | byte;
+  return key;
+}
+
+/// Each machine's connections are descriptors of this process: as many as the system lets us have.
+std::size_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 65'536);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+bool same_machine(const SwitchPort& a, const SwitchPort& b) {
+  return a.mac == b.mac && a.address == b.address && a.host_name == b.host_name;
+}
+
+DhcpLease lease_of(const SwitchPort& port, const Subnet& subnet) {
+  return {*parse_mac(port.mac), *parse_ipv4(port.address), port.host_name, subnet};
+}
+
+/// Our side of a guest endpoint: accepts what libslirp connects and carries it to who serves it.
+struct EndpointDoor {
+  Fd socket;
+  std::filesystem::path inner, target;
+  int index = -1;
+
+  void fill(PollSet& set) { index = set.add(socket.get(), POLLIN); }
+  void poll(const PollSet& set, Relays& relays, Relays::Time now) const {
+    if ((set.events(index) & POLLIN) != 0) accept(relays, now);
+  }
+  void accept(Relays& relays, Relays::Time now) const {
+    while (Fd client{::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)})
+      relays.add(std::move(client), target, now);
+  }
+};
+
+}  // namespace
+
+struct VirtualSwitch::Port {
+  Port(VirtualSwitch& owner, const SwitchPort& wanted)
+      : config(wanted),
+        member{lease_of(wanted, owner.gateway_.subnet()), {}},
+        link(wanted.machine_socket),
+        nat(member.lease,
+            [this, &owner](std::span<const std::uint8_t> frame) {
+              scratch.assign(frame.begin(), frame.end());
+              if (owner.gateway_.from_nat(member, scratch, std::chrono::steady_clock::now()))
+                owner.give(*this, scratch);
+            }),
+        forwards(nat, member.lease, (owner.folder_ / wanted.id).string()) {
+    for (const Endpoint endpoint : endpoints) {
+      EndpointDoor& door = doors[static_cast<int>(endpoint)];
+      door.inner = owner.folder_ / fmt::format("{}-{}", wanted.id, static_cast<int>(endpoint));
+      door.socket = listen_unix(door.inner, endpoint_backlog);
+      nat.serve(endpoint, door.inner);
+    }
+  }
+  ~Port() {
+    for (const EndpointDoor& door : doors) {
+      std::error_code ignored;
+      std::filesystem::remove(door.inner, ignored);
+    }
+  }
+
+  /// What may change while the machine runs.
+  void update(const SwitchPort& wanted) {
+    const std::filesystem::path* targets[] = {&wanted.wire_server, &wanted.host_plugin, &wanted.metadata};
+    for (const Endpoint endpoint : endpoints) {
+      const auto i = static_cast<std::size_t>(endpoint);
+      doors[i].target = *targets[i];
+      member.serves[i] = !targets[i]->empty();
+    }
+    if (wanted.machine_socket != link.path()) link = MachineLink(wanted.machine_socket);
+    refused = forwards.set(wanted.forwards);
+    config = wanted;
+  }
+
+  SwitchPort config;
+  Member member;
+  MachineLink link;
+  Bytes scratch;
+  Nat nat;
+  EndpointDoor doors[std::size(endpoints)];
+  Forwards forwards;
+  Relays relays;
+  std::vector<Forwards::Refused> refused;
+  unsigned frames_to_doors = 0;
+  struct {
+    std::uint64_t received = 0, sent = 0, refused = 0, overflowed = 0;
+  } count;
+};
+
+VirtualSwitch::VirtualSwitch(std::filesystem::path folder) : folder_(std::move(folder)), gateway_(Subnet{}) {
+  most_sockets_ = std::min(most_sockets_per_machine, raise_descriptor_limit() / 4);
+  std::filesystem::remove_all(folder_);  // sockets of a switch that was killed
+  make_folder(folder_);
+}
+
+VirtualSwitch::~VirtualSwitch() = default;
+
+void VirtualSwitch::apply(const SwitchConfig& wanted) {
+  check(wanted);
+  const Subnet subnet = subnet_of(wanted);
+  if (!(subnet.block == gateway_.subnet().block)) {
+    by_mac_.clear();
+    ports_.clear();
+    gateway_ = Gateway(subnet, wanted.egress);
+  } else if (wanted.egress != config_.egress) {
+    gateway_.set_egress(wanted.egress);
+  }
+  resolver_.set_names(gateway_.egress().names());
+
+  // Ports that go free their forwarded ports before others take them.
+  by_mac_.clear();
+  std::erase_if(ports_, [&](const auto& port) {
+    const auto same = std::ranges::find(wanted.ports, port->config.id, &SwitchPort::id);
+    return same == wanted.ports.end() || !same_machine(*same, port->config);
+  });
+  for (const auto& port : ports_) {
+    const auto same = std::ranges::find(wanted.ports, port->config.id, &SwitchPort::id);
+    std::vector<Forward> staying;
+    for (const Forward& forward : port->config.forwards)
+      if (std::ranges::find(same->forwards, forward) != same->forwards.end()) staying.push_back(forward);
+    port->forwards.set(staying);
+  }
+  HostNames names(subnet.block);
+  for (const SwitchPort& want : wanted.ports) {
+    auto port = std::ranges::find(ports_, want.id, [](const auto& p) { return p->config.id; });
+    if (port == ports_.end()) port = ports_.insert(ports_.end(), std::make_unique<Port>(*this, want));
+    (*port)->update(want);
+    by_mac_[key_of((*port)->member.lease.mac)] = port->get();
+    names.add(want.host_name, (*port)->member.lease.address);
+  }
+  gateway_.set_names(std::move(names));
+  config_ = wanted;
+  spdlog::info("applied ports={} subnet={}", ports_.size(), wanted.subnet);
+}
+
+SwitchReport VirtualSwitch::report() const {
+  SwitchReport report;
+  for (const auto& port : ports_) {
+    report.connected[port->config.id] = port->link.connected();
+    for (const auto& refused : port->refused)
+      report.refused.push_back({port->config.id, refused.forward, refused.why});
+  }
+  return report;
+}
+
+nlohmann::json VirtualSwitch::counters() const {
+  nlohmann::json all = nlohmann::json::object();
+  for (const auto& port : ports_)
+    all[port->config.id] = {{"received", port->count.received},  {"sent", port->count.sent},
+                            {"refused", port->count.refused},    {"overflowed", port->count.overflowed},
+                            {"natSockets", port->nat.sockets()}, {"relays", port->relays.size()}};
+  return all;
+}
+
+void VirtualSwitch::fill(PollSet& set) {
+  const Time now = std::chrono::steady_clock::now();
+  resolver_.fill(set);
+  for (const auto& port : ports_) {
+    port->link.fill(set, now);
+    port->nat.fill(set, !port->link.congested());
+    for (EndpointDoor& door : port->doors) door.fill(set);
+    port->forwards.fill(set);
+    port->relays.fill(set, now);
+  }
+}
+
+void VirtualSwitch::poll(const PollSet& set) {
+  const Time now = std::chrono::steady_clock::now();
+  for (const auto& found : resolver_.take()) gateway_.egress().learn(found.name, found.addresses, now);
+  for (const auto& port : ports_) {
+    port->link.poll(set, [&](std::span<std::uint8_t> frame) { take(*port, frame, now); });
+    port->nat.poll(set);
+    port->forwards.poll(set, port->link, port->relays, now);
+    port->relays.poll(set, now);
+    for (const EndpointDoor& door : port->doors) door.poll(set, port->relays, now);
+  }
+  for (const auto& port : ports_) port->link.flush();
+}
+
+void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
+  ++port.count.received;
+  const Gateway::Decision decision = gateway_.from_machine(port.member, frame, now);
+  if (!decision.answer.empty()) give(port, decision.answer);
+  switch (decision.path) {
+    case Gateway::Path::nowhere:
+      if (decision.answer.empty()) ++port.count.refused;
+      break;
+    case Gateway::Path::machine:
+      if (Port* to = find(destination_mac(frame)); to && to != &port) give(*to, frame);
+      break;
+    case Gateway::Path::machines:
+      for (const auto& other : ports_)
+        if (other.get() != &port) give(*other, frame);
+      break;
+    case Gateway::Path::nat:
+      into_nat(port, frame, now);
+      break;
+    case Gateway::Path::forwarded_udp:
+      if (const auto packet = parse_ipv4_packet(frame)) port.forwards.answer_udp(*packet, now);
+      break;
+  }
+}
+
+void VirtualSwitch::into_nat(Port& port, std::span<std::uint8_t> frame, Time now) {
+  const auto packet = parse_ipv4_packet(frame);
+  if (!packet) return;
+  const bool may_open = !packet->is(IpProtocol::tcp) || packet->opens_tcp();
+  if (may_open && port.nat.sockets() >= most_sockets_) {
+    ++port.count.overflowed;
+    return;
+  }
+  if (packet->destination == gateway_.subnet().hidden() && ++port.frames_to_doors >= most_waiting_at_doors) {
+    for (const EndpointDoor& door : port.doors) door.accept(port.relays, now);
+    port.frames_to_doors = 0;
+  }
+  port.nat.input(frame);
+}
+
+void VirtualSwitch::give(Port& port, std::span<const std::uint8_t> frame) {
+  ++(port.link.send(frame) ? port.count.sent : port.count.overflowed);
+}
+
+VirtualSwitch::Port* VirtualSwitch::find(const Mac& mac) const {
+  const auto found = by_mac_.find(key_of(mac));
+  return found == by_mac_.end() ? nullptr : found->second;
+}
+
+}  // namespace berth::network

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "network/gateway.h"
+#include "network/host_resolver.h"
+#include "network/poll_set.h"
+#include "network/relays.h"
+#include "network/virtual_network.h"
+
+namespace berth::network {
+
+/// One virtual network at work: carries frames between its machines, and between each and its NAT, by the
+/// rules of Gateway. One thread; each round is fill(), PollSet::wait(), poll().
+class VirtualSwitch {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// `folder` gets sockets that are ours alone.
+  explicit VirtualSwitch(std::filesystem::path folder);
+  ~VirtualSwitch();
+
+  /// Becomes what `config` says; ports that stay the same keep their connections. Throws Error(invalid), and
+  /// then changes nothing.
+  void apply(const SwitchConfig& config);
+  SwitchReport report() const;
+  /// Frames by port and by what became of them, for people.
+  nlohmann::json counters() const;
+
+  void fill(PollSet& set);
+  void poll(const PollSet& set);
+
+ private:
+  struct Port;
+
+  void take(Port& port, std::span<std::uint8_t> frame, Time now);
+  void give(Port& port, std::span<const std::uint8_t> frame);
+  void into_nat(Port& port, std::span<std::uint8_t> frame, Time now);
+  Port* find(const Mac& mac) const;
+
+  std::filesystem::path folder_;
+  SwitchConfig config_;
+  Gateway gateway_;
+  HostResolver resolver_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  std::unordered_map<std::uint64_t, Port*> by_mac_;
+  std::size_t most_sockets_;  ///< of one machine's NAT
+};
+
+}  // namespace berth::network
