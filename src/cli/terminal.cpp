@@ -1,6 +1,7 @@
 #include "cli/terminal.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -42,10 +43,14 @@ Secret read_terminal_line(const Fd& terminal) {
   line.reserve(512);  // so that no half of it stays behind in a smaller, freed buffer
   char byte = 0;
   while (true) {
+    // Not read() alone: a signal just before it would go unnoticed until the next key.
+    pollfd poll{terminal.get(), POLLIN, 0};
+    const int ready = ::poll(&poll, 1, 100);
+    if (interrupt::requested()) throw canceled();
+    if (ready <= 0) continue;
     const ssize_t got = ::read(terminal.get(), &byte, 1);
-    if (interrupt::requested() || got == 0) throw canceled();
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw canceled();
+    if (got <= 0) throw canceled();
     if (byte == '\n') return Secret(std::move(line));
     if (line.size() < 511) line += byte;
   }
