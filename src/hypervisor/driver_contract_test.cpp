@@ -210,6 +210,14 @@ TEST_P(DriverContract, StopLetsAGuestThatHeedsTheButtonEndByItself) {
   EXPECT_EQ(driver->observe(web1), MachineState::stopped);
 }
 
+TEST_P(DriverContract, AGuestThatStillBootsHearsALaterPressOfTheButton) {
+  start(TestGuest::heeds_button);
+
+  run(driver->stop(web1, 1h));
+
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+}
+
 TEST_P(DriverContract, StopCutsThePowerOfAGuestThatDoesNot) {
   start(TestGuest::idles);
 

@@ -80,9 +80,9 @@ void remember(const AccelerationSettings& settings, const Acceleration& found) {
                                   "\n");
 }
 
-std::string last_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text.substr(text.rfind('\n') + 1);
+/// QEMU's first complaint is the cause, what follows are consequences.
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace
@@ -128,7 +128,7 @@ asio::awaitable<std::optional<std::string>> probe(fs::path program, Accelerator 
   if (!ended) co_await has_ended(process, 5 * margin);
   const std::string log = read_file(folder / "log");
   if (ended && log.find(probe_word) != std::string::npos) co_return std::nullopt;
-  const std::string complaint = last_line(log);
+  const std::string complaint = first_line(log);
   const std::string how = complaint.empty() ? "without a word" : fmt::format("with \"{}\"", complaint);
   if (ended) co_return "ended " + how;
   co_return fmt::format("did not end within {} s", std::chrono::duration<double>(limit).count());

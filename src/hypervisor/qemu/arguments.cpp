@@ -49,6 +49,7 @@ std::vector<std::string> monitor_arguments() {
           "chardev=qmp,mode=control"};
 }
 
+/// Second in the boot order, for the firmware of a strict order shows its guests no other disk.
 std::vector<std::string> medium_arguments() {
   const std::string set = fmt::format("/dev/fdset/{}", medium_descriptor_set);
   const Json node = {{"driver", "raw"},
@@ -60,7 +61,8 @@ std::vector<std::string> medium_arguments() {
           "-blockdev",
           node.dump(),
           "-device",
-          fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={}", medium_device, medium_node)};
+          fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={},bootindex=1", medium_device,
+                      medium_node)};
 }
 
 /// QEMU listens and the switch connects, again whenever it was restarted (network/virtual_network.h).

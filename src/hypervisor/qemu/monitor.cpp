@@ -85,15 +85,21 @@ struct Monitor::Connection {
     found->second->signal.cancel();
   }
 
+  void tell(const std::string& event, const Json& data) {
+    try {
+      if (on_event) on_event(event, data);
+    } catch (const std::exception& error) {
+      spdlog::error("event not handled event={} {}", event, error.what());
+    }
+  }
+
   void take(std::string_view line) {
     Json message = Json::parse(line, nullptr, false);
     if (!message.is_object())
       return fail("QEMU's monitor " + path.string() + " sent a line that is not a JSON object.");
     if (message.contains("event")) {
       const auto data = message.find("data");
-      if (on_event)
-        on_event(text_at(message, "event"),
-                 data != message.end() && data->is_object() ? *data : Json::object());
+      tell(text_at(message, "event"), data != message.end() && data->is_object() ? *data : Json::object());
     } else if (message.contains("QMP")) {
       answer(0, std::move(message));
     } else if (const auto id = message.find("id"); id != message.end() && id->is_number_unsigned()) {

@@ -286,8 +286,14 @@ asio::awaitable<void> QemuDriver::end_stray(std::string id) {
     const auto monitor = co_await qemu::Monitor::connect(socket, adoption_limit, {});
     spdlog::warn("ended a stray QEMU machine={}", id);
     co_await monitor->execute("quit");
-    co_await monitor->closed(20s);
   } catch (const Error&) {  // what should be so: nobody listens there
+    co_return;
+  }
+  // It removes the socket as the last thing it does, when its disks are closed.
+  asio::steady_timer pause(executor_);
+  for (int i = 0; i < 1000 && fs::exists(socket); ++i) {
+    pause.expires_after(20ms);
+    co_await pause.async_wait(no_error);
   }
 }
 

@@ -1,0 +1,223 @@
+#include "hypervisor/qemu/qemu_driver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "host/files.h"
+#include "host/process.h"
+#include "host/temporary_folder.h"
+#include "hypervisor/qemu/monitor.h"
+#include "hypervisor/test_guests.h"
+#include "hypervisor/test_loop.h"
+
+namespace berth {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string web1 = "0123456789ab";
+
+/// What is QEMU's own; what every driver does is in driver_contract_test.cpp.
+class QemuDriverTest : public testing::Test {
+ protected:
+  QemuDriverTest() { make_driver(); }
+  ~QemuDriverTest() override { loop.run(driver->destroy(web1)); }
+
+  void make_driver() {
+    driver.reset();
+    driver = std::make_unique<QemuDriver>(loop.context.get_executor(), settings);
+    driver->on_event([this](const std::string&, MachineEvent event) { events.push_back(event); });
+  }
+  MachineSpec machine(TestGuest guest) {
+    MachineSpec spec{.id = web1,
+                     .name = "web1",
+                     .uuid = "d0df4c54-4ecb-4a4b-8899-aabbccddeeff",
+                     .memory_mib = 32,
+                     .os_disk = driver->folder(web1) / "os.qcow2",
+                     .direct_boot = {},
+                     .data_disks = {},
+                     .nics = {}};
+    make_folder(driver->folder(web1));
+    write_guest_disk(spec.os_disk, guest, "hello");
+    return spec;
+  }
+  Error error_of(boost::asio::awaitable<void> work) {
+    return loop.error_of([&] { loop.run(std::move(work)); });
+  }
+  bool said(const std::string& text) {
+    return loop.until([&] { return read_file(driver->serial_log(web1)).find(text) != std::string::npos; });
+  }
+  /// Another client's word with QEMU; no driver may be connected.
+  json ask(const std::string& command, json arguments = json::object()) {
+    const auto monitor = loop.run(qemu::Monitor::connect(driver->folder(web1) / "qmp.sock", 30s, {}));
+    return loop.run(monitor->execute(command, std::move(arguments)));
+  }
+  mode_t mode(const std::filesystem::path& file) {
+    struct stat status {};
+    ::stat(file.c_str(), &status);
+    return status.st_mode & 07777;
+  }
+
+  TestLoop loop;
+  TemporaryFolder home;
+  QemuSettings settings{.home = home.path(), .accelerator = Accelerator::tcg};
+  std::unique_ptr<QemuDriver> driver;
+  std::vector<MachineEvent> events;
+};
+
+}  // namespace
+
+TEST_F(QemuDriverTest, SaysWhichPackageIsMissing) {
+  settings.program = "qemu-system-not-there";
+  make_driver();
+
+  const Error error = error_of(driver->start(machine(TestGuest::idles), ""));
+
+  EXPECT_EQ(error.kind, ErrorKind::unavailable);
+  EXPECT_THAT(error.advice, HasSubstr("qemu-system-x86"));
+}
+
+TEST_F(QemuDriverTest, SaysHowMuchMemoryIsMissing) {
+  write_file(home / "meminfo", "MemTotal:  9 kB\nMemAvailable:     31000 kB\n");
+  settings.memory_info = home / "meminfo";
+  make_driver();
+
+  const Error error = error_of(driver->start(machine(TestGuest::idles), ""));
+
+  EXPECT_EQ(error.code, "AllocationFailed");
+  EXPECT_STREQ(error.what(), "Cannot start web1: it needs 32 MiB of memory and 30 MiB are free.");
+}
+
+TEST_F(QemuDriverTest, AQemuThatDiesAtItsStartIsQuoted) {
+  MachineSpec spec = machine(TestGuest::idles);
+  write_file(spec.os_disk, "this is no qcow2");
+
+  const Error error = error_of(driver->start(spec, ""));
+
+  EXPECT_EQ(error.kind, ErrorKind::unavailable);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("web1 did not start"), HasSubstr("qcow2 format")));
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  write_guest_disk(spec.os_disk, TestGuest::idles, "hello");
+  loop.run(driver->start(spec, ""));
+}
+
+TEST_F(QemuDriverTest, ASocketPathThatIsTooLongIsNamed) {
+  settings.home = home / std::string(90, 'x');
+  make_driver();
+
+  EXPECT_EQ(error_of(driver->start(machine(TestGuest::idles), "")).code, "PathTooLong");
+}
+
+TEST_F(QemuDriverTest, OthersMayNeitherCommandNorRead) {
+  loop.run(driver->start(machine(TestGuest::idles), ""));
+
+  const auto folder = driver->folder(web1);
+  EXPECT_EQ(mode(folder), 0700u);
+  for (const char* name : {"qmp.sock", "serial.log", "qemu.log", "qemu.pid"})
+    EXPECT_EQ(mode(folder / name), 0600u) << name;
+}
+
+TEST_F(QemuDriverTest, TheGuestReadsTheMedium) {
+  loop.run(driver->start(machine(TestGuest::reads_medium), "swordfish" + std::string(4096, '\0')));
+
+  EXPECT_TRUE(said("hello"));
+  EXPECT_TRUE(said("swordfish"));
+  const auto process = driver->process(web1);
+  ASSERT_TRUE(process);
+  const std::string argv = read_file("/proc/" + std::to_string(process->pid) + "/cmdline");
+  EXPECT_THAT(argv, AllOf(HasSubstr("web1"), Not(HasSubstr("swordfish"))));
+}
+
+TEST_F(QemuDriverTest, AnEjectedMediumIsDropped) {
+  loop.run(driver->start(machine(TestGuest::idles), std::string(4096, 'x')));
+  driver.reset();
+  driver = std::make_unique<QemuDriver>(loop.context.get_executor(), settings);
+  EXPECT_THAT(ask("query-fdsets"), testing::SizeIs(1));
+  ask("blockdev-open-tray", {{"id", "cd0"}, {"force", true}});
+
+  loop.run(driver->adopt(web1));
+
+  make_driver();
+  EXPECT_THAT(ask("query-fdsets"), testing::SizeIs(0));
+  EXPECT_EQ(driver->observe(web1), MachineState::running);
+}
+
+TEST_F(QemuDriverTest, AMachineThatNobodyLetGoRunsWhenAdopted) {
+  loop.run(driver->start(machine(TestGuest::idles), ""));
+  make_driver();
+  ask("stop");
+  ask("system_reset");
+  ASSERT_EQ(ask("query-status")["status"], "prelaunch");
+
+  loop.run(driver->adopt(web1));
+
+  make_driver();
+  EXPECT_EQ(ask("query-status")["status"], "running");
+}
+
+TEST_F(QemuDriverTest, AQemuWithoutPidFileIsEndedBeforeTheNextStarts) {
+  const MachineSpec spec = machine(TestGuest::idles);
+  loop.run(driver->start(spec, ""));
+  const auto stray = driver->process(web1);
+  ASSERT_TRUE(stray);
+  std::filesystem::remove(driver->folder(web1) / "qemu.pid");
+  make_driver();
+
+  loop.run(driver->start(spec, ""));
+
+  EXPECT_FALSE(is_alive(*stray));
+  EXPECT_NE(driver->process(web1), stray);
+}
+
+TEST_F(QemuDriverTest, AHangingQemuIsKilled) {
+  loop.run(driver->start(machine(TestGuest::heeds_button), ""));
+  const auto process = driver->process(web1);
+  ASSERT_TRUE(process && send_signal(*process, SIGSTOP));
+
+  loop.run(driver->stop(web1, 10ms));
+
+  EXPECT_FALSE(is_alive(*process));
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+}
+
+TEST_F(QemuDriverTest, AProcessIdOfAnotherBootIsNobody) {
+  machine(TestGuest::idles);
+  write_file(driver->folder(web1) / "qemu.pid", "1 1\n");
+
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  loop.run(driver->stop(web1, 0s));
+  EXPECT_EQ(::kill(1, 0), 0);
+}
+
+TEST_F(QemuDriverTest, ACrashAfterTheGuestPoweredOffBeforeIsACrash) {
+  const MachineSpec spec = machine(TestGuest::idles);
+  loop.run(driver->start(spec, ""));
+  loop.run(driver->stop(web1, 0s));
+  loop.run(driver->start(spec, ""));
+
+  ASSERT_TRUE(send_signal(*driver->process(web1), SIGKILL));
+
+  ASSERT_TRUE(loop.until([&] { return !events.empty(); }));
+  EXPECT_THAT(events, testing::ElementsAre(MachineEvent::crashed));
+}
+
+TEST_F(QemuDriverTest, AcceleratesAsTheProbeFound) {
+  settings.accelerator = std::nullopt;
+  make_driver();
+
+  const Accelerator found = loop.run(driver->accelerator());
+
+  EXPECT_THAT(found, testing::AnyOf(Accelerator::kvm, Accelerator::tcg));
+  loop.run(driver->start(machine(TestGuest::idles), ""));
+  EXPECT_TRUE(said("hello"));
+}
+
+}  // namespace berth
