@@ -1,0 +1,575 @@
+#include "api/arm/compute.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "api/arm/document.h"
+#include "api/arm/extensions.h"
+#include "api/arm/groups.h"
+#include "api/arm/ids.h"
+#include "api/arm/json_text.h"
+#include "base/error.h"
+#include "crypto/certificate.h"
+#include "crypto/encoding.h"
+#include "model/catalog.h"
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t largest_disk_gib = 4095;
+constexpr std::size_t largest_custom_data = 65'535;
+constexpr std::size_t most_data_disks = 64;
+
+Error invalid_parameter(const std::string& what, const std::string& advice = {}) {
+  return Error(ErrorKind::invalid, "InvalidParameter", what, advice);
+}
+
+void refuse_unless_missing(const Field& field, std::string_view why) {
+  if (field.missing() || (field.value().is_array() && field.value().empty()) ||
+      (field.value().is_object() && field.value().empty()))
+    return;
+  throw Error(ErrorKind::invalid, "OperationNotAllowed",
+              fmt::format("'{}' is not supported by the local region: {}.", field.path(), why),
+              "Leave it out.");
+}
+
+/// Resource Manager's rule for Linux, which is wider than the article's: any three of the four kinds of
+/// characters.
+bool is_strong(std::string_view password) {
+  int kinds[4] = {};
+  for (const char c : password) {
+    if (static_cast<unsigned char>(c) < 0x20) return false;
+    kinds[c >= 'a' && c <= 'z' ? 0 : c >= 'A' && c <= 'Z' ? 1 : c >= '0' && c <= '9' ? 2 : 3] = 1;
+  }
+  return password.size() >= 6 && password.size() <= 72 && kinds[0] + kinds[1] + kinds[2] + kinds[3] >= 3;
+}
+
+Error change_not_allowed(const Field& field) {
+  return Error(ErrorKind::conflict, "PropertyChangeNotAllowed",
+               fmt::format("Changing property '{}' is not allowed.", field.path()),
+               "Delete the virtual machine and create it anew.");
+}
+
+void take_size(Vm& vm, const Field& field, const Vm* before) {
+  const std::string wanted = field.text(before ? std::string_view(before->size) : default_vm_size);
+  const VmSize* size = find_vm_size(wanted);
+  if (!size)
+    throw invalid_parameter(fmt::format("The value {} provided for the VM size is not valid.", wanted),
+                            "Sizes are listed by GET …/locations/{location}/vmSizes.");
+  vm.size = size->name;
+}
+
+void take_image(Vm& vm, const Field& reference, const Place& place, const Vm* before) {
+  if (reference.missing()) {
+    if (before) return;
+    throw invalid_parameter(
+        "Required parameter 'imageReference' is missing (null).",
+        "Name an image: publisher, offer, sku and version, or the id of a managed image.");
+  }
+  Vm named;
+  named.image_id = reference["id"].text();
+  named.image = reference["osImage"].text();
+  named.image_publisher = reference["publisher"].text();
+  named.image_offer = reference["offer"].text();
+  named.image_sku = reference["sku"].text();
+  named.image_version = reference["version"].text();
+  if (before) {
+    // Clients send back what they got; an image is part of the disk and cannot change.
+    const bool same = same_name(named.image_id, before->image_id) &&
+                      same_name(named.image_publisher, before->image_publisher) &&
+                      same_name(named.image_offer, before->image_offer) &&
+                      same_name(named.image_sku, before->image_sku);
+    if (!same) throw change_not_allowed(reference);
+    return;
+  }
+  if (!named.image_id.empty())
+    parse_reference(named.image_id, "Microsoft.Compute/images", place.subscription, reference.path() + ".id");
+  else if (named.image.empty())
+    for (const char* part : {"publisher", "offer", "sku", "version"}) reference[part].required_text();
+  vm.image_id = named.image_id;
+  vm.image = named.image;
+  vm.image_publisher = named.image_publisher;
+  vm.image_offer = named.image_offer;
+  vm.image_sku = named.image_sku;
+  vm.image_version = named.image_version;
+}
+
+std::string caching_of(const Field& field, std::string_view otherwise) {
+  const std::string text = field.text(otherwise);
+  for (const std::string_view known : {"None", "ReadOnly", "ReadWrite"})
+    if (same_name(known, text)) return std::string(known);
+  field.refuse("one of 'None', 'ReadOnly', 'ReadWrite'");
+}
+
+std::uint64_t disk_size(const Field& field) {
+  const std::int64_t size = field.number(0);
+  if (size < 0 || size > largest_disk_gib)
+    field.refuse(fmt::format("a size from 1 to {} GB", largest_disk_gib));
+  return static_cast<std::uint64_t>(size);
+}
+
+void take_os_disk(VmRequest& request, const Field& disk, const Vm* before) {
+  if (const std::string os = disk["osType"].text("Linux"); !same_name(os, "Linux"))
+    throw Error(ErrorKind::invalid, "OperationNotAllowed",
+                fmt::format("'{}' is '{}': the local region runs Linux.", disk["osType"].path(), os));
+  if (const std::string option = disk["createOption"].text("FromImage");
+      !before && !same_name(option, "FromImage"))
+    throw Error(ErrorKind::invalid, "OperationNotAllowed",
+                fmt::format("'{}' is '{}': the local region makes OS disks from images only.",
+                            disk["createOption"].path(), option),
+                "Make an image of the disk first, or name an image.");
+  request.vm.os_disk_caching =
+      caching_of(disk["caching"], before ? std::string_view(before->os_disk_caching) : "ReadWrite");
+  request.os_disk_gib = disk_size(disk["diskSizeGB"]);
+  request.os_disk_name = disk["name"].text();
+  if (!request.os_disk_name.empty()) check_resource_name(request.os_disk_name, disk_type);
+  request.delete_os_disk_with_vm = same_name(disk["deleteOption"].text(), "Delete");
+}
+
+void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* before) {
+  if (disks.missing()) return;  // of an update: those that are there stay
+  vm.data_disks.clear();
+  std::set<int> luns;
+  for (const Field& item : disks.items()) {
+    DataDisk disk;
+    const std::int64_t lun = item["lun"].number(-1);
+    if (lun < 0 || lun >= static_cast<std::int64_t>(most_data_disks))
+      item["lun"].refuse("a number from 0 to 63");
+    disk.lun = static_cast<int>(lun);
+    if (!luns.insert(disk.lun).second)
+      throw invalid_parameter(fmt::format("Two data disks have the LUN {}.", disk.lun));
+    disk.name = item["name"].text();
+    disk.size_gib = disk_size(item["diskSizeGB"]);
+    disk.caching = caching_of(item["caching"], "None");
+    const Field id = item["managedDisk"]["id"];
+    if (!id.missing()) {
+      disk.disk = parse_reference(id.text(), disk_type, place.subscription, id.path()).ref();
+      if (disk.name.empty()) disk.name = disk.disk.name;
+    }
+    const std::string option = item["createOption"].text(id.missing() ? "Empty" : "Attach");
+    const bool already =
+        before && std::ranges::any_of(before->data_disks, [&](const DataDisk& old) {
+          return old.lun == disk.lun && (disk.name.empty() || same_name(old.name, disk.name));
+        });
+    if (already) {
+      const auto old = std::ranges::find(before->data_disks, disk.lun, &DataDisk::lun);
+      if (disk.disk.empty()) disk.disk = old->disk;
+      if (disk.name.empty()) disk.name = old->name;
+      if (disk.size_gib == 0) disk.size_gib = old->size_gib;
+    } else if (same_name(option, "Attach")) {
+      if (disk.disk.empty()) item["managedDisk"]["id"].required_text();
+    } else if (same_name(option, "Empty")) {
+      if (disk.size_gib == 0) item["diskSizeGB"].refuse("given for an empty disk");
+    } else {
+      item["createOption"].refuse("'Empty' or 'Attach'");
+    }
+    vm.data_disks.push_back(std::move(disk));
+  }
+}
+
+void take_keys(Vm& vm, const Field& keys, const std::string& user) {
+  for (const Field& item : keys.items()) {
+    SshKey key;
+    key.path = item["path"].text("/home/" + user + "/.ssh/authorized_keys");
+    key.key = parse_ssh_key(item["keyData"].required_text(), item["keyData"].path());
+    vm.ssh_keys.push_back(std::move(key));
+  }
+}
+
+void take_os_profile(VmRequest& request, const Field& profile, const Place& place, const Vm* before) {
+  Vm& vm = request.vm;
+  if (before) {
+    if (const std::string user = profile["adminUsername"].text(before->admin_user);
+        user != before->admin_user)
+      throw change_not_allowed(profile["adminUsername"]);
+    if (!same_name(profile["computerName"].text(before->computer_name), before->computer_name))
+      throw change_not_allowed(profile["computerName"]);
+    return;
+  }
+  if (profile.missing()) throw invalid_parameter("Required parameter 'osProfile' is missing (null).");
+  refuse_unless_missing(profile["secrets"], "it has no key vault");
+  refuse_unless_missing(profile["windowsConfiguration"], "it runs Linux");
+  vm.computer_name = profile["computerName"].text(place.name);
+  if (const auto problem = host_name_problem(vm.computer_name))
+    throw invalid_parameter(*problem, "Give another osProfile.computerName.");
+  vm.admin_user = profile["adminUsername"].required_text();
+  if (const auto problem = user_name_problem(vm.admin_user))
+    throw invalid_parameter(fmt::format("The Admin Username specified is not allowed. {}", *problem),
+                            "Choose another user name.");
+  const Field linux_configuration = profile["linuxConfiguration"];
+  if (!linux_configuration["provisionVMAgent"].flag(true))
+    linux_configuration["provisionVMAgent"].refuse(
+        "true: without its agent a guest cannot be provisioned here");
+  take_keys(vm, linux_configuration["ssh"]["publicKeys"], vm.admin_user);
+  request.password = Secret(profile["adminPassword"].text());
+  vm.password_login = !linux_configuration["disablePasswordAuthentication"].flag(false);
+  if (!vm.password_login && vm.ssh_keys.empty())
+    throw invalid_parameter("Authentication using SSH keys was chosen, but no SSH public key was given.");
+  if (vm.password_login && request.password.empty())
+    throw invalid_parameter("Required parameter 'adminPassword' is missing (null).",
+                            "Give a password, or an SSH key with disablePasswordAuthentication.");
+  if (!request.password.empty() && !is_strong(request.password.reveal()))
+    throw invalid_parameter(
+        "The supplied password must be between 6-72 characters long and must satisfy at least 3 of "
+        "password complexity requirements from the following: Contains an uppercase character, "
+        "Contains a lowercase character, Contains a numeric digit, Contains a special character.");
+  if (const std::string encoded = profile["customData"].text(); !encoded.empty()) {
+    const auto decoded = base64_decode(encoded);
+    if (!decoded)
+      throw invalid_parameter(
+          "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 "
+          "characters.");
+    if (decoded->size() > largest_custom_data)
+      throw invalid_parameter(
+          fmt::format("The custom data has {} bytes; {} are allowed.", decoded->size(), largest_custom_data));
+    request.custom_data = *decoded;
+    vm.has_custom_data = true;
+  }
+}
+
+void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm* before) {
+  const auto items = profile["networkInterfaces"].items();
+  std::vector<Ref> interfaces;
+  for (const Field& item : items) {
+    const Field id = item["id"];
+    const Ref ref = parse_reference(id.required_text(), interface_type, place.subscription, id.path()).ref();
+    if (item["properties"]["primary"].flag(false))
+      interfaces.insert(interfaces.begin(), ref);
+    else
+      interfaces.push_back(ref);
+  }
+  if (before && interfaces.empty()) return;
+  if (interfaces.empty())
+    throw invalid_parameter("Required parameter 'networkProfile.networkInterfaces' is missing (null).",
+                            "Create a network interface first and name it.");
+  if (before && interfaces != before->interfaces) throw change_not_allowed(profile["networkInterfaces"]);
+  vm.interfaces = std::move(interfaces);
+}
+
+void write_status(JsonText& out, std::string_view code, std::string_view display,
+                  std::string_view level = "Info", std::string_view message = {},
+                  std::string_view time = {}) {
+  out.open().put("code", code).put("level", level).put("displayStatus", display);
+  out.put_if("message", message).put_if("time", time).close();
+}
+
+void write_agent(JsonText& out, const Vm& vm) {
+  out.open("vmAgent").put("vmAgentVersion", vm.agent ? vm.agent->version : "Unknown").open_list("statuses");
+  const bool running = vm.power == PowerState::running;
+  if (vm.agent && running) {
+    const bool ready = same_name(vm.agent->status, "Ready");
+    write_status(out, ready ? "ProvisioningState/succeeded" : "ProvisioningState/Unavailable",
+                 ready ? "Ready" : "Not Ready", ready ? "Info" : "Warning",
+                 ready ? "Guest Agent is running" : std::string_view(vm.agent->message), vm.agent->received);
+  } else {
+    write_status(
+        out, "ProvisioningState/Unavailable", "Not Ready", "Warning",
+        running ? "VM status blob is found but not yet populated." : "The virtual machine is not running.");
+  }
+  out.close_list().open_list("extensionHandlers");
+  if (vm.agent)
+    for (const HandlerStatus& handler : vm.agent->handlers) {
+      const bool ready = handler.status == "Ready";
+      out.open().put("type", handler.handler).put("typeHandlerVersion", handler.version).open("status");
+      out.put("code", ready ? "ProvisioningState/succeeded" : "ProvisioningState/" + handler.status)
+          .put("level", ready                            ? "Info"
+                        : handler.status == "Installing" ? "Info"
+                                                         : "Error")
+          .put("displayStatus", ready ? "Ready" : std::string_view(handler.status))
+          .put_if("message", handler.message)
+          .close()
+          .close();
+    }
+  out.close_list().close();
+}
+
+void write_provisioning_status(JsonText& out, const Vm& vm) {
+  switch (vm.provisioning) {
+    case Provisioning::failed:
+      write_status(out,
+                   fmt::format("ProvisioningState/failed/{}",
+                               vm.problem ? vm.problem->code : "InternalOperationError"),
+                   "Provisioning failed", "Error", vm.problem ? vm.problem->message : "", vm.created);
+      break;
+    case Provisioning::succeeded:
+      write_status(out, "ProvisioningState/succeeded", "Provisioning succeeded", "Info", {}, vm.created);
+      break;
+    default: {
+      const std::string state(to_string(vm.provisioning));
+      write_status(out, "ProvisioningState/" + lower(state), state, "Info", {}, vm.created);
+    }
+  }
+}
+
+void write_storage(JsonText& out, const Vm& vm, std::string_view subscription) {
+  out.open("storageProfile").open("imageReference");
+  if (!vm.image_id.empty()) {
+    out.put("id", vm.image_id);
+  } else if (!vm.image_publisher.empty()) {
+    out.put("publisher", vm.image_publisher).put("offer", vm.image_offer).put("sku", vm.image_sku);
+    out.put("version", vm.image_version);
+  } else {
+    out.put("osImage", vm.image);
+  }
+  out.close().open("osDisk").put("osType", "Linux").put_if("name", vm.os_disk.name);
+  out.put("createOption", "FromImage").put("caching", vm.os_disk_caching).open("managedDisk");
+  out.put("storageAccountType", "Standard_LRS");
+  if (!vm.os_disk.empty()) out.put("id", make_id(subscription, vm.os_disk.group, disk_type, vm.os_disk.name));
+  out.close().close().open_list("dataDisks");
+  for (const DataDisk& disk : vm.data_disks) {
+    out.open().put("lun", disk.lun).put_if("name", disk.name).put("createOption", "Attach");
+    out.put("caching", disk.caching);
+    if (disk.size_gib > 0) out.put("diskSizeGB", disk.size_gib);
+    out.open("managedDisk").put("storageAccountType", "Standard_LRS");
+    if (!disk.disk.empty()) out.put("id", make_id(subscription, disk.disk.group, disk_type, disk.disk.name));
+    out.close().close();
+  }
+  out.close_list().close();
+}
+
+void write_os_profile(JsonText& out, const Vm& vm) {
+  out.open("osProfile").put("computerName", vm.computer_name).put("adminUsername", vm.admin_user);
+  out.open("linuxConfiguration").put("disablePasswordAuthentication", !vm.password_login);
+  out.put("provisionVMAgent", true);
+  if (!vm.ssh_keys.empty()) {
+    out.open("ssh").open_list("publicKeys");
+    for (const SshKey& key : vm.ssh_keys) out.open().put("path", key.path).put("keyData", key.key).close();
+    out.close_list().close();
+  }
+  out.close().open_list("secrets").close_list().put("allowExtensionOperations", true).close();
+}
+
+}  // namespace
+
+std::string parse_ssh_key(const std::string& key_data, const std::string& path) {
+  std::string text = key_data;
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  const bool one_line = text.find_first_of("\r\n") == text.npos;
+  for (const std::string_view kind : {"ssh-rsa ", "ssh-ed25519 "}) {  // the guest agent takes no others
+    if (!text.starts_with(kind) || !one_line) continue;
+    const std::string_view rest = std::string_view(text).substr(kind.size());
+    const auto blob = base64_decode(rest.substr(0, rest.find(' ')));
+    if (blob && blob->size() > 16) return text;
+  }
+  if (const auto der = base64_decode(text); der && der->size() > 64) {
+    try {
+      if (const auto key = Certificate::parse_der(*der, path).ssh_rsa_key()) return *key;
+    } catch (const Error&) {
+      // Not a certificate either: said below.
+    }
+  }
+  throw invalid_parameter(fmt::format("The value of parameter {} is invalid: it is no SSH public key.", path),
+                          "Give one line of an OpenSSH public key file (ssh-rsa or ssh-ed25519).");
+}
+
+VmRequest parse_vm(const json& body, const Place& place, const Vm* before) {
+  const Field document(body);
+  document.require_object();
+  check_resource_name(place.name, vm_type);
+  VmRequest request;
+  Vm& vm = request.vm;
+  if (before) vm = *before;
+  vm.group = place.group;
+  vm.name = before ? before->name : place.name;
+  vm.location = location_of(body, vm_type, before ? std::string_view(before->location) : std::string_view());
+  if (before && vm.location != before->location) throw change_not_allowed(document["location"]);
+  if (!before || !document["tags"].missing()) vm.tags = document["tags"].tags();
+  if (const std::string identity = document["identity"]["type"].text("None"); !same_name(identity, "None"))
+    refuse_unless_missing(document["identity"], "it has no managed identities");
+  const Field properties = document["properties"];
+  if (!before) properties.require_object();
+  take_size(vm, properties["hardwareProfile"]["vmSize"], before);
+  take_image(vm, properties["storageProfile"]["imageReference"], place, before);
+  take_os_disk(request, properties["storageProfile"]["osDisk"], before);
+  take_data_disks(vm, properties["storageProfile"]["dataDisks"], place, before);
+  take_os_profile(request, properties["osProfile"], place, before);
+  take_interfaces(vm, properties["networkProfile"], place, before);
+  vm.boot_diagnostics =
+      properties["diagnosticsProfile"]["bootDiagnostics"]["enabled"].flag(before && before->boot_diagnostics);
+  if (const Field id = properties["availabilitySet"]["id"]; !id.missing())
+    vm.availability_set =
+        parse_reference(id.text(), availability_set_type, place.subscription, id.path()).ref();
+  return request;
+}
+
+void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std::string_view subscription,
+                         std::string_view logs_url) {
+  (void)subscription;
+  out.open(key).put("computerName", vm.computer_name);
+  if (vm.agent) out.put_if("osName", vm.agent->os_name).put_if("osVersion", vm.agent->os_version);
+  out.put("hyperVGeneration", "V1");
+  write_agent(out, vm);
+  out.open_list("disks");
+  if (!vm.os_disk.empty()) {
+    out.open().put("name", vm.os_disk.name).open_list("statuses");
+    write_status(out, "ProvisioningState/succeeded", "Provisioning succeeded", "Info", {}, vm.created);
+    out.close_list().close();
+  }
+  out.close_list();
+  out.open_list("extensions");
+  for (const Extension& extension : vm.extensions) write_extension_view(out, {}, vm, extension);
+  out.close_list();
+  if (vm.boot_diagnostics && !logs_url.empty())
+    out.open("bootDiagnostics")
+        .put("consoleScreenshotBlobUri", fmt::format("{}screen.png", logs_url))
+        .put("serialConsoleLogBlobUri", fmt::format("{}serial.log", logs_url))
+        .close();
+  out.open_list("statuses");
+  write_provisioning_status(out, vm);
+  const std::string_view power = to_string(vm.power);
+  write_status(out, fmt::format("PowerState/{}", power), fmt::format("VM {}", power));
+  if (vm.generalized) write_status(out, "OSState/generalized", "VM generalized");
+  out.close_list().close();
+}
+
+void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
+              std::string_view logs_url) {
+  open_resource(out, vm, vm_type, subscription);
+  out.put("etag", "\"" + vm.etag + "\"");
+  out.open("properties").put("vmId", vm.vm_id).put("provisioningState", to_string(vm.provisioning));
+  out.open("hardwareProfile").put("vmSize", vm.size).close();
+  write_storage(out, vm, subscription);
+  write_os_profile(out, vm);
+  out.open("networkProfile").open_list("networkInterfaces");
+  for (std::size_t i = 0; i < vm.interfaces.size(); ++i) {
+    const Ref& nic = vm.interfaces[i];
+    out.open().put("id", make_id(subscription, nic.group, interface_type, nic.name));
+    if (vm.interfaces.size() > 1) out.open("properties").put("primary", i == 0).close();
+    out.close();
+  }
+  out.close_list().close();
+  out.open("diagnosticsProfile").open("bootDiagnostics").put("enabled", vm.boot_diagnostics).close().close();
+  if (!vm.availability_set.empty())
+    out.open("availabilitySet")
+        .put("id", make_id(subscription, vm.availability_set.group, availability_set_type,
+                           vm.availability_set.name))
+        .close();
+  out.put_if("timeCreated", vm.created);
+  if (instance_view) write_instance_view(out, "instanceView", vm, subscription, logs_url);
+  out.close();
+  if (!vm.extensions.empty()) {
+    out.open_list("resources");
+    for (const Extension& extension : vm.extensions) write_extension(out, vm, extension, subscription, false);
+    out.close_list();
+  }
+  out.close();
+}
+
+Disk parse_disk(const json& body, const Place& place, const Disk* before) {
+  const Field document(body);
+  document.require_object();
+  check_resource_name(place.name, disk_type);
+  Disk disk;
+  if (before) disk = *before;
+  disk.group = place.group;
+  disk.name = place.name;
+  disk.location =
+      location_of(body, disk_type, before ? std::string_view(before->location) : std::string_view());
+  disk.tags = document["tags"].tags();
+  disk.sku = document["sku"]["name"].text(before ? std::string_view(before->sku) : "Standard_LRS");
+  const Field properties = document["properties"];
+  if (const std::string option = properties["creationData"]["createOption"].text("Empty");
+      !before && !same_name(option, "Empty"))
+    throw Error(ErrorKind::invalid, "OperationNotAllowed",
+                fmt::format("'{}' is '{}': the local region makes empty disks only.",
+                            properties["creationData"]["createOption"].path(), option));
+  if (const std::uint64_t size = disk_size(properties["diskSizeGB"]); size > 0) {
+    if (before && size < before->size_gib)
+      throw Error(
+          ErrorKind::conflict, "OperationNotAllowed",
+          fmt::format("Disk '{}' has {} GB and cannot shrink to {} GB.", place.name, before->size_gib, size));
+    disk.size_gib = size;
+  }
+  if (disk.size_gib == 0) properties["diskSizeGB"].refuse("given for an empty disk");
+  return disk;
+}
+
+void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) {
+  open_resource(out, disk, disk_type, subscription);
+  if (!disk.vm.empty()) out.put("managedBy", make_id(subscription, disk.vm.group, vm_type, disk.vm.name));
+  out.open("sku").put("name", disk.sku).put("tier", disk.sku.substr(0, disk.sku.find('_'))).close();
+  out.open("properties").put("provisioningState", "Succeeded").put_if("osType", disk.os);
+  out.put("diskSizeGB", disk.size_gib)
+      .put("diskState", disk.vm.empty() ? "Unattached" : "Attached")
+      .put("timeCreated", disk.created)
+      .put("uniqueId", disk.guid)
+      .open("creationData")
+      .put("createOption", disk.image.empty() ? "Empty" : "FromImage")
+      .close()
+      .open("encryption")
+      .put("type", "EncryptionAtRestWithPlatformKey")
+      .close()
+      .close()
+      .close();
+}
+
+void write_vm_sizes(JsonText& out, std::string_view key) {
+  out.open_list(key);
+  for (const VmSize& size : vm_sizes())
+    out.open()
+        .put("name", size.name)
+        .put("numberOfCores", size.cpus)
+        .put("osDiskSizeInMB", size.os_disk_mib)
+        .put("resourceDiskSizeInMB", size.resource_disk_mib)
+        .put("memoryInMB", size.memory_mib)
+        .put("maxDataDiskCount", size.max_data_disks)
+        .close();
+  out.close_list();
+}
+
+void write_skus(JsonText& out, std::string_view key, std::string_view location_filter) {
+  out.open_list(key);
+  const auto capability = [&](std::string_view name, const std::string& value) {
+    out.open().put("name", name).put("value", value).close();
+  };
+  for (const VmSize& size : vm_sizes()) {
+    const std::size_t underscore = size.name.find('_');
+    const std::string_view short_name = size.name.substr(underscore + 1);
+    out.open()
+        .put("resourceType", "virtualMachines")
+        .put("name", size.name)
+        .put("tier", size.name.substr(0, underscore))
+        .put("size", short_name)
+        .put("family",
+             fmt::format("standard{}Family", short_name.substr(0, short_name.find_first_of("0123456789"))));
+    out.open_list("locations");
+    for (const Location& location : locations())
+      if (location_filter.empty() || same_name(location_filter, location.name)) out.item(location.name);
+    out.close_list().open_list("locationInfo");
+    for (const Location& location : locations())
+      if (location_filter.empty() || same_name(location_filter, location.name))
+        out.open().put("location", location.name).open_list("zones").close_list().close();
+    out.close_list().open_list("capabilities");
+    capability("vCPUs", std::to_string(size.cpus));
+    capability("MemoryGB", fmt::format("{:g}", size.memory_mib / 1024.0));
+    capability("MaxDataDiskCount", std::to_string(size.max_data_disks));
+    capability("OSVhdSizeMB", std::to_string(size.os_disk_mib));
+    capability("PremiumIO", "False");
+    capability("HyperVGenerations", "V1");
+    capability("CpuArchitectureType", "x64");
+    capability("AcceleratedNetworkingEnabled", "False");
+    out.close_list().open_list("restrictions").close_list().close();
+  }
+  out.close_list();
+}
+
+void write_usages(JsonText& out, std::string_view key, std::size_t vms, std::size_t cores) {
+  const auto usage = [&](std::size_t limit, std::size_t current, std::string_view name,
+                         std::string_view text) {
+    out.open().put("limit", limit).put("unit", "Count").put("currentValue", current);
+    out.open("name").put("value", name).put("localizedValue", text).close().close();
+  };
+  // The host's memory is the real limit and is checked when a VM starts; these are the counts that Azure has.
+  out.open_list(key);
+  usage(2500, 0, "availabilitySets", "Availability Sets");
+  usage(100'000, cores, "cores", "Total Regional vCPUs");
+  usage(25'000, vms, "virtualMachines", "Virtual Machines");
+  out.close_list();
+}
+
+}  // namespace berth::arm

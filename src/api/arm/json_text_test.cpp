@@ -1,0 +1,49 @@
+#include "api/arm/json_text.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+TEST(JsonText, WritesNestedDocuments) {
+  JsonText out;
+  out.open()
+      .put("a", 1)
+      .open("b")
+      .close()
+      .open_list("c")
+      .item("x")
+      .open()
+      .put("y", true)
+      .close()
+      .close_list();
+  out.put("d", "e").raw("f", "null").close();
+
+  EXPECT_EQ(out.take(), R"({"a":1,"b":{},"c":["x",{"y":true}],"d":"e","f":null})");
+}
+
+TEST(JsonText, EscapesEveryByteSoThatOthersReadIt) {
+  std::string text;
+  for (int i = 0; i < 128; ++i) text += static_cast<char>(i);
+  text += "äöü €𝄞";
+  JsonText out;
+  out.open().put("key\"\n", text).close();
+
+  EXPECT_EQ(json::parse(out.take())["key\"\n"], text);
+}
+
+TEST(JsonText, MendsWhatIsNotUtf8) {
+  for (const std::string bad :
+       {"\xff", "\xc3", "\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "\xc0\xaf", "a\xe2\x82"}) {
+    JsonText out;
+    out.open_list().item(bad).close_list();
+    EXPECT_TRUE(json::accept(out.take()));
+  }
+}
+
+}  // namespace
+}  // namespace berth::arm

@@ -1,0 +1,386 @@
+#include "api/arm/network.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/arm/document.h"
+#include "api/arm/groups.h"
+#include "api/arm/ids.h"
+#include "api/arm/json_text.h"
+#include "base/error.h"
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+std::string weak_etag(const Resource& resource) {
+  return "W/\"" + resource.etag + "\"";
+}
+
+void take_common(Resource& resource, const json& body, const Place& place, std::string_view type) {
+  Field(body).require_object();
+  check_resource_name(place.name, type);
+  resource.group = place.group;
+  resource.name = place.name;
+  resource.location = location_of(body, type);
+  resource.tags = Field(body)["tags"].tags();
+}
+
+/// One of `allowed`, in its canonical spelling.
+std::string choice(const Field& field, std::initializer_list<std::string_view> allowed,
+                   std::string_view otherwise) {
+  const std::string text = field.text(otherwise);
+  for (const std::string_view candidate : allowed)
+    if (same_name(candidate, text)) return std::string(candidate);
+  std::string names;
+  for (const std::string_view candidate : allowed)
+    names += (names.empty() ? "'" : ", '") + std::string(candidate) + "'";
+  field.refuse(fmt::format("one of {}", names));
+}
+
+/// A list that may be given in the singular, the plural, or both.
+std::vector<std::string> singular_or_plural(const Field& item, std::string_view singular,
+                                            std::string_view plural) {
+  std::vector<std::string> values = item[plural].texts();
+  if (const std::string value = item[singular].text(); !value.empty()) values.push_back(value);
+  if (values.empty()) values.emplace_back("*");
+  return values;
+}
+
+void write_singular_or_plural(JsonText& out, std::string_view singular, std::string_view plural,
+                              const std::vector<std::string>& values) {
+  if (values.size() == 1) out.put(singular, values.front());
+  out.open_list(plural);
+  if (values.size() > 1)
+    for (const std::string& value : values) out.item(value);
+  out.close_list();
+}
+
+Ref reference(const Field& object, std::string_view type, const std::string& subscription) {
+  if (object.missing()) return {};
+  const Field id = object["id"];
+  return parse_reference(id.required_text(), type, subscription, id.path()).ref();
+}
+
+IpConfiguration parse_ip_configuration(const Field& item, const std::string& subscription) {
+  IpConfiguration configuration;
+  configuration.name = item["name"].required_text();
+  check_resource_name(configuration.name, "ipConfigurations");
+  const Field properties = item["properties"];
+  const Field subnet_id = properties["subnet"]["id"];
+  const ResourceId subnet = parse_reference(
+      subnet_id.required_text(), "Microsoft.Network/virtualNetworks/subnets", subscription, subnet_id.path());
+  configuration.network = subnet.ref();
+  configuration.subnet = subnet.name();
+  configuration.public_address = reference(properties["publicIPAddress"], public_address_type, subscription);
+  configuration.allocation =
+      choice(properties["privateIPAllocationMethod"], {"Dynamic", "Static"}, "Dynamic");
+  if (configuration.allocation == "Static")
+    configuration.private_address = properties["privateIPAddress"].required_text();
+  const std::string version = properties["privateIPAddressVersion"].text("IPv4");
+  if (!same_name(version, "IPv4"))
+    properties["privateIPAddressVersion"].refuse("'IPv4': the local region has no other");
+  configuration.primary = properties["primary"].flag(false);
+  return configuration;
+}
+
+struct DefaultRule {
+  std::string_view name, description, access, direction, source, destination;
+  int priority;
+};
+constexpr DefaultRule default_rules[] = {
+    {"AllowVnetInBound", "Allow inbound traffic from all VMs in VNET", "Allow", "Inbound", "VirtualNetwork",
+     "VirtualNetwork", 65000},
+    {"AllowAzureLoadBalancerInBound", "Allow inbound traffic from azure load balancer", "Allow", "Inbound",
+     "AzureLoadBalancer", "*", 65001},
+    {"DenyAllInBound", "Deny all inbound traffic", "Deny", "Inbound", "*", "*", 65500},
+    {"AllowVnetOutBound", "Allow outbound traffic from all VMs to all VMs in VNET", "Allow", "Outbound",
+     "VirtualNetwork", "VirtualNetwork", 65000},
+    {"AllowInternetOutBound", "Allow outbound traffic from all VMs to Internet", "Allow", "Outbound", "*",
+     "Internet", 65001},
+    {"DenyAllOutBound", "Deny all outbound traffic", "Deny", "Outbound", "*", "*", 65500},
+};
+
+void write_default_rule(JsonText& out, const SecurityGroup& group, const DefaultRule& rule,
+                        std::string_view subscription) {
+  out.open()
+      .put("name", rule.name)
+      .put("id",
+           make_id(subscription, group.group, "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+                   fmt::format("{}/{}", group.name, rule.name)))
+      .put("etag", weak_etag(group))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("description", rule.description)
+      .put("protocol", "*")
+      .put("sourcePortRange", "*")
+      .put("destinationPortRange", "*")
+      .put("sourceAddressPrefix", rule.source)
+      .put("destinationAddressPrefix", rule.destination)
+      .put("access", rule.access)
+      .put("priority", rule.priority)
+      .put("direction", rule.direction)
+      .close()
+      .close();
+}
+
+}  // namespace
+
+Subnet parse_subnet(const Field& item, const std::string& name, const std::string& subscription) {
+  check_resource_name(name, "Microsoft.Network/virtualNetworks/subnets");
+  Subnet subnet;
+  subnet.name = name;
+  const Field properties = item["properties"];
+  subnet.prefix = properties["addressPrefix"].text();
+  if (const auto prefixes = properties["addressPrefixes"].texts(); subnet.prefix.empty() && !prefixes.empty())
+    subnet.prefix = prefixes.front();
+  if (subnet.prefix.empty()) subnet.prefix = properties["addressPrefix"].required_text();
+  subnet.security_group = reference(properties["networkSecurityGroup"], security_group_type, subscription);
+  return subnet;
+}
+
+VirtualNetwork parse_virtual_network(const json& body, const Place& place, const VirtualNetwork* before) {
+  VirtualNetwork network;
+  take_common(network, body, place, virtual_network_type);
+  const Field properties = Field(body)["properties"];
+  network.prefixes = properties["addressSpace"]["addressPrefixes"].texts();
+  if (network.prefixes.empty() && before) network.prefixes = before->prefixes;
+  const Field subnets = properties["subnets"];
+  if (subnets.missing() && before) network.subnets = before->subnets;
+  for (const Field& item : subnets.items())
+    network.subnets.push_back(parse_subnet(item, item["name"].required_text(), place.subscription));
+  return network;
+}
+
+SecurityRule parse_security_rule(const Field& item, const std::string& name) {
+  check_resource_name(name, "Microsoft.Network/networkSecurityGroups/securityRules");
+  SecurityRule rule;
+  rule.name = name;
+  const Field properties = item["properties"];
+  properties.require_object();
+  rule.description = properties["description"].text();
+  rule.protocol = choice(properties["protocol"], {"Tcp", "Udp", "Icmp", "Esp", "Ah", "*"}, "*");
+  rule.access = choice(properties["access"], {"Allow", "Deny"}, "Allow");
+  rule.direction = choice(properties["direction"], {"Inbound", "Outbound"}, "Inbound");
+  if (properties["priority"].missing()) properties["priority"].refuse("a number from 100 to 4096");
+  const std::int64_t priority = properties["priority"].number(0);
+  if (priority < 100 || priority > 4096)
+    throw Error(ErrorKind::invalid, "SecurityRuleInvalidPriority",
+                fmt::format("Security rule has invalid Priority. Value provided: {} Allowed range 100-4096.",
+                            priority));
+  rule.priority = static_cast<int>(priority);
+  rule.source_prefixes = singular_or_plural(properties, "sourceAddressPrefix", "sourceAddressPrefixes");
+  rule.source_ports = singular_or_plural(properties, "sourcePortRange", "sourcePortRanges");
+  rule.destination_prefixes =
+      singular_or_plural(properties, "destinationAddressPrefix", "destinationAddressPrefixes");
+  rule.destination_ports = singular_or_plural(properties, "destinationPortRange", "destinationPortRanges");
+  return rule;
+}
+
+SecurityGroup parse_security_group(const json& body, const Place& place, const SecurityGroup* before) {
+  SecurityGroup group;
+  take_common(group, body, place, security_group_type);
+  const Field rules = Field(body)["properties"]["securityRules"];
+  if (rules.missing() && before) group.rules = before->rules;
+  for (const Field& item : rules.items())
+    group.rules.push_back(parse_security_rule(item, item["name"].required_text()));
+  return group;
+}
+
+PublicAddress parse_public_address(const json& body, const Place& place) {
+  PublicAddress address;
+  take_common(address, body, place, public_address_type);
+  const Field document(body);
+  address.sku = choice(document["sku"]["name"], {"Basic", "Standard"}, "Basic");
+  const Field properties = document["properties"];
+  address.allocation = choice(properties["publicIPAllocationMethod"], {"Dynamic", "Static"},
+                              address.sku == "Standard" ? "Static" : "Dynamic");
+  choice(properties["publicIPAddressVersion"], {"IPv4"}, "IPv4");
+  const std::int64_t timeout = properties["idleTimeoutInMinutes"].number(4);
+  if (timeout < 4 || timeout > 30) properties["idleTimeoutInMinutes"].refuse("a number from 4 to 30");
+  address.idle_timeout_minutes = static_cast<int>(timeout);
+  const Field label = properties["dnsSettings"]["domainNameLabel"];
+  address.label = label.text();
+  if (!address.label.empty() && !is_dns_label(address.label))
+    throw Error(
+        ErrorKind::invalid, "InvalidDomainNameLabel",
+        fmt::format("The domain name label '{}' is invalid: it must begin with a letter, hold only letters, "
+                    "digits and hyphens, and not end with a hyphen.",
+                    address.label));
+  return address;
+}
+
+NetworkInterface parse_interface(const json& body, const Place& place) {
+  NetworkInterface nic;
+  take_common(nic, body, place, interface_type);
+  const Field properties = Field(body)["properties"];
+  for (const Field& item : properties["ipConfigurations"].items())
+    nic.configurations.push_back(parse_ip_configuration(item, place.subscription));
+  if (nic.configurations.empty())
+    throw Error(ErrorKind::invalid, "NetworkInterfaceMustHaveAtleastOneIpConfiguration",
+                fmt::format("Network interface '{}' must have at least one IP configuration.", place.name));
+  if (std::ranges::none_of(nic.configurations, &IpConfiguration::primary))
+    nic.configurations.front().primary = true;
+  nic.security_group = reference(properties["networkSecurityGroup"], security_group_type, place.subscription);
+  nic.ip_forwarding = properties["enableIPForwarding"].flag(false);
+  return nic;
+}
+
+void write_subnet(JsonText& out, const VirtualNetwork& network, const Subnet& subnet,
+                  std::string_view subscription) {
+  out.open()
+      .put("name", subnet.name)
+      .put("id", make_id(subscription, network.group, "Microsoft.Network/virtualNetworks/subnets",
+                         network.name + "/" + subnet.name))
+      .put("type", "Microsoft.Network/virtualNetworks/subnets")
+      .put("etag", weak_etag(network))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("addressPrefix", subnet.prefix);
+  if (!subnet.security_group.empty())
+    out.open("networkSecurityGroup")
+        .put("id", make_id(subscription, subnet.security_group.group, security_group_type,
+                           subnet.security_group.name))
+        .close();
+  out.close().close();
+}
+
+void write_virtual_network(JsonText& out, const VirtualNetwork& network, std::string_view subscription) {
+  open_resource(out, network, virtual_network_type, subscription);
+  out.put("etag", weak_etag(network))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("resourceGuid", network.guid)
+      .open("addressSpace")
+      .open_list("addressPrefixes");
+  for (const std::string& prefix : network.prefixes) out.item(prefix);
+  out.close_list().close().open_list("subnets");
+  for (const Subnet& subnet : network.subnets) write_subnet(out, network, subnet, subscription);
+  out.close_list().close().close();
+}
+
+void write_security_rule(JsonText& out, const SecurityGroup& group, const SecurityRule& rule,
+                         std::string_view subscription) {
+  out.open()
+      .put("name", rule.name)
+      .put("id", make_id(subscription, group.group, "Microsoft.Network/networkSecurityGroups/securityRules",
+                         group.name + "/" + rule.name))
+      .put("type", "Microsoft.Network/networkSecurityGroups/securityRules")
+      .put("etag", weak_etag(group))
+      .open("properties")
+      .put("provisioningState", "Succeeded");
+  out.put_if("description", rule.description).put("protocol", rule.protocol);
+  write_singular_or_plural(out, "sourcePortRange", "sourcePortRanges", rule.source_ports);
+  write_singular_or_plural(out, "destinationPortRange", "destinationPortRanges", rule.destination_ports);
+  write_singular_or_plural(out, "sourceAddressPrefix", "sourceAddressPrefixes", rule.source_prefixes);
+  write_singular_or_plural(out, "destinationAddressPrefix", "destinationAddressPrefixes",
+                           rule.destination_prefixes);
+  out.put("access", rule.access)
+      .put("priority", rule.priority)
+      .put("direction", rule.direction)
+      .close()
+      .close();
+}
+
+void write_security_group(JsonText& out, const SecurityGroup& group, std::string_view subscription) {
+  open_resource(out, group, security_group_type, subscription);
+  out.put("etag", weak_etag(group))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("resourceGuid", group.guid)
+      .open_list("securityRules");
+  for (const SecurityRule& rule : group.rules) write_security_rule(out, group, rule, subscription);
+  out.close_list().open_list("defaultSecurityRules");
+  for (const DefaultRule& rule : default_rules) write_default_rule(out, group, rule, subscription);
+  out.close_list().close().close();
+}
+
+void write_public_address(JsonText& out, const PublicAddress& address, std::string_view subscription,
+                          std::string_view used_by) {
+  open_resource(out, address, public_address_type, subscription);
+  out.put("etag", weak_etag(address)).open("sku").put("name", address.sku).put("tier", "Regional").close();
+  out.open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("resourceGuid", address.guid)
+      .put_if("ipAddress", address.address)
+      .put("publicIPAddressVersion", "IPv4")
+      .put("publicIPAllocationMethod", address.allocation)
+      .put("idleTimeoutInMinutes", address.idle_timeout_minutes);
+  if (!address.label.empty())
+    out.open("dnsSettings").put("domainNameLabel", address.label).put("fqdn", address.fqdn).close();
+  if (!used_by.empty()) out.open("ipConfiguration").put("id", used_by).close();
+  out.open_list("localPorts");
+  for (const PublicAddress::Port& port : address.ports)
+    out.open()
+        .put("protocol", port.protocol)
+        .put("port", port.port)
+        .put("hostPort", port.host_port)
+        .put("guestPort", port.guest_port)
+        .put("movedBecause", port.moved_because)
+        .close();
+  out.close_list().close().close();
+}
+
+std::string ip_configuration_id(const NetworkInterface& nic, const IpConfiguration& configuration,
+                                std::string_view subscription) {
+  return make_id(subscription, nic.group, "Microsoft.Network/networkInterfaces/ipConfigurations",
+                 nic.name + "/" + configuration.name);
+}
+
+void write_interface(JsonText& out, const NetworkInterface& nic, std::string_view subscription) {
+  open_resource(out, nic, interface_type, subscription);
+  out.put("etag", weak_etag(nic))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put("resourceGuid", nic.guid)
+      .put("macAddress", nic.mac)
+      .put("primary", true)
+      .put("enableAcceleratedNetworking", false)
+      .put("enableIPForwarding", nic.ip_forwarding)
+      .open("dnsSettings")
+      .open_list("dnsServers")
+      .close_list()
+      .open_list("appliedDnsServers")
+      .close_list()
+      .close();
+  if (!nic.security_group.empty())
+    out.open("networkSecurityGroup")
+        .put("id",
+             make_id(subscription, nic.security_group.group, security_group_type, nic.security_group.name))
+        .close();
+  if (!nic.vm.empty())
+    out.open("virtualMachine")
+        .put("id", make_id(subscription, nic.vm.group, "Microsoft.Compute/virtualMachines", nic.vm.name))
+        .close();
+  out.open_list("ipConfigurations");
+  for (const IpConfiguration& configuration : nic.configurations) {
+    out.open()
+        .put("name", configuration.name)
+        .put("id", ip_configuration_id(nic, configuration, subscription))
+        .put("type", "Microsoft.Network/networkInterfaces/ipConfigurations")
+        .put("etag", weak_etag(nic))
+        .open("properties")
+        .put("provisioningState", "Succeeded")
+        .put_if("privateIPAddress", configuration.private_address)
+        .put("privateIPAllocationMethod", configuration.allocation)
+        .put("privateIPAddressVersion", "IPv4")
+        .put("primary", configuration.primary)
+        .open("subnet")
+        .put("id",
+             make_id(subscription, configuration.network.group, "Microsoft.Network/virtualNetworks/subnets",
+                     configuration.network.name + "/" + configuration.subnet))
+        .close();
+    if (!configuration.public_address.empty())
+      out.open("publicIPAddress")
+          .put("id", make_id(subscription, configuration.public_address.group, public_address_type,
+                             configuration.public_address.name))
+          .close();
+    out.close().close();
+  }
+  out.close_list().close().close();
+}
+
+}  // namespace berth::arm

@@ -1,0 +1,471 @@
+#include "api/arm/template.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "api/arm/document.h"
+#include "base/error.h"
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+const DeploymentPlace place{.subscription = "S",
+                            .subscription_name = "Local",
+                            .tenant = "T",
+                            .group = "G",
+                            .group_location = "westus",
+                            .group_tags = {{"a", "b"}},
+                            .name = "D",
+                            .origin = "https://h"};
+
+TemplateRuntime runtime_without() {
+  return {.reference = [](const std::string& id, bool) -> json {
+            throw Error(ErrorKind::not_found, "ResourceNotFound", id);
+          },
+          .list = [](const std::string&, const std::string&) -> json { return nullptr; }};
+}
+
+json document_of(const json& resources, const json& more = json::object()) {
+  json made = {{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", resources}};
+  made.update(more);
+  return made;
+}
+
+json document_with(const std::vector<json>& resources, const json& more = json::object()) {
+  return document_of(resources, more);
+}
+
+json network(const std::string& name, const json& more = json::object()) {
+  json made = {{"type", "Microsoft.Network/virtualNetworks"},
+               {"apiVersion", "2019-11-01"},
+               {"name", name},
+               {"location", "westus"}};
+  made.update(more);
+  return made;
+}
+
+Template plan(const json& document, const json& parameters = json::object()) {
+  return Template::plan(document, parameters, place);
+}
+
+template <class Work>
+std::string message_of(Work work, const std::string& code = "InvalidTemplate") {
+  try {
+    work();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code, code);
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+std::string fixture(const std::string& name) {
+  std::ifstream in(std::string(BERTH_FIXTURES) + "/" + name);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  for (std::size_t at; (at = text.find("{s}")) != text.npos;) text.replace(at, 3, "S");
+  return text;
+}
+
+/// What an expression comes to, as an output of a template.
+json value_of(const std::string& expression, const json& more = json::object()) {
+  json document = document_of(json::array(), more);
+  document["outputs"] = {{"o", {{"type", "array"}, {"value", {"[" + expression + "]"}}}}};
+  return plan(document).outputs(runtime_without())["o"]["value"][0];
+}
+std::string refusal_of(const std::string& expression) {
+  return message_of([&] { value_of(expression); });
+}
+
+TEST(Template, OrdersWhatAzSendsForAVm) {
+  const json body = json::parse(fixture("az-vm-create.json"));
+  const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
+
+  ASSERT_EQ(made.resources().size(), 5u);
+  EXPECT_THAT(made.resources()[3].after, ElementsAre(0, 1, 2));
+  EXPECT_THAT(made.resources()[4].after, ElementsAre(3));
+  EXPECT_EQ(made.resources()[4].id,
+            "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/N");
+  EXPECT_EQ(made.body(4, runtime_without())["properties"]["osProfile"]["adminPassword"], "Passw0rd-1234");
+}
+
+TEST(Template, ShowsNoValueOfASecureParameter) {
+  const json body = json::parse(fixture("az-vm-create.json"));
+  const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
+
+  EXPECT_EQ(made.shown_parameters(), json({{"adminPassword", {{"type", "SecureString"}}}}));
+  EXPECT_EQ(made.redact("user azureuser with Passw0rd-1234"), "user azureuser with [secret]");
+}
+
+TEST(Template, KeepsSecretsOutOfErrorsAndOutputs) {
+  const json parameters = {{"p", {{"type", "secureString"}}}};
+  const json given = {{"p", {{"value", "S3cret!value"}}}};
+  const std::string message = message_of([&] {
+    plan(document_with({network("[concat(parameters('p'), '/x')]")}, {{"parameters", parameters}}), given);
+  });
+  EXPECT_THAT(message, HasSubstr("[secret]"));
+  EXPECT_THAT(message, Not(HasSubstr("S3cret!value")));
+
+  const Template leaky = plan(
+      document_of(json::array(), {{"parameters", parameters},
+                                  {"outputs",
+                                   {{"o", {{"type", "string"}, {"value", "[parameters('p')]"}}},
+                                    {"s", {{"type", "secureString"}, {"value", "[parameters('p')]"}}}}}}),
+      given);
+  EXPECT_EQ(leaky.outputs(runtime_without()),
+            json({{"o", {{"type", "String"}, {"value", "[secret]"}}}, {"s", {{"type", "SecureString"}}}}));
+}
+
+TEST(Template, ReadsTheFileThatAzSplicedIn) {
+  const json body = parse_lenient_document(fixture("az-group-deployment.txt"));
+  const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
+
+  EXPECT_EQ(made.resources().at(0).name, "web1-net");
+  EXPECT_EQ(
+      made.body(0, runtime_without()),
+      json::parse(
+          R"({"location":"westus","properties":{"addressSpace":{"addressPrefixes":["10.1.0.0/16"]}}})"));
+  EXPECT_EQ(made.outputs(runtime_without())["networkId"]["value"],
+            "/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/web1-net");
+}
+
+TEST(Template, RepeatsResourcesAndTheirDependencies) {
+  const json copy = {{"name", "loop"}, {"count", 2}, {"mode", "parallel"}};
+  const json nic = {
+      {"type", "Microsoft.Network/networkInterfaces"},
+      {"apiVersion", "1"},
+      {"name", "[concat('nic', copyIndex(1))]"},
+      {"copy", {{"name", "nics"}, {"count", 2}}},
+      {"dependsOn", {"[resourceId('Microsoft.Network/virtualNetworks', concat('net', copyIndex()))]"}}};
+  const json vm = {{"type", "Microsoft.Compute/virtualMachines"},
+                   {"apiVersion", "1"},
+                   {"name", "vm"},
+                   {"dependsOn", {"nics"}}};
+  const Template made =
+      plan(document_with({network("[concat('net', copyIndex())]", {{"copy", copy}}), nic, vm}));
+
+  ASSERT_EQ(made.resources().size(), 5u);
+  EXPECT_EQ(made.resources()[3].name, "nic2");
+  EXPECT_THAT(made.resources()[3].after, ElementsAre(1));
+  EXPECT_THAT(made.resources()[4].after, ElementsAre(2, 3));
+}
+
+TEST(Template, RunsSerialCopiesInBatches) {
+  const json copy = {{"name", "loop"}, {"count", 5}, {"mode", "serial"}, {"batchSize", 2}};
+  const Template made = plan(document_with({network("[concat('net', copyIndex())]", {{"copy", copy}})}));
+
+  EXPECT_THAT(made.resources()[1].after, IsEmpty());
+  EXPECT_THAT(made.resources()[2].after, testing::UnorderedElementsAre(0, 1));
+  EXPECT_THAT(made.resources()[4].after, testing::UnorderedElementsAre(2, 3));
+}
+
+TEST(Template, LeavesOutWhatItsConditionForbidsAndWhoWaitsForIt) {
+  const Template made = plan(
+      document_with({network("a", {{"condition", "[equals(1, 2)]"}}), network("b", {{"dependsOn", {"a"}}})}));
+
+  ASSERT_EQ(made.resources().size(), 1u);
+  EXPECT_EQ(made.resources()[0].name, "b");
+  EXPECT_THAT(made.resources()[0].after, IsEmpty());
+}
+
+TEST(Template, FindsTheOrderInReferences) {
+  const json vm = {
+      {"type", "Microsoft.Compute/virtualMachines"},
+      {"apiVersion", "1"},
+      {"name", "vm"},
+      {"tags", {{"where", "[reference(resourceId('Microsoft.Network/virtualNetworks', 'net')).space]"}}}};
+  const Template made = plan(document_with({vm, network("net")}));
+
+  EXPECT_THAT(made.resources()[0].after, ElementsAre(1));
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool full) {
+    EXPECT_FALSE(full);
+    EXPECT_THAT(id, testing::EndsWith("/virtualNetworks/net"));
+    return json{{"space", "10.0.0.0/8"}};
+  };
+  EXPECT_EQ(made.body(0, runtime)["tags"]["where"], "10.0.0.0/8");
+}
+
+TEST(Template, MakesChildrenAfterTheirParents) {
+  const json child = {{"type", "subnets"}, {"apiVersion", "1"}, {"name", "inner"}};
+  const Template made = plan(document_with({network("net", {{"resources", json::array({child})}})}));
+
+  EXPECT_EQ(made.resources()[1].type, "Microsoft.Network/virtualNetworks/subnets");
+  EXPECT_EQ(made.resources()[1].name, "net/inner");
+  EXPECT_THAT(made.resources()[1].after, ElementsAre(0));
+}
+
+TEST(Template, KnowsSymbolicNames) {
+  const json resources = {{"net", network("n")},
+                          {"old", network("o", {{"existing", true}})},
+                          {"other", network("x", {{"dependsOn", {"net"}}})}};
+  const Template made = plan(document_of(resources, {{"languageVersion", "2.0"}}));
+
+  ASSERT_EQ(made.resources().size(), 3u);
+  EXPECT_TRUE(made.resources()[1].existing);
+  EXPECT_THAT(made.resources()[2].after, ElementsAre(0));
+}
+
+TEST(Template, PlansNestedDeploymentsInTheirOwnScope) {
+  const json inner =
+      document_with({network("[parameters('n')]")}, {{"parameters", {{"n", {{"type", "string"}}}}}});
+  const json nested = {{"type", "Microsoft.Resources/deployments"},
+                       {"apiVersion", "1"},
+                       {"name", "inner"},
+                       {"properties",
+                        {{"mode", "Incremental"},
+                         {"expressionEvaluationOptions", {{"scope", "inner"}}},
+                         {"parameters", {{"n", {{"value", "[variables('v')]"}}}}},
+                         {"template", inner}}}};
+  const Template made = plan(document_with({nested}, {{"variables", {{"v", "deep"}}}}));
+
+  ASSERT_TRUE(made.resources()[0].is_deployment());
+  EXPECT_EQ(made.nested(0, place, runtime_without()).resources().at(0).name, "deep");
+  EXPECT_FALSE(made.body(0, runtime_without())["properties"].contains("template"));
+}
+
+TEST(Template, PlansNestedDeploymentsInTheOuterScopeByDefault) {
+  const json inner = document_with({network("[variables('v')]")});
+  const json nested = {{"type", "Microsoft.Resources/deployments"},
+                       {"apiVersion", "1"},
+                       {"name", "inner"},
+                       {"properties", {{"mode", "Incremental"}, {"template", inner}}}};
+  const Template made = plan(document_with({nested}, {{"variables", {{"v", "outer"}}}}));
+
+  EXPECT_EQ(made.nested(0, place, runtime_without()).resources().at(0).name, "outer");
+}
+
+TEST(Template, RefusesCircles) {
+  EXPECT_THAT(
+      message_of([] {
+        plan(document_with({network("a", {{"dependsOn", {"b"}}}), network("b", {{"dependsOn", {"a"}}})}));
+      }),
+      HasSubstr("Circular dependency detected on resource"));
+  EXPECT_THAT(message_of([] {
+                plan(document_with({network("[variables('a')]")},
+                                   {{"variables", {{"a", "[variables('b')]"}, {"b", "[variables('a')]"}}}}));
+              }),
+              HasSubstr("Circular dependency detected between template variables"));
+}
+
+TEST(Template, NamesADependencyThatIsNotThere) {
+  EXPECT_THAT(message_of([] {
+                plan(document_with({network("a", {{"dependsOn", {"gone"}}})}));
+              }),
+              HasSubstr("The resource 'gone' is not defined in the template"));
+}
+
+TEST(Template, RefusesTheSameResourceTwice) {
+  EXPECT_THAT(message_of([] {
+                plan(document_with({network("a"), network("A")}));
+              }),
+              HasSubstr("defined multiple times"));
+}
+
+TEST(Template, NamesAParameterThatIsMissingOrUnknownOrDoesNotFit) {
+  const json number = {{"type", "int"}, {"maxValue", 3}, {"allowedValues", {1, 2, 9}}};
+  const json document = document_of(json::array(), {{"parameters", {{"n", number}}}});
+
+  EXPECT_THAT(message_of([&] { plan(document); }), HasSubstr("'n' is not provided"));
+  EXPECT_THAT(message_of([&] { plan(document, {{"x", {{"value", 1}}}}); }), HasSubstr("'x'"));
+  EXPECT_THAT(message_of([&] {
+                plan(document, {{"n", {{"value", "1"}}}});
+              }),
+              HasSubstr("expected a value of type 'Int'"));
+  EXPECT_THAT(message_of([&] {
+                plan(document, {{"n", {{"value", 5}}}});
+              }),
+              HasSubstr("not part of the allowed value(s)"));
+  EXPECT_THAT(message_of([&] { plan(document, {{"n", {{"value", 9}}}}); }), HasSubstr("allowed is any to 3"));
+  EXPECT_NO_THROW(plan(document, {{"n", {{"value", 2}}}}));
+}
+
+TEST(Template, GivesUpOnWhatGrowsWithoutLimit) {
+  json variables = {{"v0",
+                     {"1234567890", "1234567890", "1234567890", "1234567890", "1234567890", "1234567890",
+                      "1234567890", "1234567890"}}};
+  for (int i = 1; i < 40; ++i)
+    variables["v" + std::to_string(i)] = "[createArray(variables('v" + std::to_string(i - 1) +
+                                         "'), variables('v" + std::to_string(i - 1) + "'))]";
+
+  EXPECT_THAT(message_of([&] {
+                plan(document_with({network("[string(variables('v39'))]")}, {{"variables", variables}}));
+              }),
+              HasSubstr("too much data"));
+}
+
+TEST(Template, CountsTheFunctionsThatItCalls) {
+  EXPECT_THAT(refusal_of("map(range(0, 10000), lambda('x', map(range(0, 10000), lambda('y', 1))))"),
+              HasSubstr("more than 500000 functions"));
+}
+
+// --- expressions
+
+TEST(TemplateExpression, KnowsTextNumbersAndPostfixes) {
+  EXPECT_EQ(value_of("'it''s'"), "it's");
+  EXPECT_EQ(value_of("-12"), -12);
+  EXPECT_EQ(value_of(" variables ( 'v' ) . A [ 1 ] . b ",
+                     json::parse(R"({"variables":{"v":{"a":[0,{"B":"deep"}]}}})")),
+            "deep");
+  EXPECT_EQ(value_of("CONCAT('a', 1, true())"), "a1True");
+}
+
+TEST(TemplateExpression, LeavesDoubledBracketsAlone) {
+  const Template made = plan(document_with(
+      {network("n", {{"tags", {{"a", "[[concat('x')]"}, {"b", "[not an end"}, {"c", "x]"}}}})}));
+
+  EXPECT_EQ(made.body(0, runtime_without())["tags"],
+            json({{"a", "[concat('x')]"}, {"b", "[not an end"}, {"c", "x]"}}));
+}
+
+TEST(TemplateExpression, SaysWhereItCannotBeRead) {
+  EXPECT_THAT(refusal_of("concat('a'"), HasSubstr("expected ')'"));
+  EXPECT_THAT(refusal_of("concat('a) "), HasSubstr("closing quote"));
+  EXPECT_THAT(refusal_of("nosuch(1)"), HasSubstr("'nosuch' is not valid"));
+  EXPECT_THAT(refusal_of("concat"), HasSubstr("expected '('"));
+  EXPECT_THAT(refusal_of("toLower('a', 'b')"), HasSubstr("requires 1 argument(s)"));
+  EXPECT_THAT(refusal_of(std::string(200, '(')), HasSubstr("expected a function"));
+  std::string deep = "1";
+  for (int i = 0; i < 100; ++i) deep = "string(" + deep + ")";
+  EXPECT_THAT(refusal_of(deep), HasSubstr("at most 64 levels"));
+}
+
+TEST(TemplateExpression, NamesThePropertiesThereAre) {
+  EXPECT_THAT(refusal_of("resourceGroup().place"), HasSubstr("available properties are"));
+  EXPECT_THAT(refusal_of("createArray(1)[1]"), HasSubstr("out of bounds"));
+}
+
+struct Case {
+  const char* expression;
+  const char* result;
+};
+
+class TemplateFunctions : public testing::TestWithParam<Case> {};
+
+TEST_P(TemplateFunctions, GiveWhatTheReferenceSays) {
+  EXPECT_EQ(value_of(GetParam().expression), json::parse(GetParam().result)) << GetParam().expression;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, TemplateFunctions,
+    testing::Values(
+        Case{"add(2, 3)", "5"}, Case{"sub(2, 3)", "-1"}, Case{"mul(4, 3)", "12"}, Case{"div(8, 3)", "2"},
+        Case{"mod(7, 3)", "1"}, Case{"int('42')", "42"}, Case{"min(3, 1, 2)", "1"},
+        Case{"max(createArray(3, 9))", "9"}, Case{"range(5, 3)", "[5,6,7]"}, Case{"array('a')", "[\"a\"]"},
+        Case{"concat(createArray(1), createArray(2))", "[1,2]"}, Case{"contains('abc', 'b')", "true"},
+        Case{"contains(createObject('A', 1), 'a')", "true"}, Case{"contains(createArray(1, 2), 3)", "false"},
+        Case{"empty('')", "true"}, Case{"empty(null())", "true"}, Case{"first('one')", "\"o\""},
+        Case{"last(createArray(1, 2))", "2"}, Case{"length('abc')", "3"},
+        Case{"length(createObject('a', 1))", "1"},
+        Case{"intersection(createArray(1, 2), createArray(2, 3))", "[2]"},
+        Case{"union(createArray(1, 2), createArray(2, 3))", "[1,2,3]"},
+        Case{"union(createObject('a', createObject('x', 1)), createObject('a', createObject('y', 2)))",
+             "{\"a\":{\"x\":1,\"y\":2}}"},
+        Case{"skip(createArray(1, 2, 3), 1)", "[2,3]"}, Case{"take('abc', 2)", "\"ab\""},
+        Case{"indexOf('Test', 'T')", "0"}, Case{"lastIndexOf('test', 't')", "3"},
+        Case{"indexOf(createArray('a', 'b'), 'c')", "-1"},
+        Case{"flatten(createArray(createArray(1), createArray(2)))", "[1,2]"},
+        Case{"items(createObject('k', 1))", "[{\"key\":\"k\",\"value\":1}]"},
+        Case{"objectKeys(createObject('k', 1))", "[\"k\"]"},
+        Case{"tryGet(createObject('a', createArray(1)), 'a', 0)", "1"},
+        Case{"tryGet(createObject('a', 1), 'b')", "null"},
+        Case{"shallowMerge(createArray(createObject('a', 1), createObject('a', 2)))", "{\"a\":2}"},
+        Case{"equals('a', 'A')", "false"}, Case{"equals(createArray(1), createArray(1))", "true"},
+        Case{"less(1, 2)", "true"}, Case{"lessOrEquals('b', 'a')", "false"}, Case{"greater(2, 1)", "true"},
+        Case{"greaterOrEquals(2, 2)", "true"}, Case{"and(true(), false())", "false"},
+        Case{"or(false(), true())", "true"}, Case{"not(true())", "false"},
+        Case{"if(true(), 'yes', nosuch())", "\"yes\""}, Case{"bool('true')", "true"},
+        Case{"coalesce(null(), 'b')", "\"b\""}, Case{"toLower('ABC')", "\"abc\""},
+        Case{"toUpper('abc')", "\"ABC\""}, Case{"trim('  a ')", "\"a\""},
+        Case{"substring('hello', 1, 3)", "\"ell\""},
+        Case{"split('a,b;c', createArray(',', ';'))", "[\"a\",\"b\",\"c\"]"},
+        Case{"join(createArray('a', 'b'), '-')", "\"a-b\""}, Case{"replace('a-b-c', '-', '')", "\"abc\""},
+        Case{"padLeft(7, 3, '0')", "\"007\""}, Case{"startsWith('Abc', 'aB')", "true"},
+        Case{"endsWith('abc', 'BC')", "true"}, Case{"format('{0}-{1:D3}{{}}', 'a', 7)", "\"a-007{}\""},
+        Case{"format('{0,4}|{0,-4}|', 'ab')", "\"  ab|ab  |\""},
+        Case{"format('{0:N0}', 1234567)", "\"1,234,567\""}, Case{"string(createArray(1))", "\"[1]\""},
+        Case{"base64('one')", "\"b25l\""}, Case{"base64ToString('b25l')", "\"one\""},
+        Case{"base64ToJson(base64('{\"a\":1}')).a", "1"}, Case{"json('{\"a\":[1]}').a[0]", "1"},
+        Case{"dataUriToString(dataUri('Hello'))", "\"Hello\""},
+        Case{"uriComponent('a b/c')", "\"a%20b%2Fc\""}, Case{"uriComponentToString('a%20b')", "\"a b\""},
+        Case{"uri('http://h/a/b', 'c')", "\"http://h/a/c\""},
+        Case{"uri('http://h/a/', 'c/d')", "\"http://h/a/c/d\""}, Case{"length(uniqueString('a'))", "13"},
+        Case{"equals(uniqueString('a', 'b'), uniqueString('a', 'b'))", "true"},
+        Case{"length(guid('a'))", "36"},
+        Case{"dateTimeAdd('2020-04-07 14:53:14Z', 'P3Y')", "\"2023-04-07T14:53:14Z\""},
+        Case{"dateTimeAdd('2020-01-31', 'P1M', 'yyyy-MM-dd')", "\"2020-02-29\""},
+        Case{"dateTimeAdd('2020-01-01T00:00:00Z', '-PT1H30M', 'u')", "\"2019-12-31 22:30:00Z\""},
+        Case{"dateTimeToEpoch('1970-01-02')", "86400"},
+        Case{"dateTimeFromEpoch(86400)", "\"1970-01-02T00:00:00Z\""},
+        Case{"map(range(0, 3), lambda('i', mul(lambdaVariables('i'), 2)))", "[0,2,4]"},
+        Case{"filter(createArray(1, 2, 3), lambda('i', greater(lambdaVariables('i'), 1)))", "[2,3]"},
+        Case{"reduce(createArray(1, 2, 3), 0, lambda('sum', 'i', add(lambdaVariables('sum'), "
+             "lambdaVariables('i'))))",
+             "6"},
+        Case{"sort(createArray(3, 1, 2), lambda('a', 'b', less(lambdaVariables('a'), lambdaVariables('b'))))",
+             "[1,2,3]"},
+        Case{"toObject(createArray('a'), lambda('i', lambdaVariables('i')), lambda('i', 1))", "{\"a\":1}"},
+        Case{"resourceId('Microsoft.Network/virtualNetworks/subnets', 'v', 's')",
+             "\"/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/v/subnets/s\""},
+        Case{"resourceId('other', 'Microsoft.Network/virtualNetworks', 'v')",
+             "\"/subscriptions/S/resourceGroups/other/providers/Microsoft.Network/virtualNetworks/v\""},
+        Case{"resourceId('S2', 'other', 'Microsoft.Network/virtualNetworks', 'v')",
+             "\"/subscriptions/S2/resourceGroups/other/providers/Microsoft.Network/virtualNetworks/v\""},
+        Case{"subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'r')",
+             "\"/subscriptions/S/providers/Microsoft.Authorization/roleDefinitions/r\""},
+        Case{"tenantResourceId('Microsoft.Authorization/x', 'r')",
+             "\"/providers/Microsoft.Authorization/x/r\""},
+        Case{"resourceGroup().tags.a", "\"b\""}, Case{"subscription().subscriptionId", "\"S\""},
+        Case{"deployment().name", "\"D\""}, Case{"environment().resourceManager", "\"https://h\""},
+        Case{"tenant().tenantId", "\"T\""}));
+
+TEST(TemplateFunctionRefusals, NameTheArgument) {
+  EXPECT_THAT(refusal_of("div(1, 0)"), HasSubstr("divides by zero"));
+  EXPECT_THAT(refusal_of("add('a', 1)"), HasSubstr("argument 1 must be an integer"));
+  EXPECT_THAT(refusal_of("mul(9223372036854775807, 2)"), HasSubstr("leaves the integers"));
+  EXPECT_THAT(refusal_of("substring('abc', 2, 5)"), HasSubstr("do not lie inside"));
+  EXPECT_THAT(refusal_of("range(0, 20000)"), HasSubstr("from 0 to 10000"));
+  EXPECT_THAT(refusal_of("format('{1}', 'a')"), HasSubstr("not given"));
+  EXPECT_THAT(refusal_of("newGuid()"), HasSubstr("default values of parameters"));
+  EXPECT_THAT(refusal_of("copyIndex()"), HasSubstr("no copy loop"));
+}
+
+TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {
+  EXPECT_THAT(message_of([] { plan(document_with({network("[reference('x').y]")})); }),
+              HasSubstr("'reference' is not expected at this location"));
+}
+
+TEST(TemplateOwnFunctions, SeeTheirParametersOnly) {
+  const json functions = {
+      {{"namespace", "my"},
+       {"members",
+        {{"name",
+          {{"parameters", {{{"name", "p"}, {"type", "string"}}}},
+           {"output", {{"type", "string"}, {"value", "[concat('x-', parameters('p'))]"}}}}}}}}};
+
+  EXPECT_EQ(value_of("my.name('a')", {{"functions", functions}}), "x-a");
+}
+
+TEST(TemplateCopies, FillPropertiesVariablesAndOutputs) {
+  const json disks = {{{"name", "disks"}, {"count", 2}, {"input", {{"lun", "[copyIndex('disks')]"}}}}};
+  const Template made = plan(document_with(
+      {network("n", {{"properties", {{"copy", disks}}}})},
+      {{"variables",
+        {{"copy", {{{"name", "names"}, {"count", 2}, {"input", "[concat('v', copyIndex('names'))]"}}}}}},
+       {"outputs",
+        {{"o",
+          {{"type", "array"}, {"copy", {{"count", 2}, {"input", "[variables('names')[copyIndex()]]"}}}}}}}}));
+
+  EXPECT_EQ(made.body(0, runtime_without())["properties"]["disks"], json::parse(R"([{"lun":0},{"lun":1}])"));
+  EXPECT_EQ(made.outputs(runtime_without())["o"]["value"], json({"v0", "v1"}));
+}
+
+}  // namespace
+}  // namespace berth::arm

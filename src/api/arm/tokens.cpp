@@ -1,0 +1,104 @@
+#include "api/arm/tokens.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "crypto/encoding.h"
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+using std::chrono::sys_seconds;
+
+constexpr std::size_t longest_token = 8192;
+constexpr seconds clock_difference{120};
+
+Error invalid_token(const std::string& why) {
+  return Error(ErrorKind::unauthorized, "InvalidAuthenticationToken", "The access token is invalid: " + why,
+               "Sign in again.");
+}
+
+json claims_document(const TokenClaims& claims) {
+  json document = {{"aud", claims.audience},
+                   {"iss", claims.issuer},
+                   {"iat", claims.issued.time_since_epoch().count()},
+                   {"nbf", claims.issued.time_since_epoch().count()},
+                   {"exp", claims.expires.time_since_epoch().count()},
+                   {"sub", claims.subject},
+                   {"tid", claims.tenant},
+                   {"ver", "1.0"}};
+  document[claims.is_user ? "upn" : "appid"] = claims.subject;
+  return document;
+}
+
+std::string text_of(const json& document, const char* key) {
+  const auto found = document.find(key);
+  return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+sys_seconds time_of(const json& document, const char* key) {
+  const auto found = document.find(key);
+  if (found == document.end() || !found->is_number_integer())
+    throw invalid_token(fmt::format("'{}' is missing.", key));
+  return sys_seconds(seconds(found->get<std::int64_t>()));
+}
+
+}  // namespace
+
+Secret sign_token(const TokenClaims& claims, const Secret& key) {
+  json document = claims_document(claims);
+  document["use"] = claims.use == TokenUse::access ? "access" : "refresh";
+  const std::string text =
+      base64url_encode(R"({"alg":"HS256","typ":"JWT"})") + "." + base64url_encode(document.dump());
+  return Secret(text + "." + base64url_encode(hmac_sha256(key.reveal(), text)));
+}
+
+TokenClaims verify_token(std::string_view token, const Secret& key, sys_seconds now) {
+  if (token.empty() || token.size() > longest_token) throw invalid_token("it is none.");
+  const std::size_t second_dot = token.rfind('.');
+  const std::size_t first_dot = token.find('.');
+  if (first_dot == token.npos || first_dot == second_dot)
+    throw invalid_token("it does not have three parts.");
+  const auto signature = base64url_decode(token.substr(second_dot + 1));
+  if (key.empty() || !signature ||
+      !equal_in_constant_time(*signature, hmac_sha256(key.reveal(), token.substr(0, second_dot))))
+    throw invalid_token("its signature is not ours.");
+  // From here on it is our own text; it is still read with care.
+  const auto body = base64url_decode(token.substr(first_dot + 1, second_dot - first_dot - 1));
+  const json document = body ? json::parse(*body, nullptr, false) : json();
+  if (!document.is_object()) throw invalid_token("its claims are not JSON.");
+  TokenClaims claims;
+  claims.use = text_of(document, "use") == "refresh" ? TokenUse::refresh : TokenUse::access;
+  claims.issuer = text_of(document, "iss");
+  claims.audience = text_of(document, "aud");
+  claims.tenant = text_of(document, "tid");
+  claims.subject = text_of(document, "sub");
+  claims.is_user = document.contains("upn");
+  claims.issued = time_of(document, "iat");
+  claims.expires = time_of(document, "exp");
+  if (claims.issued > now + clock_difference) throw invalid_token("it is from the future.");
+  if (claims.expires <= now)
+    throw Error(
+        ErrorKind::unauthorized, "ExpiredAuthenticationToken",
+        fmt::format("The access token expiry UTC time is earlier than the current UTC time: it expired {} "
+                    "seconds ago.",
+                    (now - claims.expires).count()),
+        "Sign in again.");
+  return claims;
+}
+
+std::string make_id_token(const TokenClaims& claims, std::string_view client_id) {
+  json document = claims_document(claims);
+  document["aud"] = client_id;
+  document["name"] = claims.subject;
+  document["oid"] = claims.subject;
+  document["unique_name"] = claims.subject;
+  document["preferred_username"] = claims.subject;
+  return base64url_encode(R"({"alg":"none","typ":"JWT"})") + "." + base64url_encode(document.dump()) + ".";
+}
+
+}  // namespace berth::arm
