@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "http/router.h"
+#include "region/access.h"
+
+namespace berth {
+
+class Region;
+
+/// Resource Manager over a region: sign-in, documents, deployments. All of it belongs to the region's thread.
+class ArmEndpoints {
+ public:
+  /// Both outlive it. `clock`: seconds since 1970, for tests; empty: the system's.
+  ArmEndpoints(Region& region, const RegionAccess& access, std::function<std::int64_t()> clock = {});
+  ~ArmEndpoints();
+
+  void add_to(Router& router);
+  /// The answer when no route matches: Resource Manager's 404 or 405.
+  static Response no_route(const Request& request, bool method_mismatch);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth

@@ -1,0 +1,238 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/arm/compute.h"
+#include "api/arm/document.h"
+#include "api/arm/errors.h"
+#include "api/arm/extensions.h"
+#include "api/arm/groups.h"
+#include "api/arm/json_text.h"
+#include "base/error.h"
+#include "endpoints/arm/diagnostics.h"
+#include "endpoints/arm/service.h"
+#include "images/gallery.h"
+
+/// Microsoft.Compute's types over the region.
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view image_type = "Microsoft.Compute/images";
+
+Place place_of(const Arm& arm, const ResourceId& id) {
+  return {arm.subscription(), id.group, id.segments[0].second};
+}
+
+// --- virtual machines
+
+void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
+  const std::string logs = view.instance_view && vm.boot_diagnostics && !view.origin.empty()
+                               ? diagnostics_url(arm, vm.ref(), view.origin)
+                               : std::string();
+  write_vm(out, vm, arm.subscription(), view.instance_view, logs);
+}
+
+VmRequest read_vm(Arm& arm, const ResourceId& id, const json& body) {
+  const Vm* before = arm.region.find_vm(id.ref());
+  VmRequest request = parse_vm(body, place_of(arm, id), before);
+  if (!before) resolve_image(arm, request.vm);
+  return request;
+}
+
+void check_vm(Arm& arm, const ResourceId& id, const json& body) {
+  read_vm(arm, id, body);
+}
+
+Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
+  VmRequest request = read_vm(arm, id, body);
+  const Accepted accepted = arm.region.put_vm({.vm = std::move(request.vm),
+                                               .password = std::move(request.password),
+                                               .custom_data = std::move(request.custom_data),
+                                               .os_disk_gib = request.os_disk_gib,
+                                               .os_disk_name = std::move(request.os_disk_name),
+                                               .delete_os_disk_with_vm = request.delete_os_disk_with_vm});
+  JsonText out;
+  write_vm(out, arm.region.get_vm(id.ref()), arm.subscription(), false);
+  return {.document = out.take(), .created = accepted.created, .operation = accepted.operation};
+}
+
+/// Azure leaves disks and interfaces behind unless they say otherwise; ?deleteDisks and ?deleteInterfaces are
+/// ours.
+std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Request* request) {
+  if (!arm.region.find_vm(id.ref())) return std::nullopt;
+  VmDeletion also;
+  if (request) {
+    also.disks = request->parameter("deleteDisks") == "true";
+    also.interfaces = request->parameter("deleteInterfaces") == "true";
+  }
+  return arm.region.delete_vm(id.ref(), also).operation;
+}
+
+// --- extensions
+
+const Extension* find_extension(const Vm& vm, const std::string& name) {
+  const auto found = std::ranges::find_if(
+      vm.extensions, [&](const Extension& extension) { return same_name(extension.name, name); });
+  return found == vm.extensions.end() ? nullptr : &*found;
+}
+
+std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const View& view) {
+  const Vm* vm = arm.region.find_vm(id.ref());
+  const Extension* extension = vm ? find_extension(*vm, id.name()) : nullptr;
+  if (!extension) return std::nullopt;
+  JsonText out;
+  write_extension(out, *vm, *extension, arm.subscription(), view.instance_view);
+  return out.take();
+}
+
+Applied put_extension(Arm& arm, const ResourceId& id, const json& body) {
+  const Vm* vm = arm.region.find_vm(id.ref());
+  if (!vm) throw parent_not_found(extension_type, id.full_name(), id.segments[0].second);
+  check_resource_name(id.name(), extension_type);
+  ExtensionRequest request = parse_extension(body, find_extension(*vm, id.name()));
+  const Accepted accepted =
+      arm.region.put_extension(id.ref(), {.name = id.name(),
+                                          .publisher = request.publisher,
+                                          .type = request.type,
+                                          .version = request.version,
+                                          .auto_upgrade = request.auto_upgrade,
+                                          .settings = request.settings,
+                                          .protected_settings = std::move(request.protected_settings),
+                                          .has_protected_settings = request.has_protected_settings,
+                                          .force_update_tag = request.force_update_tag,
+                                          .tags = request.tags});
+  return {.document = show_extension(arm, id, {}).value_or(""),
+          .created = accepted.created,
+          .operation = accepted.operation};
+}
+
+std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request*) {
+  const Vm* vm = arm.region.find_vm(id.ref());
+  if (!vm || !find_extension(*vm, id.name())) return std::nullopt;
+  return arm.region.delete_extension(id.ref(), id.name()).operation;
+}
+
+std::vector<std::string> extensions_of(Arm& arm, const ResourceId& parent) {
+  std::vector<std::string> documents;
+  const Vm& vm = arm.region.get_vm(parent.ref());
+  for (const Extension& extension : vm.extensions) {
+    JsonText out;
+    write_extension(out, vm, extension, arm.subscription(), false);
+    documents.push_back(out.take());
+  }
+  return documents;
+}
+
+// --- disks
+
+void write_disk_of(Arm& arm, JsonText& out, const Disk& disk, const View&) {
+  write_disk(out, disk, arm.subscription());
+}
+
+Applied put_disk(Arm& arm, const ResourceId& id, const json& body) {
+  const auto put = arm.region.put_disk(parse_disk(body, place_of(arm, id), arm.region.find_disk(id.ref())));
+  JsonText out;
+  write_disk(out, put.resource, arm.subscription());
+  return {.document = out.take(), .created = put.created, .operation = {}};
+}
+
+std::optional<std::string> remove_disk(Arm& arm, const ResourceId& id, const Request*) {
+  if (!arm.region.find_disk(id.ref())) return std::nullopt;
+  arm.region.delete_disk(id.ref());
+  return "";
+}
+
+// --- managed images: a name in a group for a gallery image of the user's own
+
+void write_managed_image(Arm& arm, JsonText& out, const Resource& resource, const View&) {
+  const auto& image = static_cast<const InertResource&>(resource);
+  open_resource(out, image, image_type, arm.subscription());
+  out.raw("properties", image.properties.empty() ? "{}" : std::string_view(image.properties)).close();
+}
+
+Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
+  check_resource_name(id.name(), image_type);
+  const Field source = Field(body)["properties"]["sourceVirtualMachine"]["id"];
+  const InertResource* before = arm.region.find_inert(std::string(image_type), id.ref());
+  InertResource image;
+  image.group = id.group;
+  image.name = id.name();
+  image.type = image_type;
+  image.location =
+      location_of(body, image_type, before ? std::string_view(before->location) : std::string_view());
+  image.tags = Field(body)["tags"].tags();
+  std::string operation;
+  if (before) {
+    image.properties = before->properties;
+  } else {
+    if (source.missing())
+      throw Error(ErrorKind::invalid, "InvalidParameter",
+                  "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
+                  "To bring a disk file of your own, use 'azure vm image import'.");
+    const ResourceId vm = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
+    arm.region.get_vm(vm.ref());
+    operation = arm.region.capture_vm(vm.ref(), id.name(), id.name()).operation;
+    JsonText properties;
+    properties.open().put("provisioningState", "Succeeded").put("hyperVGeneration", "V1");
+    properties.open("sourceVirtualMachine").put("id", vm.text()).close();
+    properties.open("storageProfile")
+        .open("osDisk")
+        .put("osType", "Linux")
+        .put("osState", "Generalized")
+        .close();
+    properties.open_list("dataDisks").close_list().close().close();
+    image.properties = properties.take();
+  }
+  const auto put = arm.region.put_inert(std::move(image));
+  JsonText out;
+  write_managed_image(arm, out, put.resource, {});
+  return {.document = out.take(), .created = put.created, .operation = operation};
+}
+
+std::optional<std::string> remove_managed_image(Arm& arm, const ResourceId& id, const Request*) {
+  const std::string type(image_type);
+  if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
+  if (const auto image = arm.region.gallery().find(id.name()); image && image->category == "User")
+    arm.region.gallery().remove(image->name);
+  arm.region.delete_inert(type, id.ref());
+  return "";
+}
+
+}  // namespace
+
+std::vector<Kind> compute_kinds() {
+  Kind vm = top_level<Vm>(vm_type, &Region::find_vm, &Region::vms, write_machine);
+  vm.put = put_vm;
+  vm.remove = remove_vm;
+  vm.check = check_vm;
+  Kind extension{.type = std::string(extension_type),
+                 .show = show_extension,
+                 .put = put_extension,
+                 .remove = remove_extension,
+                 .check = {},
+                 .find = {},
+                 .all = {},
+                 .write = {},
+                 .children = extensions_of};
+  Kind disk = top_level<Disk>(disk_type, &Region::find_disk, &Region::disks, write_disk_of);
+  disk.put = put_disk;
+  disk.remove = remove_disk;
+  Kind image;
+  image.type = image_type;
+  image.find = [](const Region& region, const Ref& ref) -> const Resource* {
+    return region.find_inert(std::string(image_type), ref);
+  };
+  image.all = [](const Region& region, const std::string& group) {
+    const auto found = region.inert(std::string(image_type), group);
+    return std::vector<const Resource*>(found.begin(), found.end());
+  };
+  image.write = write_managed_image;
+  image.put = put_managed_image;
+  image.remove = remove_managed_image;
+  return {vm, extension, disk, image};
+}
+
+}  // namespace berth::arm

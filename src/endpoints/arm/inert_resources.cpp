@@ -1,0 +1,95 @@
+#include <nlohmann/json.hpp>
+
+#include "api/arm/compute.h"
+#include "api/arm/document.h"
+#include "api/arm/groups.h"
+#include "api/arm/json_text.h"
+#include "endpoints/arm/service.h"
+
+/// Types that are kept and given back, with no effect on this host.
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+/// What Azure adds to such a document by itself.
+void complete(const std::string& type, const std::string& name, json& properties) {
+  properties["provisioningState"] = "Succeeded";
+  if (same_name(type, "Microsoft.Storage/storageAccounts")) {
+    const auto endpoint = [&](const char* service) {
+      return "https://" + lower(name) + "." + service + ".core.windows.net/";
+    };
+    properties["primaryEndpoints"] = {{"blob", endpoint("blob")},
+                                      {"file", endpoint("file")},
+                                      {"queue", endpoint("queue")},
+                                      {"table", endpoint("table")}};
+    properties["statusOfPrimary"] = "available";
+  }
+  if (same_name(type, "Microsoft.Compute/availabilitySets")) {
+    properties.emplace("platformFaultDomainCount", 2);
+    properties.emplace("platformUpdateDomainCount", 5);
+  }
+}
+
+void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&) {
+  const auto& inert = static_cast<const InertResource&>(resource);
+  open_resource(out, inert, inert.type, arm.subscription());
+  if (!inert.kind.empty()) out.raw("kind", inert.kind);
+  if (!inert.sku.empty()) out.raw("sku", inert.sku);
+  out.raw("properties", inert.properties.empty() ? "{}" : std::string_view(inert.properties)).close();
+}
+
+Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const json& body) {
+  const Field document(body);
+  document.require_object();
+  check_resource_name(id.name(), type);
+  const InertResource* before = arm.region.find_inert(type, id.ref());
+  InertResource wanted;
+  wanted.group = id.group;
+  wanted.name = id.name();
+  wanted.type = type;
+  wanted.location = location_of(body, type, before ? std::string_view(before->location) : std::string_view());
+  wanted.tags = document["tags"].tags();
+  wanted.kind = document["kind"].as_json();
+  wanted.sku = document["sku"].as_json();
+  json properties = document["properties"].missing() ? json::object() : document["properties"].value();
+  if (!properties.is_object()) document["properties"].require_object();
+  complete(type, id.name(), properties);
+  wanted.properties = dump(properties);
+  const auto put = arm.region.put_inert(std::move(wanted));
+  JsonText out;
+  write_inert(arm, out, put.resource, {});
+  // The classic client takes nothing but 200 for a new storage account.
+  const bool created = put.created && !same_name(type, "Microsoft.Storage/storageAccounts");
+  return {.document = out.take(), .created = created, .operation = {}};
+}
+
+Kind inert_kind(const std::string& type) {
+  Kind kind;
+  kind.type = type;
+  kind.find = [type](const Region& region, const Ref& ref) -> const Resource* {
+    return region.find_inert(type, ref);
+  };
+  kind.all = [type](const Region& region, const std::string& group) {
+    const auto found = region.inert(type, group);
+    return std::vector<const Resource*>(found.begin(), found.end());
+  };
+  kind.write = write_inert;
+  kind.put = [type](Arm& arm, const ResourceId& id, const json& body) {
+    return put_inert(arm, type, id, body);
+  };
+  kind.remove = [type](Arm& arm, const ResourceId& id, const Request*) -> std::optional<std::string> {
+    if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
+    arm.region.delete_inert(type, id.ref());
+    return "";
+  };
+  return kind;
+}
+
+}  // namespace
+
+std::vector<Kind> inert_kinds() {
+  return {inert_kind("Microsoft.Storage/storageAccounts"), inert_kind(std::string(availability_set_type))};
+}
+
+}  // namespace berth::arm

@@ -1,0 +1,237 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/arm/document.h"
+#include "api/arm/errors.h"
+#include "api/arm/json_text.h"
+#include "api/arm/network.h"
+#include "base/error.h"
+#include "endpoints/arm/service.h"
+
+/// Microsoft.Network's types over the region.
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view subnet_type = "Microsoft.Network/virtualNetworks/subnets";
+constexpr std::string_view rule_type = "Microsoft.Network/networkSecurityGroups/securityRules";
+
+Place place_of(const Arm& arm, const ResourceId& id) {
+  return {arm.subscription(), id.group, id.segments[0].second};
+}
+
+void write_network(Arm& arm, JsonText& out, const VirtualNetwork& network, const View&) {
+  write_virtual_network(out, network, arm.subscription());
+}
+void write_group_of_rules(Arm& arm, JsonText& out, const SecurityGroup& group, const View&) {
+  write_security_group(out, group, arm.subscription());
+}
+void write_nic(Arm& arm, JsonText& out, const NetworkInterface& nic, const View&) {
+  write_interface(out, nic, arm.subscription());
+}
+
+void write_address(Arm& arm, JsonText& out, const PublicAddress& address, const View& view) {
+  std::string used_by;
+  if (view.address_users) {
+    if (const auto user = view.address_users->find(address.ref().key()); user != view.address_users->end())
+      used_by = user->second;
+  } else {
+    for (const NetworkInterface* nic : arm.region.interfaces(address.group))
+      for (const IpConfiguration& configuration : nic->configurations)
+        if (configuration.public_address == address.ref())
+          used_by = ip_configuration_id(*nic, configuration, arm.subscription());
+  }
+  write_public_address(out, address, arm.subscription(), used_by);
+}
+
+template <class T>
+Applied applied(Arm& arm, const Put<T>& put, void (*write)(Arm&, JsonText&, const T&, const View&)) {
+  JsonText out;
+  write(arm, out, put.resource, {});
+  return {.document = out.take(), .created = put.created, .operation = {}};
+}
+
+Applied put_network(Arm& arm, const ResourceId& id, const json& body) {
+  return applied(arm,
+                 arm.region.put_virtual_network(parse_virtual_network(
+                     body, place_of(arm, id), arm.region.find_virtual_network(id.ref()))),
+                 write_network);
+}
+Applied put_rules(Arm& arm, const ResourceId& id, const json& body) {
+  return applied(arm,
+                 arm.region.put_security_group(
+                     parse_security_group(body, place_of(arm, id), arm.region.find_security_group(id.ref()))),
+                 write_group_of_rules);
+}
+Applied put_address(Arm& arm, const ResourceId& id, const json& body) {
+  return applied(arm, arm.region.put_public_address(parse_public_address(body, place_of(arm, id))),
+                 write_address);
+}
+Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
+  return applied(arm, arm.region.put_interface(parse_interface(body, place_of(arm, id))), write_nic);
+}
+
+template <class T>
+std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*)> remover(
+    const T* (Region::*find)(const Ref&) const, void (Region::*remove)(const Ref&)) {
+  return [find, remove](Arm& arm, const ResourceId& id, const Request*) -> std::optional<std::string> {
+    if (!(arm.region.*find)(id.ref())) return std::nullopt;
+    (arm.region.*remove)(id.ref());
+    return "";
+  };
+}
+
+// --- subnets
+
+const VirtualNetwork& network_of(const Arm& arm, const ResourceId& id) {
+  const VirtualNetwork* network = arm.region.find_virtual_network(id.ref());
+  if (!network) throw parent_not_found(subnet_type, id.full_name(), id.segments[0].second);
+  return *network;
+}
+
+const Subnet* find_subnet(const VirtualNetwork& network, const std::string& name) {
+  const auto found = std::ranges::find_if(network.subnets,
+                                          [&](const Subnet& subnet) { return same_name(subnet.name, name); });
+  return found == network.subnets.end() ? nullptr : &*found;
+}
+
+std::string subnet_document(const Arm& arm, const VirtualNetwork& network, const Subnet& subnet) {
+  JsonText out;
+  write_subnet(out, network, subnet, arm.subscription());
+  return out.take();
+}
+
+std::optional<std::string> show_subnet(Arm& arm, const ResourceId& id, const View&) {
+  const VirtualNetwork* network = arm.region.find_virtual_network(id.ref());
+  const Subnet* subnet = network ? find_subnet(*network, id.name()) : nullptr;
+  return subnet ? std::optional(subnet_document(arm, *network, *subnet)) : std::nullopt;
+}
+
+Applied put_subnet(Arm& arm, const ResourceId& id, const json& body) {
+  VirtualNetwork network = network_of(arm, id);
+  Subnet wanted = parse_subnet(Field(body), id.name(), arm.subscription());
+  const auto known = std::ranges::find_if(
+      network.subnets, [&](const Subnet& subnet) { return same_name(subnet.name, id.name()); });
+  const bool created = known == network.subnets.end();
+  if (created)
+    network.subnets.push_back(wanted);
+  else
+    *known = wanted;
+  const VirtualNetwork kept = arm.region.put_virtual_network(std::move(network)).resource;
+  return {.document = subnet_document(arm, kept, wanted), .created = created, .operation = {}};
+}
+
+std::optional<std::string> remove_subnet(Arm& arm, const ResourceId& id, const Request*) {
+  const VirtualNetwork* found = arm.region.find_virtual_network(id.ref());
+  if (!found || !find_subnet(*found, id.name())) return std::nullopt;
+  VirtualNetwork network = *found;
+  std::erase_if(network.subnets, [&](const Subnet& subnet) { return same_name(subnet.name, id.name()); });
+  arm.region.put_virtual_network(std::move(network));
+  return "";
+}
+
+std::vector<std::string> subnets_of(Arm& arm, const ResourceId& parent) {
+  std::vector<std::string> documents;
+  const VirtualNetwork& network = network_of(arm, parent);
+  for (const Subnet& subnet : network.subnets) documents.push_back(subnet_document(arm, network, subnet));
+  return documents;
+}
+
+// --- security rules
+
+const SecurityGroup& group_of(const Arm& arm, const ResourceId& id) {
+  const SecurityGroup* group = arm.region.find_security_group(id.ref());
+  if (!group) throw parent_not_found(rule_type, id.full_name(), id.segments[0].second);
+  return *group;
+}
+
+std::string rule_document(const Arm& arm, const SecurityGroup& group, const SecurityRule& rule) {
+  JsonText out;
+  write_security_rule(out, group, rule, arm.subscription());
+  return out.take();
+}
+
+std::optional<std::string> show_rule(Arm& arm, const ResourceId& id, const View&) {
+  const SecurityGroup* group = arm.region.find_security_group(id.ref());
+  if (!group) return std::nullopt;
+  for (const SecurityRule& rule : group->rules)
+    if (same_name(rule.name, id.name())) return rule_document(arm, *group, rule);
+  return std::nullopt;
+}
+
+Applied put_rule(Arm& arm, const ResourceId& id, const json& body) {
+  SecurityGroup group = group_of(arm, id);
+  const SecurityRule wanted = parse_security_rule(Field(body), id.name());
+  const auto known = std::ranges::find_if(
+      group.rules, [&](const SecurityRule& rule) { return same_name(rule.name, id.name()); });
+  const bool created = known == group.rules.end();
+  if (created)
+    group.rules.push_back(wanted);
+  else
+    *known = wanted;
+  const SecurityGroup kept = arm.region.put_security_group(std::move(group)).resource;
+  return {.document = rule_document(arm, kept, wanted), .created = created, .operation = {}};
+}
+
+std::optional<std::string> remove_rule(Arm& arm, const ResourceId& id, const Request*) {
+  const SecurityGroup* found = arm.region.find_security_group(id.ref());
+  if (!found) return std::nullopt;
+  SecurityGroup group = *found;
+  if (std::erase_if(group.rules, [&](const SecurityRule& rule) { return same_name(rule.name, id.name()); }) ==
+      0)
+    return std::nullopt;
+  arm.region.put_security_group(std::move(group));
+  return "";
+}
+
+std::vector<std::string> rules_of(Arm& arm, const ResourceId& parent) {
+  std::vector<std::string> documents;
+  const SecurityGroup& group = group_of(arm, parent);
+  for (const SecurityRule& rule : group.rules) documents.push_back(rule_document(arm, group, rule));
+  return documents;
+}
+
+}  // namespace
+
+std::vector<Kind> network_kinds() {
+  Kind network = top_level<VirtualNetwork>(virtual_network_type, &Region::find_virtual_network,
+                                           &Region::virtual_networks, write_network);
+  network.put = put_network;
+  network.remove = remover<VirtualNetwork>(&Region::find_virtual_network, &Region::delete_virtual_network);
+  Kind group = top_level<SecurityGroup>(security_group_type, &Region::find_security_group,
+                                        &Region::security_groups, write_group_of_rules);
+  group.put = put_rules;
+  group.remove = remover<SecurityGroup>(&Region::find_security_group, &Region::delete_security_group);
+  Kind address = top_level<PublicAddress>(public_address_type, &Region::find_public_address,
+                                          &Region::public_addresses, write_address);
+  address.put = put_address;
+  address.remove = remover<PublicAddress>(&Region::find_public_address, &Region::delete_public_address);
+  Kind nic =
+      top_level<NetworkInterface>(interface_type, &Region::find_interface, &Region::interfaces, write_nic);
+  nic.put = put_nic;
+  nic.remove = remover<NetworkInterface>(&Region::find_interface, &Region::delete_interface);
+  Kind subnet{.type = std::string(subnet_type),
+              .show = show_subnet,
+              .put = put_subnet,
+              .remove = remove_subnet,
+              .check = {},
+              .find = {},
+              .all = {},
+              .write = {},
+              .children = subnets_of};
+  Kind rule{.type = std::string(rule_type),
+            .show = show_rule,
+            .put = put_rule,
+            .remove = remove_rule,
+            .check = {},
+            .find = {},
+            .all = {},
+            .write = {},
+            .children = rules_of};
+  return {network, subnet, group, rule, address, nic};
+}
+
+}  // namespace berth::arm

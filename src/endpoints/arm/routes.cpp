@@ -1,0 +1,228 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "api/arm/errors.h"
+#include "crypto/random.h"
+#include "endpoints/arm/arm_endpoints.h"
+#include "endpoints/arm/service.h"
+
+namespace berth {
+namespace arm {
+namespace {
+
+enum class Access {
+  open,     ///< sign-in and what is public
+  token,    ///< a valid token
+  version,  ///< and api-version
+};
+
+struct Route {
+  const char* method;
+  const char* pattern;
+  Access access;
+  Action action;
+};
+
+#define SUBSCRIPTION "/subscriptions/{subscription}"
+#define GROUP SUBSCRIPTION "/resourceGroups/{group}"
+#define LOCATION SUBSCRIPTION "/providers/Microsoft.Compute/locations/{location}"
+#define PUBLISHER LOCATION "/publishers/{publisher}"
+#define IMAGE PUBLISHER "/artifacttypes/vmimage/offers"
+#define EXTENSION PUBLISHER "/artifacttypes/vmextension/types"
+#define VM GROUP "/providers/Microsoft.Compute/virtualMachines/{vm}"
+#define DEPLOYMENTS GROUP "/providers/Microsoft.Resources/deployments"
+
+constexpr Route routes[] = {
+    // Sign-in
+    {"GET", "/metadata/endpoints", Access::open, get_metadata},
+    {"GET", "/{authority}/.well-known/openid-configuration", Access::open, get_discovery},
+    {"GET", "/{authority}/v2.0/.well-known/openid-configuration", Access::open, get_discovery},
+    {"GET", "/adfs/{tenant}/.well-known/openid-configuration", Access::open, get_discovery},
+    {"GET", "/common/discovery/instance", Access::open, get_instance_discovery},
+    {"POST", "/{authority}/oauth2/token", Access::open, post_token},
+    {"POST", "/{authority}/oauth2/v2.0/token", Access::open, post_token},
+    {"POST", "/{authority}/oauth2/devicecode", Access::open, post_device_code},
+    {"POST", "/{authority}/oauth2/v2.0/devicecode", Access::open, post_device_code},
+    {"GET", "/devicelogin", Access::open, get_device_page},
+    {"POST", "/devicelogin", Access::open, post_device_page},
+    {"GET", "/aliases.json", Access::open, get_aliases},
+
+    // Who we are, what there is
+    {"GET", "/tenants", Access::version, list_tenants},
+    {"GET", "/subscriptions", Access::version, list_subscriptions},
+    {"GET", SUBSCRIPTION, Access::version, get_subscription},
+    {"GET", SUBSCRIPTION "/locations", Access::version, list_locations},
+    {"GET", SUBSCRIPTION "/providers", Access::version, list_providers},
+    {"GET", SUBSCRIPTION "/providers/{namespace}", Access::version, get_provider},
+    {"POST", SUBSCRIPTION "/providers/{namespace}/register", Access::version, get_provider},
+    {"GET", SUBSCRIPTION "/providers/Microsoft.Compute/skus", Access::version, list_skus},
+    {"GET", LOCATION "/vmSizes", Access::version, list_sizes},
+    {"GET", LOCATION "/usages", Access::version, list_usages},
+    {"GET", LOCATION "/osImages", Access::version, list_os_images},
+    {"GET", LOCATION "/publishers", Access::version, list_publishers},
+    {"GET", IMAGE, Access::version, list_offers},
+    {"GET", IMAGE "/{offer}/skus", Access::version, list_image_skus},
+    {"GET", IMAGE "/{offer}/skus/{sku}/versions", Access::version, list_image_versions},
+    {"GET", IMAGE "/{offer}/skus/{sku}/versions/{version}", Access::version, get_image_version},
+    {"GET", EXTENSION, Access::version, list_extension_types},
+    {"GET", EXTENSION "/{type}/versions", Access::version, list_extension_versions},
+    {"GET", EXTENSION "/{type}/versions/{version}", Access::version, get_extension_version},
+
+    // Our own
+    {"GET", SUBSCRIPTION "/providers/Berth.Local/osImages", Access::version, list_os_images},
+    {"GET", SUBSCRIPTION "/providers/Berth.Local/extensions", Access::version, list_packages},
+    {"PUT", SUBSCRIPTION "/providers/Berth.Local/extensions/{publisher}/{type}/{version}", Access::version,
+     put_package},
+    {"DELETE", SUBSCRIPTION "/providers/Berth.Local/extensions/{publisher}/{type}/{version}", Access::version,
+     delete_package},
+
+    // Resource groups
+    {"GET", SUBSCRIPTION "/resourceGroups", Access::version, list_groups},
+    {"GET", GROUP, Access::version, get_group},
+    {"HEAD", GROUP, Access::version, head_group},
+    {"PUT", GROUP, Access::version, put_group},
+    {"PATCH", GROUP, Access::version, patch_group},
+    {"DELETE", GROUP, Access::version, delete_group},
+    {"GET", SUBSCRIPTION "/resources", Access::version, list_resources},
+    {"GET", GROUP "/resources", Access::version, list_resources},
+
+    // Deployments
+    {"GET", DEPLOYMENTS, Access::version, list_deployments},
+    {"GET", DEPLOYMENTS "/{deployment}", Access::version, get_deployment},
+    {"HEAD", DEPLOYMENTS "/{deployment}", Access::version, head_deployment},
+    {"PUT", DEPLOYMENTS "/{deployment}", Access::version, put_deployment},
+    {"DELETE", DEPLOYMENTS "/{deployment}", Access::version, delete_deployment},
+    {"POST", DEPLOYMENTS "/{deployment}/cancel", Access::version, cancel_deployment},
+    {"POST", DEPLOYMENTS "/{deployment}/validate", Access::version, validate_deployment},
+    {"POST", DEPLOYMENTS "/{deployment}/whatIf", Access::version, what_if_deployment},
+    {"POST", DEPLOYMENTS "/{deployment}/exportTemplate", Access::version, export_deployment_template},
+    {"GET", DEPLOYMENTS "/{deployment}/operations", Access::version, list_deployment_operations},
+    {"GET", DEPLOYMENTS "/{deployment}/operations/{operation}", Access::version, get_deployment_operation},
+    {"GET", DEPLOYMENTS "/{deployment}/operationStatuses/{operation}", Access::version, get_operation},
+    {"GET", GROUP "/deployments", Access::version, list_deployments},
+    {"GET", GROUP "/deployments/{deployment}", Access::version, get_deployment},
+    {"GET", GROUP "/deployments/{deployment}/operations", Access::version, list_deployment_operations},
+
+    // Operations
+    {"GET", LOCATION "/operations/{operation}", Access::token, get_operation},
+    {"GET", SUBSCRIPTION "/operationresults/{operation}", Access::token, get_operation_result},
+
+    // Virtual machines
+    {"GET", VM "/instanceView", Access::version, get_instance_view},
+    {"GET", VM "/vmSizes", Access::version, list_vm_sizes},
+    {"POST", VM "/start", Access::version, start_vm},
+    {"POST", VM "/restart", Access::version, restart_vm},
+    {"POST", VM "/powerOff", Access::version, power_off_vm},
+    {"POST", VM "/deallocate", Access::version, deallocate_vm},
+    {"POST", VM "/redeploy", Access::version, redeploy_vm},
+    {"POST", VM "/generalize", Access::version, generalize_vm},
+    {"POST", VM "/capture", Access::version, capture_vm},
+    {"POST", VM "/runCommand", Access::version, run_command},
+    {"POST", VM "/retrieveBootDiagnosticsData", Access::version, retrieve_boot_diagnostics},
+    {"GET", "/diagnostics/{signature}/{group}/{vm}/serial.log", Access::open, get_serial_log},
+    {"GET", "/diagnostics/{signature}/{group}/{vm}/screen.png", Access::open, get_screenshot},
+
+    // Any resource type of kinds.cpp
+    {"GET", GROUP "/providers/{provider}/{resource...}", Access::version, get_resource},
+    {"HEAD", GROUP "/providers/{provider}/{resource...}", Access::version, head_resource},
+    {"PUT", GROUP "/providers/{provider}/{resource...}", Access::version, put_resource},
+    {"PATCH", GROUP "/providers/{provider}/{resource...}", Access::version, patch_resource},
+    {"DELETE", GROUP "/providers/{provider}/{resource...}", Access::version, delete_resource},
+    {"GET", SUBSCRIPTION "/providers/{provider}/{type}", Access::version, list_in_subscription},
+};
+
+void check_access(const Arm& arm, const Request& request, Access access) {
+  if (access == Access::open) return;
+  authenticate(arm, request);
+  if (access == Access::version && request.parameter("api-version").empty())
+    throw Error(ErrorKind::invalid, "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.");
+  const auto subscription = request.params.find("subscription");
+  if (subscription != request.params.end() && !same_name(subscription->second, arm.subscription()))
+    throw Error(ErrorKind::not_found, "SubscriptionNotFound",
+                fmt::format("The subscription '{}' could not be found.", subscription->second.substr(0, 64)),
+                "This region's subscription is shown by 'azure region status'.");
+}
+
+void add_headers(Response& response, const Request& request) {
+  const std::string id = new_uuid();
+  response.headers["x-ms-request-id"] = id;
+  const std::string correlation = request.header("x-ms-correlation-request-id");
+  response.headers["x-ms-correlation-request-id"] = correlation.empty() ? id : correlation.substr(0, 64);
+  response.headers["Cache-Control"] = "no-cache";
+}
+
+Response refused(const Error& error) {
+  Response response = json_response(status_of(error), error_body(error));
+  if (response.status == 401)
+    response.headers["WWW-Authenticate"] =
+        fmt::format(R"(Bearer error="invalid_token", error_description="{}")", error.code);
+  return response;
+}
+
+asio::awaitable<Response> answer(Arm& arm, const Route& route, Request request) {
+  const Request& original = request;
+  Response response;
+  const auto began = std::chrono::steady_clock::now();
+  const std::string what = request.method + " " + request.path;
+  try {
+    check_access(arm, original, route.access);
+    response = co_await route.action(arm, request);
+  } catch (const Error& error) {
+    response = refused(error);
+    if (error.kind == ErrorKind::internal)
+      spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
+  } catch (const std::exception& error) {
+    spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
+    response = refused(Error(ErrorKind::internal, "InternalServerError",
+                             "The region met an error of its own; its log says more ('azure region logs')."));
+  }
+  if (original.method == "HEAD") response.body.clear();
+  add_headers(response, original);
+  spdlog::debug(
+      "answered request=\"{}\" status={} ms={}", what, response.status,
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began)
+          .count());
+  co_return response;
+}
+
+}  // namespace
+}  // namespace arm
+
+struct ArmEndpoints::Impl {
+  arm::Arm arm;
+};
+
+ArmEndpoints::ArmEndpoints(Region& region, const RegionAccess& access, std::function<std::int64_t()> clock)
+    : impl_(new Impl{.arm = {.region = region, .access = access, .clock = std::move(clock)}}) {
+  if (!impl_->arm.clock)
+    impl_->arm.clock = [] {
+      return std::chrono::duration_cast<std::chrono::seconds>(
+                 std::chrono::system_clock::now().time_since_epoch())
+          .count();
+    };
+}
+
+ArmEndpoints::~ArmEndpoints() = default;
+
+void ArmEndpoints::add_to(Router& router) {
+  for (const arm::Route& route : arm::routes)
+    router.add({route.method, route.pattern, [this, &route](Request request) {
+                  return arm::answer(impl_->arm, route, std::move(request));
+                }});
+}
+
+Response ArmEndpoints::no_route(const Request& request, bool method_mismatch) {
+  Response response =
+      method_mismatch
+          ? arm::refused(Error(ErrorKind::invalid, "MethodNotAllowed",
+                               fmt::format("{} is not allowed here.", request.method)))
+          : arm::refused(Error(ErrorKind::not_found, "NotFound", "There is nothing at this address.",
+                               "Resources begin with /subscriptions/{subscription}/."));
+  arm::add_headers(response, request);
+  return response;
+}
+
+}  // namespace berth

@@ -1,0 +1,229 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/arm/ids.h"
+#include "http/message.h"
+#include "model/resources.h"
+#include "region/access.h"
+#include "region/region.h"
+
+/// What the files of endpoints/arm share. Nobody else includes this.
+namespace berth::arm {
+
+namespace asio = boost::asio;
+class JsonText;
+struct DeploymentRun;
+
+/// Someone who signs in on another device.
+struct DeviceSignIn {
+  std::string user_code, client_id;
+  std::int64_t expires = 0;
+  bool confirmed = false;
+};
+
+struct Arm {
+  Region& region;
+  const RegionAccess& access;
+  std::function<std::int64_t()> clock;                            ///< seconds since 1970
+  std::map<std::string, DeviceSignIn> devices;                    ///< by device code
+  std::map<std::string, std::shared_ptr<DeploymentRun>> running;  ///< by document key
+  std::map<std::string, std::string> deployments_of_operations;   ///< operation id -> document key
+
+  const std::string& subscription() const { return access.subscription; }
+};
+
+/// What a client wants to see of a resource.
+struct View {
+  bool instance_view = false;
+  std::string origin;  ///< for addresses inside documents; "" leaves those out
+  const std::map<std::string, std::string>* address_users = nullptr;  ///< made once for a list
+};
+
+/// The outcome of a PUT: the document as it stands now, and the operation that goes on.
+struct Applied {
+  std::string document;
+  bool created = false;
+  std::string operation;  ///< "" when it is done
+};
+
+/// One resource type: the PUT route and the deployment are the same code, this.
+struct Kind {
+  std::string type;  ///< in Azure's spelling
+  /// nullopt when there is none.
+  std::function<std::optional<std::string>(Arm&, const ResourceId&, const View&)> show;
+  std::function<Applied(Arm&, const ResourceId&, const nlohmann::json& body)> put;
+  /// The operation that goes on, "" when it is gone already; nullopt when there was none.
+  std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*)> remove;
+  /// Finds what is wrong with a document before anything is made; may be empty.
+  std::function<void(Arm&, const ResourceId&, const nlohmann::json& body)> check;
+
+  // Of top-level types:
+  std::function<const Resource*(const Region&, const Ref&)> find;
+  std::function<std::vector<const Resource*>(const Region&, const std::string& group)> all;
+  std::function<void(Arm&, JsonText&, const Resource&, const View&)> write;
+  // Of child types: the children of the parent that `id` (without its last name) names.
+  std::function<std::vector<std::string>(Arm&, const ResourceId& parent)> children;
+};
+
+/// All types, in one table (kinds.cpp).
+const std::vector<Kind>& kinds();
+const Kind* find_kind(std::string_view type);
+/// Throws Error(not_found, "InvalidResourceType").
+const Kind& get_kind(std::string_view type);
+
+std::vector<Kind> network_kinds();
+std::vector<Kind> compute_kinds();
+std::vector<Kind> inert_kinds();
+
+/// A kind of top-level resource from the region's own functions.
+template <class T>
+Kind top_level(std::string_view type, const T* (Region::*find)(const Ref&) const,
+               std::vector<const T*> (Region::*all)(const std::string&) const,
+               void (*write)(Arm&, JsonText&, const T&, const View&));
+
+// --- answers
+Response json_response(int status, std::string body);
+std::string next_page_url(const Request& request, std::size_t skip);
+/// npm's client: it waits 30 s before it looks again, so it gets its answer when the work is done.
+bool is_classic_client(const Request& request);
+/// 201/200 with the document; with Azure-AsyncOperation while the work goes on.
+asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id,
+                                     Applied applied);
+/// 202 with where to look; or 200/204 when it is done.
+asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
+                                          std::optional<std::string> operation);
+std::string operation_url(const Arm& arm, const Request& request, const std::string& operation);
+/// The phases of an operation and, for a deployment, of those below it.
+std::vector<Phase> phases_of(const Arm& arm, const Operation& operation);
+
+/// The document of any resource, for reference() and GET. nullopt when there is none.
+std::optional<std::string> show_resource(Arm& arm, const ResourceId& id, const View& view);
+/// If-Match and If-None-Match. Throws Error(conflict, "PreconditionFailed").
+void check_preconditions(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id);
+/// "/subscriptions/…" of a request as an id; the subscription is already checked.
+ResourceId id_of(const Request& request);
+
+using Action = asio::awaitable<Response> (*)(Arm&, Request);
+
+// --- sign_in.cpp
+Action authority_discovery();
+asio::awaitable<Response> get_metadata(Arm&, Request);
+asio::awaitable<Response> get_discovery(Arm&, Request);
+asio::awaitable<Response> get_instance_discovery(Arm&, Request);
+asio::awaitable<Response> post_token(Arm&, Request);
+asio::awaitable<Response> post_device_code(Arm&, Request);
+asio::awaitable<Response> get_device_page(Arm&, Request);
+asio::awaitable<Response> post_device_page(Arm&, Request);
+/// Throws Error(unauthorized) unless the request bears a token of ours that is valid now.
+void authenticate(const Arm& arm, const Request& request);
+
+// --- catalog.cpp
+asio::awaitable<Response> list_subscriptions(Arm&, Request);
+asio::awaitable<Response> get_subscription(Arm&, Request);
+asio::awaitable<Response> list_tenants(Arm&, Request);
+asio::awaitable<Response> list_locations(Arm&, Request);
+asio::awaitable<Response> list_providers(Arm&, Request);
+asio::awaitable<Response> get_provider(Arm&, Request);
+asio::awaitable<Response> list_sizes(Arm&, Request);
+asio::awaitable<Response> list_skus(Arm&, Request);
+asio::awaitable<Response> list_usages(Arm&, Request);
+asio::awaitable<Response> list_os_images(Arm&, Request);
+asio::awaitable<Response> list_publishers(Arm&, Request);
+asio::awaitable<Response> list_offers(Arm&, Request);
+asio::awaitable<Response> list_image_skus(Arm&, Request);
+asio::awaitable<Response> list_image_versions(Arm&, Request);
+asio::awaitable<Response> get_image_version(Arm&, Request);
+asio::awaitable<Response> list_extension_types(Arm&, Request);
+asio::awaitable<Response> list_extension_versions(Arm&, Request);
+asio::awaitable<Response> get_extension_version(Arm&, Request);
+asio::awaitable<Response> get_aliases(Arm&, Request);
+
+// --- groups.cpp
+asio::awaitable<Response> list_groups(Arm&, Request);
+asio::awaitable<Response> get_group(Arm&, Request);
+asio::awaitable<Response> head_group(Arm&, Request);
+asio::awaitable<Response> put_group(Arm&, Request);
+asio::awaitable<Response> patch_group(Arm&, Request);
+asio::awaitable<Response> delete_group(Arm&, Request);
+asio::awaitable<Response> list_resources(Arm&, Request);
+
+// --- resources.cpp: any type
+asio::awaitable<Response> get_resource(Arm&, Request);
+asio::awaitable<Response> head_resource(Arm&, Request);
+asio::awaitable<Response> put_resource(Arm&, Request);
+asio::awaitable<Response> patch_resource(Arm&, Request);
+asio::awaitable<Response> delete_resource(Arm&, Request);
+asio::awaitable<Response> list_in_subscription(Arm&, Request);
+asio::awaitable<Response> get_operation(Arm&, Request);
+asio::awaitable<Response> get_operation_result(Arm&, Request);
+
+// --- virtual_machines.cpp
+asio::awaitable<Response> get_instance_view(Arm&, Request);
+asio::awaitable<Response> list_vm_sizes(Arm&, Request);
+asio::awaitable<Response> start_vm(Arm&, Request);
+asio::awaitable<Response> restart_vm(Arm&, Request);
+asio::awaitable<Response> power_off_vm(Arm&, Request);
+asio::awaitable<Response> deallocate_vm(Arm&, Request);
+asio::awaitable<Response> redeploy_vm(Arm&, Request);
+asio::awaitable<Response> generalize_vm(Arm&, Request);
+asio::awaitable<Response> capture_vm(Arm&, Request);
+asio::awaitable<Response> run_command(Arm&, Request);
+asio::awaitable<Response> retrieve_boot_diagnostics(Arm&, Request);
+asio::awaitable<Response> get_serial_log(Arm&, Request);
+asio::awaitable<Response> get_screenshot(Arm&, Request);
+/// Sets what the gallery knows of the image that was named. Throws Error(not_found, "PlatformImageNotFound").
+void resolve_image(Arm& arm, Vm& vm, std::string_view path = "imageReference");
+
+// --- deployments.cpp
+asio::awaitable<Response> list_deployments(Arm&, Request);
+asio::awaitable<Response> get_deployment(Arm&, Request);
+asio::awaitable<Response> head_deployment(Arm&, Request);
+asio::awaitable<Response> put_deployment(Arm&, Request);
+asio::awaitable<Response> delete_deployment(Arm&, Request);
+asio::awaitable<Response> cancel_deployment(Arm&, Request);
+asio::awaitable<Response> validate_deployment(Arm&, Request);
+asio::awaitable<Response> what_if_deployment(Arm&, Request);
+asio::awaitable<Response> list_deployment_operations(Arm&, Request);
+asio::awaitable<Response> get_deployment_operation(Arm&, Request);
+asio::awaitable<Response> export_deployment_template(Arm&, Request);
+/// Forgets the deployments of a group that is gone.
+void forget_deployments(Arm& arm, const std::string& group);
+/// What is below an operation of a deployment; empty for others. And the problems in it.
+std::vector<std::string> operations_below(const Arm& arm, const std::string& operation);
+std::vector<Problem> problems_of(const Arm& arm, const std::string& operation);
+/// The deployment's document by key "group/name"; nullopt when there is none.
+std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id);
+
+// --- extension_packages.cpp
+asio::awaitable<Response> list_packages(Arm&, Request);
+asio::awaitable<Response> put_package(Arm&, Request);
+asio::awaitable<Response> delete_package(Arm&, Request);
+
+}  // namespace berth::arm
+
+template <class T>
+berth::arm::Kind berth::arm::top_level(std::string_view type, const T* (Region::*find)(const Ref&) const,
+                                       std::vector<const T*> (Region::*all)(const std::string&) const,
+                                       void (*write)(Arm&, JsonText&, const T&, const View&)) {
+  Kind kind;
+  kind.type = type;
+  kind.find = [find](const Region& region, const Ref& ref) -> const Resource* { return (region.*find)(ref); };
+  kind.all = [all](const Region& region, const std::string& group) {
+    const auto found = (region.*all)(group);
+    return std::vector<const Resource*>(found.begin(), found.end());
+  };
+  kind.write = [write](Arm& arm, JsonText& out, const Resource& resource, const View& view) {
+    write(arm, out, static_cast<const T&>(resource), view);
+  };
+  return kind;
+}

@@ -1,0 +1,198 @@
+#include <fmt/format.h>
+
+#include <boost/asio/this_coro.hpp>
+#include <charconv>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "api/arm/compute.h"
+#include "api/arm/document.h"
+#include "api/arm/errors.h"
+#include "api/arm/json_text.h"
+#include "base/error.h"
+#include "crypto/encoding.h"
+#include "endpoints/arm/diagnostics.h"
+#include "endpoints/arm/service.h"
+#include "images/gallery.h"
+#include "model/catalog.h"
+
+/// What can be done with a VM besides putting and deleting it.
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t diagnostics_seconds = 3600;
+constexpr std::streamoff longest_log = 4 * 1024 * 1024;
+
+Ref vm_of(Arm& arm, Request& request) {
+  arm.region.get_group(request.params["group"]);
+  return arm.region.get_vm({request.params["group"], request.params["vm"]}).ref();
+}
+
+std::string diagnostics_signature(const Arm& arm, const Ref& vm, std::int64_t until) {
+  return hex_encode(
+             hmac_sha256(arm.access.token_key.reveal(), fmt::format("diagnostics {} {}", vm.key(), until)))
+      .substr(0, 40);
+}
+
+/// Throws Error(unauthorized) unless the address was made by us and is still good.
+Ref diagnosed_vm(Arm& arm, Request& request) {
+  const Ref vm{request.params["group"], request.params["vm"]};
+  const std::string& signature = request.params["signature"];
+  const std::size_t dash = signature.find('-');
+  std::int64_t until = 0;
+  if (dash != signature.npos) std::from_chars(signature.data(), signature.data() + dash, until);
+  const bool right = dash != signature.npos && equal_in_constant_time(signature.substr(dash + 1),
+                                                                      diagnostics_signature(arm, vm, until));
+  if (!right || until <= arm.clock())
+    throw Error(ErrorKind::unauthorized, "AuthenticationFailed",
+                "The address of these diagnostics is not valid, or no longer.",
+                "Ask for it again: 'az vm boot-diagnostics get-boot-log'.");
+  arm.region.get_vm(vm);
+  return vm;
+}
+
+}  // namespace
+
+std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& origin) {
+  // The same address for some minutes: documents do not change at every look.
+  const std::int64_t until = (arm.clock() / 600 + 1) * 600 + diagnostics_seconds;
+  return fmt::format("{}/diagnostics/{}-{}/{}/{}/", origin, until, diagnostics_signature(arm, vm, until),
+                     vm.group, vm.name);
+}
+
+void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
+  Gallery& gallery = arm.region.gallery();
+  std::string wanted = vm.image;
+  if (!vm.image_id.empty()) {
+    const auto id = ResourceId::parse(vm.image_id);
+    wanted = id ? id->name() : vm.image_id;
+    if (!id || !arm.region.find_inert("Microsoft.Compute/images", id->ref()))
+      throw Error(ErrorKind::not_found, "ImageNotFound",
+                  fmt::format("The image '{}' was not found.", vm.image_id));
+  } else if (!vm.image_publisher.empty()) {
+    wanted = fmt::format("{}:{}:{}:{}", vm.image_publisher, vm.image_offer, vm.image_sku, vm.image_version);
+  }
+  const auto image = gallery.find(wanted);
+  if (!image)
+    throw Error(
+        ErrorKind::not_found, vm.image_publisher.empty() ? "ImageNotFound" : "PlatformImageNotFound",
+        vm.image_publisher.empty()
+            ? fmt::format("Image \"{}\" not found", wanted)
+            : fmt::format(
+                  "The platform image '{}' is not available. Verify that all fields in the storage profile "
+                  "are correct ({}).",
+                  wanted, path),
+        "'azure vm image list' shows the images that there are.");
+  vm.image = image->name;
+}
+
+asio::awaitable<Response> get_instance_view(Arm& arm, Request request) {
+  const Vm& vm = arm.region.get_vm(vm_of(arm, request));
+  JsonText out;
+  write_instance_view(out, {}, vm, arm.subscription(),
+                      vm.boot_diagnostics ? diagnostics_url(arm, vm.ref(), request.origin) : "");
+  co_return json_response(200, out.take());
+}
+
+asio::awaitable<Response> list_vm_sizes(Arm& arm, Request request) {
+  vm_of(arm, request);
+  JsonText out;
+  out.open();
+  write_vm_sizes(out, "value");
+  out.close();
+  co_return json_response(200, out.take());
+}
+
+asio::awaitable<Response> start_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  const PowerState power = arm.region.get_vm(vm).power;
+  if (power == PowerState::running || power == PowerState::starting)
+    co_return Response{.status = 200, .headers = {}, .body = {}};
+  co_return co_await answer_accepted(arm, request, arm.region.start_vm(vm).operation);
+}
+
+asio::awaitable<Response> restart_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  co_return co_await answer_accepted(arm, request, arm.region.restart_vm(vm).operation);
+}
+
+asio::awaitable<Response> power_off_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  const PowerState power = arm.region.get_vm(vm).power;
+  if (power == PowerState::stopped || power == PowerState::deallocated)
+    co_return Response{.status = 200, .headers = {}, .body = {}};
+  const bool skip_shutdown = same_name(request.parameter("skipShutdown"), "true");
+  co_return co_await answer_accepted(arm, request, arm.region.stop_vm(vm, skip_shutdown).operation);
+}
+
+asio::awaitable<Response> deallocate_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  if (arm.region.get_vm(vm).power == PowerState::deallocated)
+    co_return Response{.status = 200, .headers = {}, .body = {}};
+  co_return co_await answer_accepted(arm, request, arm.region.deallocate_vm(vm).operation);
+}
+
+asio::awaitable<Response> redeploy_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  co_return co_await answer_accepted(arm, request, arm.region.redeploy_vm(vm).operation);
+}
+
+asio::awaitable<Response> generalize_vm(Arm& arm, Request request) {
+  arm.region.generalize_vm(vm_of(arm, request));
+  co_return Response{.status = 200, .headers = {}, .body = {}};
+}
+
+asio::awaitable<Response> capture_vm(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  const json body = parse_document(request.body);
+  const std::string name = Field(body)["vhdPrefix"].required_text();
+  check_resource_name(name, "Microsoft.Compute/images");
+  co_return co_await answer_accepted(arm, request, arm.region.capture_vm(vm, name, name).operation);
+}
+
+asio::awaitable<Response> run_command(Arm& arm, Request request) {
+  vm_of(arm, request);
+  throw Error(
+      ErrorKind::conflict, "RunCommandNotSupported",
+      "Run command is not supported by the local region: the guest agent of its images has no such channel.",
+      "Use ssh, or an extension.");
+}
+
+asio::awaitable<Response> retrieve_boot_diagnostics(Arm& arm, Request request) {
+  const Ref vm = vm_of(arm, request);
+  const std::string base = diagnostics_url(arm, vm, request.origin);
+  JsonText out;
+  out.open()
+      .put("consoleScreenshotBlobUri", base + "screen.png")
+      .put("serialConsoleLogBlobUri", base + "serial.log")
+      .close();
+  co_return json_response(200, out.take());
+}
+
+asio::awaitable<Response> get_serial_log(Arm& arm, Request request) {
+  const Ref vm = diagnosed_vm(arm, request);
+  std::ifstream file(arm.region.serial_log(vm), std::ios::binary | std::ios::ate);
+  std::string text;
+  if (file) {
+    const std::streamoff size = file.tellg(), wanted = std::min(size, longest_log);
+    file.seekg(size - wanted);
+    text.resize(static_cast<std::size_t>(wanted));
+    file.read(text.data(), wanted);
+    text.resize(static_cast<std::size_t>(file.gcount()));
+  }
+  Response response{.status = 200, .headers = {}, .body = std::move(text)};
+  response.headers["Content-Type"] = "text/plain; charset=utf-8";
+  response.headers["Content-Security-Policy"] = "default-src 'none'";
+  co_return response;
+}
+
+asio::awaitable<Response> get_screenshot(Arm& arm, Request request) {
+  const Ref vm = diagnosed_vm(arm, request);
+  Response response{.status = 200, .headers = {}, .body = co_await arm.region.screenshot(vm)};
+  response.headers["Content-Type"] = "image/png";
+  co_return response;
+}
+
+}  // namespace berth::arm
