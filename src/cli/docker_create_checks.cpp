@@ -135,7 +135,8 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
   if (!options.password_file.empty() && !options.password.empty())
     throw invalid("both a password and --password-file are given", "Choose one of them.");
 
-  host.location = options.location.empty() ? "West US" : options.location;
+  const Location* location = find_location(options.location.empty() ? "West US" : options.location);
+  host.location = location != nullptr ? location->name : options.location;
   host.image = options.image;
   const VmSize* size = find_vm_size(options.vm_size);
   host.size = options.vm_size.empty() ? default_vm_size : size != nullptr ? size->name : options.vm_size;

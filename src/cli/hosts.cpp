@@ -124,6 +124,7 @@ HostView parse_vm(const json& document) {
   const json& view = at(document, {"properties", "instanceView"});
   host.power = power_in(view);
   host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
+  host.serial_log = text(view, {"bootDiagnostics", "serialConsoleLogBlobUri"});
   const json& agent = at(view, {"vmAgent", "statuses"});
   if (agent.is_array() && !agent.empty()) host.agent_status = text(agent.front(), {"displayStatus"});
   const json& resources = at(document, {"resources"});

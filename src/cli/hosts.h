@@ -30,6 +30,7 @@ struct HostView {
   std::string provisioning;  ///< "Succeeded"
   std::string power;         ///< "running"; "" if not known
   std::string agent_version, agent_status;
+  std::string serial_log;  ///< URL
   std::string private_address;
   PublicAddressView public_address;
   std::string host_tag;  ///< name under which docker create made it; "" if another client made it

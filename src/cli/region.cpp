@@ -61,7 +61,8 @@ void region_start(CLI::App& app, Session& session) {
                  "Where names of hosts are written, or none [/etc/hosts as root]")
       ->type_name("<file>");
   app.add_option("--driver", options->driver, "fake: virtual machines that do nothing, for tests")
-      ->type_name("<driver>");
+      ->type_name("<driver>")
+      ->group("");
   app.callback([options, &session] { start_region(session, *options); });
 }
 

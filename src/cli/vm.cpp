@@ -151,7 +151,8 @@ ordered_json to_json(const HostView& host) {
           {"ports", std::move(ports)},
           {"dockerHost", endpoint_of(host)},
           {"agent", {{"version", host.agent_version}, {"status", host.agent_status}}},
-          {"extensions", std::move(extensions)}};
+          {"extensions", std::move(extensions)},
+          {"serialLog", host.serial_log}};
 }
 
 void list_vms(Session& session) {
@@ -205,6 +206,7 @@ void show_vm(Session& session, const std::string& name, const std::string& group
     row("Extension", fmt::format("{} {}: {}", extension.handler, extension.version, extension.provisioning));
     row("  says", extension.message);
   }
+  row("Serial log", host.serial_log);
   row("Id", host.id);
   session.out.pairs(rows);
 }
