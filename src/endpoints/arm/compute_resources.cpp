@@ -37,6 +37,8 @@ void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
 
 VmRequest read_vm(Arm& arm, const ResourceId& id, const json& body) {
   const Vm* before = arm.region.find_vm(id.ref());
+  // One that never came to be is made anew, with everything that it takes.
+  if (before && before->provisioning == Provisioning::failed && !before->provisioned) before = nullptr;
   VmRequest request = parse_vm(body, place_of(arm, id), before);
   if (!before) resolve_image(arm, request.vm);
   return request;

@@ -354,6 +354,7 @@ asio::awaitable<void> deploy_nested(Arm& arm, std::shared_ptr<DeploymentRun> out
     trouble = std::current_exception();
   }
   outer->below.insert(outer->below.end(), run->below.begin(), run->below.end());
+  run->document["below"] = run->below;
   keep(arm, run->key, run->document);
   arm.running.erase(run->key);
   if (trouble) std::rethrow_exception(trouble);
@@ -588,6 +589,7 @@ asio::awaitable<void> run_to_end(Arm& arm, std::shared_ptr<DeploymentRun> run, D
     run->document["error"] = error =
         problem_json({.code = "InternalError", .message = unexpected.what(), .advice = {}, .details = {}});
   }
+  run->document["below"] = run->below;
   if (arm.region.find_group(place.group)) keep(arm, run->key, run->document);
   arm.running.erase(run->key);
   if (error.is_null()) co_return;
