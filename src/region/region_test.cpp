@@ -1,0 +1,473 @@
+#include "region/region.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_future.hpp>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "host/process.h"
+#include "hypervisor/fake_driver.h"
+#include "images/gallery.h"
+#include "region/extension_gallery.h"
+#include "region/fake_guests.h"
+#include "store/database.h"
+#include "store/documents.h"
+
+namespace berth {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// A region over the fake driver, fake switches and played guests; its store is a real file, so that it can be reopened.
+class World {
+ public:
+  World() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-region-XXXXXX";
+    home = ::mkdtemp(name.data());
+    std::filesystem::create_directories(home / "packages");
+    for (const char* package : {"Contoso.Test.Shell_1.0.0.zip", "Contoso.Test.Shell_1.1.0.zip", "Contoso.Other_2.0.0.zip"})
+      std::ofstream(home / "packages" / package) << "x";
+    run_program({"qemu-img", "create", "-q", "-f", "qcow2", (home / "tiny.qcow2").string(), "1M"});
+    gallery.emplace(home / "cache", home / "images");
+    gallery->import(home / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
+    packages.emplace(home / "packages", home / "extensions");
+    open();
+  }
+  ~World() {
+    close();
+    std::filesystem::remove_all(home);
+  }
+
+  /// Starts the region, as a new process would.
+  void open() {
+    io = std::make_unique<asio::io_context>(1);
+    pool = std::make_unique<asio::thread_pool>(1);
+    database = std::make_unique<Database>(home / "region.db");
+    if (!driver) driver = std::make_unique<FakeDriver>(home);
+    guests = std::make_unique<FakeGuests>(io->get_executor());
+    RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
+    settings.hosts_file = hosts_file;
+    region = std::make_unique<Region>(Region::Services{.executor = io->get_executor(),
+                                                       .pool = pool->get_executor(),
+                                                       .database = *database,
+                                                       .driver = *driver,
+                                                       .networks = networks,
+                                                       .gallery = *gallery,
+                                                       .extensions = *packages,
+                                                       .home = home,
+                                                       .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
+                                                       .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
+                                      settings);
+    guests->plays_in(*region);
+    run(region->recover());
+  }
+  /// Ends it at once, as kill -9 would: nothing is written any more.
+  void close() {
+    if (!region) return;
+    run(region->shut_down());
+    pool->join();
+    io.reset();  // with all coroutines that wait
+    region.reset();
+    database.reset();
+    pool.reset();
+  }
+
+  template <class T>
+  T run(asio::awaitable<T> work) {
+    auto future = asio::co_spawn(*io, std::move(work), asio::use_future);
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    while (future.wait_for(0s) != std::future_status::ready) {
+      if (std::chrono::steady_clock::now() > until) throw std::runtime_error("the region hangs");
+      io->run_one_for(100ms);
+    }
+    return future.get();
+  }
+  void finish(const Accepted& accepted) { run(region->finish(accepted.operation)); }
+  /// Lets everything that can go on go on for a while.
+  void turn() { io->run_for(50ms); }
+
+  static void run_program(const std::vector<std::string>& argv) { ASSERT_EQ(berth::run(argv).exit_code, 0); }
+
+  Ref network(const std::string& group = "g") {
+    region->put_group(group, "westus", {});
+    region->put_virtual_network({{.group = group, .name = "net", .location = "westus"}, {"10.1.0.0/16"}, {{"default", "10.1.0.0/24", {}}}});
+    return {group, "net"};
+  }
+  Ref interface(const std::string& name, const std::string& label, std::vector<SecurityRule> rules) {
+    const Ref net = network();
+    SecurityGroup group{{.group = "g", .name = name + "-nsg", .location = "westus"}, std::move(rules)};
+    region->put_security_group(group);
+    PublicAddress address{{.group = "g", .name = name + "-ip", .location = "westus"}};
+    address.label = label;
+    region->put_public_address(address);
+    NetworkInterface nic{{.group = "g", .name = name + "-nic", .location = "westus"}};
+    nic.security_group = group.ref();
+    nic.configurations.push_back({.name = "ipconfig", .network = net, .subnet = "default", .public_address = address.ref()});
+    region->put_interface(nic);
+    return nic.ref();
+  }
+  static SecurityRule allow(const std::string& port, int priority, const std::string& from = "*") {
+    return {.name = "allow-" + std::to_string(priority), .protocol = "Tcp", .priority = priority, .source_prefixes = {from},
+            .destination_ports = {port}};
+  }
+  VmOrder order(const std::string& name, std::vector<SecurityRule> rules = {allow("22", 1000), allow("4243", 1001)}) {
+    VmOrder wanted;
+    wanted.vm.group = "g";
+    wanted.vm.name = name;
+    wanted.vm.location = "westus";
+    wanted.vm.size = "Standard_A1";
+    wanted.vm.admin_user = "ops";
+    wanted.vm.image = "tiny";
+    wanted.vm.interfaces = {interface(name, name, std::move(rules))};
+    wanted.password = Secret("Str0ng!pass");
+    return wanted;
+  }
+  const Vm& make(const std::string& name) {
+    finish(region->put_vm(order(name)));
+    return region->get_vm({"g", name});
+  }
+  ExtensionOrder shell(const std::string& settings = "{}") {
+    ExtensionOrder wanted;
+    wanted.name = "shell";
+    wanted.publisher = "Contoso.Test";
+    wanted.type = "Shell";
+    wanted.version = "1.0.0";
+    wanted.auto_upgrade = false;
+    wanted.settings = settings;
+    return wanted;
+  }
+  std::vector<PublicAddress::Port> ports(const std::string& name) { return region->find_public_address({"g", name + "-ip"})->ports; }
+
+  std::filesystem::path home, hosts_file;
+  std::unique_ptr<asio::io_context> io;
+  std::unique_ptr<asio::thread_pool> pool;
+  std::unique_ptr<Database> database;
+  std::unique_ptr<FakeDriver> driver;
+  FakeVirtualNetworks networks;
+  std::optional<Gallery> gallery;
+  std::optional<ExtensionGallery> packages;
+  std::unique_ptr<FakeGuests> guests;
+  std::unique_ptr<Region> region;
+};
+
+template <class F>
+Error thrown_by(F act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return Error(ErrorKind::internal, "", "");
+}
+
+MATCHER_P2(PortAt, port, host_port, "") { return arg.port == port && arg.host_port == host_port; }
+
+TEST(Region, MakesAVmThatRunsWithItsPortsOpen) {
+  World world;
+  const Vm& vm = world.make("web1");
+  EXPECT_EQ(vm.provisioning, Provisioning::succeeded);
+  EXPECT_EQ(vm.power, PowerState::running);
+  EXPECT_TRUE(vm.provisioned);
+  EXPECT_EQ(world.driver->observe(vm.id), MachineState::running);
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 4243)));
+  EXPECT_THAT(world.region->find_public_address({"g", "web1-ip"})->fqdn, "web1.cloudapp.net");
+  ASSERT_THAT(world.networks.networks, SizeIs(1));
+  EXPECT_EQ(world.networks.networks.begin()->second.ports.at(0).address, "10.1.0.4");
+}
+
+TEST(Region, TellsThePhasesOfACreation) {
+  World world;
+  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  world.finish(accepted);
+  std::vector<std::string> names;
+  for (const Phase& phase : world.region->find_operation(accepted.operation)->phases) {
+    names.push_back(phase.name);
+    EXPECT_FALSE(phase.ended.empty());
+  }
+  EXPECT_THAT(names, ElementsAre("Preparing the image", "Making the disk", "Connecting the network", "Starting the virtual machine",
+                                 "Waiting for the guest agent"));
+}
+
+TEST(Region, MovesAPortThatTheHostHasNotGot) {
+  World world;
+  world.networks.taken = {22, 10022};
+  world.make("web1");
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 20022), PortAt(4243, 4243)));
+  EXPECT_THAT(world.ports("web1").at(0).moved_because, testing::Not(IsEmpty()));
+}
+
+TEST(Region, OpensAndClosesPortsOfARunningVm) {
+  World world;
+  world.make("web1");
+  world.region->put_security_group({{.group = "g", .name = "web1-nsg", .location = "westus"}, {World::allow("8080", 200, "127.0.0.1")}});
+  world.run(world.region->settle_ports({"g", "web1"}));
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(8080, 8080)));
+  EXPECT_THAT(world.networks.networks.begin()->second.ports.at(0).forwards.at(0).sources, ElementsAre("127.0.0.1"));
+}
+
+TEST(Region, ClosesThePortsOfAVmThatStops) {
+  World world;
+  world.make("web1");
+  world.finish(world.region->stop_vm({"g", "web1"}, false));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+  EXPECT_THAT(world.networks.networks, IsEmpty());
+  world.finish(world.region->start_vm({"g", "web1"}));
+  EXPECT_THAT(world.networks.networks, SizeIs(1));
+  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::deallocated);
+}
+
+TEST(Region, NoticesAGuestThatSwitchesItselfOff) {
+  World world;
+  const std::string id = world.make("web1").id;
+  world.driver->guest_powers_off(id);
+  world.turn();
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+}
+
+TEST(Region, RefusesWhatCannotBecomeAVm) {
+  World world;
+  const VmOrder good = world.order("web1");
+  const auto code = [&](auto change) {
+    VmOrder wanted = good;
+    change(wanted);
+    return thrown_by([&] { world.region->put_vm(wanted); }).code;
+  };
+  EXPECT_EQ(code([](VmOrder& o) { o.password = Secret("weak"); }), "InvalidParameter");
+  EXPECT_EQ(code([](VmOrder& o) { o.vm.admin_user = "docker"; }), "InvalidParameter");
+  EXPECT_EQ(code([](VmOrder& o) { o.vm.size = "Huge"; }), "InvalidParameter");
+  EXPECT_EQ(code([](VmOrder& o) { o.vm.image = "nosuchimage"; }), "ImageNotFound");
+  EXPECT_EQ(code([](VmOrder& o) { o.vm.interfaces = {{"g", "nosuchnic"}}; }), "ResourceNotFound");
+  EXPECT_EQ(code([](VmOrder& o) { o.vm.group = "nosuchgroup"; }), "ResourceGroupNotFound");
+  EXPECT_EQ(code([](VmOrder& o) { o.password = {}; }), "InvalidParameter");
+  EXPECT_EQ(world.region->find_vm({"g", "web1"}), nullptr);
+}
+
+TEST(Region, GivesALabelToOneOnly) {
+  World world;
+  world.make("web1");
+  PublicAddress second{{.group = "g", .name = "other", .location = "westus"}};
+  second.label = "WEB1";
+  EXPECT_EQ(thrown_by([&] { world.region->put_public_address(second); }).code, "DnsRecordInUse");
+  EXPECT_FALSE(world.region->is_label_free("Web1"));
+}
+
+TEST(Region, WritesNamesIntoTheHostsFileWhileTheyExist) {
+  World world;
+  world.close();
+  world.hosts_file = world.home / "hosts";
+  std::ofstream(world.hosts_file) << "127.0.0.1 localhost\n";
+  world.open();
+  world.make("web1");
+  const auto text = [&] {
+    std::ifstream in(world.hosts_file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_THAT(text(), HasSubstr("web1.cloudapp.net"));
+  world.finish(world.region->delete_group("g"));
+  EXPECT_EQ(text(), "127.0.0.1 localhost\n");
+}
+
+TEST(Region, KeepsAFailedVmAndSaysWhy) {
+  World world;
+  world.driver->fail_next_start = Error(ErrorKind::unavailable, "AllocationFailed", "No memory.", "Stop something.");
+  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  const Error error = thrown_by([&] { world.finish(accepted); });
+  EXPECT_EQ(error.code, "AllocationFailed");
+  EXPECT_EQ(error.advice, "Stop something.");
+  const Vm& vm = world.region->get_vm({"g", "web1"});
+  EXPECT_EQ(vm.provisioning, Provisioning::failed);
+  EXPECT_EQ(vm.problem->message, "No memory.");
+  // The same request again makes it.
+  world.finish(world.region->put_vm(world.order("web1")));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+}
+
+TEST(Region, JoinsASecondRequestForAVmThatIsBeingMade) {
+  World world;
+  const VmOrder wanted = world.order("web1");
+  const Accepted first = world.region->put_vm(wanted), second = world.region->put_vm(wanted);
+  EXPECT_EQ(first.operation, second.operation);
+  EXPECT_FALSE(second.created);
+  world.finish(first);
+}
+
+TEST(Region, DeletesAVmWhileItIsBeingMade) {
+  World world;
+  world.guests->talkative = false;
+  const Accepted creation = world.region->put_vm(world.order("web1"));
+  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i) world.turn();
+  const std::string id = world.region->get_vm({"g", "web1"}).id;
+  world.finish(world.region->delete_vm({"g", "web1"}, {.disks = true}));
+  EXPECT_EQ(thrown_by([&] { world.finish(creation); }).code, "OperationPreempted");
+  EXPECT_EQ(world.region->find_vm({"g", "web1"}), nullptr);
+  EXPECT_EQ(world.driver->observe(id), std::nullopt);
+  EXPECT_THAT(world.region->disks(), IsEmpty());
+}
+
+TEST(Region, DeletesAGroupWithAllThatIsInIt) {
+  World world;
+  const Vm vm = world.make("web1");
+  world.make("web2");
+  world.region->keep_document("deployment", "g/one", "{}");
+  world.finish(world.region->delete_group("G"));
+  EXPECT_EQ(world.region->find_group("g"), nullptr);
+  EXPECT_THAT(world.region->vms(), IsEmpty());
+  EXPECT_THAT(world.region->disks(), IsEmpty());
+  EXPECT_THAT(world.region->public_addresses(), IsEmpty());
+  EXPECT_THAT(world.networks.networks, IsEmpty());
+  EXPECT_EQ(world.region->document("deployment", "g/one"), std::nullopt);
+  EXPECT_THAT(std::filesystem::directory_iterator(world.home / "disks"), IsEmpty());
+  for (const char* table : {"vm", "vm-key", "disk", "interface", "address", "network", "group", "group-going"})
+    EXPECT_THAT(world.database->all(table), IsEmpty()) << table;
+}
+
+TEST(Region, RefusesToDeleteWhatIsInUse) {
+  World world;
+  world.make("web1");
+  EXPECT_EQ(thrown_by([&] { world.region->delete_interface({"g", "web1-nic"}); }).code, "NicInUse");
+  EXPECT_EQ(thrown_by([&] { world.region->delete_public_address({"g", "web1-ip"}); }).code, "InUsePublicIPAddressCannotBeDeleted");
+  EXPECT_EQ(thrown_by([&] { world.region->delete_virtual_network({"g", "net"}); }).code, "InUseVirtualNetworkCannotBeDeleted");
+  EXPECT_EQ(thrown_by([&] { world.region->delete_security_group({"g", "web1-nsg"}); }).kind, ErrorKind::conflict);
+}
+
+TEST(Extensions, SucceedWhenTheHandlerSaysSo) {
+  World world;
+  world.make("web1");
+  ExtensionOrder wanted = world.shell(R"({"a":1})");
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
+  EXPECT_EQ(extension.version, "1.0.0");
+  EXPECT_EQ(extension.sequence, 0);
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, 1);
+}
+
+TEST(Extensions, FailWithTheHandlersOwnWords) {
+  World world;
+  world.make("web1");
+  world.guests->answer = [](const Vm&, const Extension& extension) {
+    return HandlerStatus{.handler = extension.handler(), .version = extension.version, .status = "Ready", .sequence = extension.sequence,
+                         .settings = StatusItem{.name = "shell", .status = "error", .code = 7, .message = "The certificate is bad."}};
+  };
+  const Error error = thrown_by([&] { world.finish(world.region->put_extension({"g", "web1"}, world.shell())); });
+  EXPECT_EQ(error.code, "VMExtensionProvisioningError");
+  EXPECT_THAT(error.what(), HasSubstr("The certificate is bad."));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
+}
+
+TEST(Extensions, LeaveBeforeTheyAreForgotten) {
+  World world;
+  world.make("web1");
+  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  world.finish(world.region->delete_extension({"g", "web1"}, "SHELL"));
+  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+}
+
+TEST(Extensions, ProtectedSettingsAreNowhereInClear) {
+  World world;
+  world.make("web1");
+  ExtensionOrder wanted = world.shell();
+  wanted.protected_settings = Secret(R"({"word":"swordfish-4711"})");
+  wanted.has_protected_settings = true;
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  EXPECT_FALSE(world.region->get_vm({"g", "web1"}).extensions.at(0).protected_settings.empty());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(world.home)) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string text(std::istreambuf_iterator<char>(in), {});
+    EXPECT_EQ(text.find("swordfish-4711"), std::string::npos) << entry.path();
+    EXPECT_EQ(text.find("Str0ng!pass"), std::string::npos) << entry.path();
+  }
+}
+
+TEST(Extensions, AreRefusedWhenTheyCannotBe) {
+  World world;
+  world.make("web1");
+  ExtensionOrder wanted = world.shell();
+  wanted.type = "Nothing";
+  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "VMExtensionNotFound");
+  wanted = world.shell();
+  wanted.version = "9.9";
+  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "VMExtensionVersionNotFound");
+  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  wanted = world.shell();
+  wanted.name = "again";
+  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "OnlyOneExtensionPerHandler");
+  world.finish(world.region->stop_vm({"g", "web1"}, true));
+  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, world.shell()); }).code, "OperationNotAllowed");
+}
+
+TEST(Recovery, TakesUpAVmThatRanOn) {
+  World world;
+  world.make("web1");
+  world.close();
+  world.open();
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::running);
+  world.turn();
+  EXPECT_THAT(world.networks.networks, SizeIs(1));
+}
+
+TEST(Recovery, KnowsAVmThatDiedMeanwhileAsStopped) {
+  World world;
+  const std::string id = world.make("web1").id;
+  world.close();
+  world.driver->crash(id);
+  world.open();
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+}
+
+TEST(Recovery, FinishesACreationWhoseMachineRuns) {
+  World world;
+  world.guests->talkative = false;
+  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i) world.turn();
+  world.close();
+  world.open();
+  world.guests->seen(world.region->get_vm({"g", "web1"}));
+  world.finish(accepted);
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+}
+
+TEST(Recovery, RollsBackACreationThatHadNotReachedItsMachine) {
+  World world;
+  const VmOrder wanted = world.order("web1");
+  const Accepted accepted = world.region->put_vm(wanted);
+  world.close();  // before anything of it could run
+  world.open();
+  EXPECT_EQ(world.region->find_operation(accepted.operation)->status, OperationStatus::failed);
+  const Vm& vm = world.region->get_vm({"g", "web1"});
+  EXPECT_EQ(vm.provisioning, Provisioning::failed);
+  EXPECT_THAT(vm.problem->message, HasSubstr("stopped while"));
+  world.finish(world.region->put_vm(wanted));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+}
+
+TEST(Recovery, GoesOnDeletingAGroup) {
+  World world;
+  world.make("web1");
+  const Accepted accepted = world.region->delete_group("g");
+  world.close();
+  world.open();
+  world.finish(accepted);
+  EXPECT_EQ(world.region->find_group("g"), nullptr);
+  EXPECT_THAT(world.region->vms(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace berth

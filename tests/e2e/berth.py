@@ -1,0 +1,182 @@
+"""A private world for one end-to-end test: its own HOME, its own region, the real programs of build/bin, real virtual
+machines. What it made is gone when it ends, and it says so when something is left."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("BERTH_BIN", PROJECT / "build" / "bin"))
+PASSWORD = "Str0ng!pass-" + "e2e"
+CREATE_LIMIT = 1500  # seconds: the image is built once, and the machine may be loaded
+
+
+def mirror_hosts():
+    """The hosts of the package mirror, from this machine's own apt configuration: the only way out a guest gets."""
+    out = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True, check=True)
+    hosts = {m[1] for m in (re.match(r"https?://([^/:]+)", line) for line in out.stdout.splitlines()) if m}
+    return sorted(hosts) or ["localhost"]
+
+
+class World:
+    def __init__(self, **options):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="be-", dir="/tmp"))
+        self.home = self.folder / "home"
+        self.region = self.folder / "r"
+        self.home.mkdir()
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("BERTH_", "DOCKER_", "AZURE_"))}
+        self.env.update(HOME=str(self.home), BERTH_HOME=str(self.region), PATH=f"{BIN}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
+        images = os.environ.get("BERTH_IMAGES")
+        self.env["BERTH_IMAGES"] = images or str(pathlib.Path.home() / ".cache/berth/images")
+        self.egress = options.get("egress", ",".join(mirror_hosts()))
+        self.start()
+
+    def start(self):
+        self.azure("region", "start", "--egress", self.egress)
+
+    def run(self, *argv, stdin=None, limit=120, check=True):
+        """Runs a program in this world; its output goes to the test's log as well."""
+        began = time.monotonic()
+        done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=limit, env=self.env, cwd=self.home)
+        print(f"$ {' '.join(str(a) for a in argv)}   -> {done.returncode} in {time.monotonic() - began:.1f} s", flush=True)
+        for line in (done.stdout + done.stderr).splitlines()[-60:]:
+            print("  | " + line, flush=True)
+        if check and done.returncode != 0:
+            self.tell_logs()
+            raise AssertionError(f"{argv[0]} {argv[1:]} ended with {done.returncode}")
+        return done
+
+    def azure(self, *argv, **options):
+        return self.run(BIN / "azure", *argv, **options)
+
+    def json(self, *argv, **options):
+        return json.loads(self.azure(*argv, "--json", **options).stdout)
+
+    def docker(self, *argv, **options):
+        return self.run("docker", *argv, **options)
+
+    def image(self, kind="docker"):
+        """The name of a gallery image, found as the article finds it."""
+        for line in self.azure("vm", "image", "list").stdout.splitlines():
+            words = line.split()
+            if len(words) > 1 and "Debian-12" in words[1] and (("docker" in words[1]) == (kind == "docker")):
+                return words[1]
+        raise AssertionError("no such image in the gallery: " + kind)
+
+    def create(self, name, *options, image=None, limit=CREATE_LIMIT, check=True):
+        return self.azure("vm", "docker", "create", "-e", "22", "-l", "West US", *options, name, image or self.image(), "ops",
+                          "--password-file", "-", stdin=PASSWORD, limit=limit, check=check)
+
+    def show(self, name):
+        return self.json("vm", "show", name)
+
+    def ssh(self, name, command, limit=180, check=True):
+        address, port = self.port(name, 22)
+        return self.run("sshpass", "-p", PASSWORD, "ssh", "-p", port, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                        "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60", f"ops@{address}", command, limit=limit, check=check)
+
+    def sudo(self, name, command, **options):
+        return self.ssh(name, f"echo '{PASSWORD}' | sudo -S -p '' sh -c \"{command}\"", **options)
+
+    def port(self, name, port):
+        """Where a public port of a host really is: (address, port)."""
+        for group in self.arm("GET", "/resourcegroups")["value"]:
+            for address in self.arm("GET", f"/resourceGroups/{group['name']}/providers/Microsoft.Network/publicIPAddresses")["value"]:
+                properties = address["properties"]
+                if (properties.get("dnsSettings") or {}).get("domainNameLabel") != name:
+                    continue
+                for local in properties.get("localPorts", []):
+                    if local["port"] == port:
+                        return properties["ipAddress"], local["hostPort"]
+        raise AssertionError(f"{name} has no port {port}")
+
+    def region_info(self):
+        return json.loads((self.region / "region.json").read_text())
+
+    def arm(self, method, path, body=None):
+        """One Resource Manager request, as any other client would make it: curl with a token."""
+        info = self.region_info()
+        endpoint = info["managementEndpoint"].rstrip("/")
+        secret = pathlib.Path(info["clientSecretFile"]).read_text()
+        token = json.loads(subprocess.run(
+            ["curl", "-sS", "--cacert", info["caCertificate"], endpoint + "/adfs/oauth2/token/", "--data-urlencode", "client_secret@-",
+             "-d", "grant_type=client_credentials", "-d", "client_id=" + info["clientId"], "-d", "scope=https://management.core.windows.net//.default"],
+            input=secret, capture_output=True, text=True, check=True).stdout)["access_token"]
+        url = endpoint + (path if path.startswith("/subscriptions/") else f"/subscriptions/{info['subscriptionId']}{path}")
+        url += ("&" if "?" in url else "?") + "api-version=2023-03-01"
+        argv = ["curl", "-sS", "--cacert", info["caCertificate"], "-X", method, "-H", "@-", url]
+        if body is not None:
+            argv += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+        out = subprocess.run(argv, input=f"Authorization: Bearer {token}\n", capture_output=True, text=True, check=True).stdout
+        return json.loads(out) if out else {}
+
+    def processes(self):
+        """Processes that belong to this world: (pid, command line)."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.region) in line:
+                found.append((int(entry.name), line))
+        return found
+
+    def files_with(self, *needles):
+        """Files of this world that hold one of these byte strings."""
+        found = []
+        for path in self.folder.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 30 and path.suffix != ".qcow2":
+                data = path.read_bytes()
+                found += [(path, needle) for needle in needles if needle in data]
+        return found
+
+    def tell_logs(self):
+        for log in [self.region / "berthd.log", *self.region.glob("net/*/switch.log"), *self.region.glob("vm/*/qemu.log"),
+                    *self.region.glob("vm/*/serial.log")]:
+            if log.is_file():
+                print(f"--- {log}", flush=True)
+                for line in log.read_text(errors="replace").splitlines()[-40:]:
+                    print("  | " + line, flush=True)
+
+    def close(self):
+        """Deletes the region and proves that nothing of it is left."""
+        try:
+            self.azure("region", "delete", "--quiet", limit=300)
+            for _ in range(100):
+                if not self.processes():
+                    break
+                time.sleep(0.1)
+            left = self.processes()
+            assert not left, f"left running: {left}"
+            assert not self.region.exists(), f"left behind: {list(self.region.rglob('*'))[:20]}"
+            assert str(self.region) not in pathlib.Path("/etc/hosts").read_text()
+        finally:
+            for pid, _ in self.processes():
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def wait_until(what, condition, limit):
+    """Waits for an event; `limit` in seconds is for a machine under load."""
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not happen within {limit} s")
+
+
+def main(unittest):
+    unittest.main(verbosity=2, failfast=True, argv=sys.argv)

@@ -1,0 +1,138 @@
+"""The article's walk, with the real programs: a Docker host from one command, used, compared with a second one, deleted."""
+import base64
+import os
+import pathlib
+import socket
+import ssl
+import unittest
+
+import berth
+from berth import PASSWORD
+
+
+class DockerHost(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = berth.World()
+        cls.created = cls.world.create("mydockerhost").stdout
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    def url(self, name="mydockerhost"):
+        address, port = self.world.port(name, 4243)
+        return f"tcp://{address}:{port}"
+
+    def test_01_output_tells_each_phase_and_the_docker_command(self):
+        for text in ("vm docker create command OK", "Waiting for the guest agent", "docker --tls -H tcp://"):
+            self.assertIn(text, self.created)
+
+    def test_02_docker_reaches_it_over_tls(self):
+        self.assertIn("Server Version", self.world.docker("--tls", "-H", self.url(), "info").stdout)
+
+    def test_03_docker_verifies_its_certificate(self):
+        self.assertIn("Server Version", self.world.docker("--tlsverify", "-H", self.url(), "info").stdout)
+
+    @unittest.skipUnless(os.geteuid() == 0, "names are written to /etc/hosts as root only")
+    def test_04_the_articles_name_resolves(self):
+        _, port = self.world.port("mydockerhost", 4243)
+        self.world.docker("--tlsverify", "-H", f"tcp://mydockerhost.cloudapp.net:{port}", "info")
+
+    def test_05_the_context_was_written_and_not_switched_to(self):
+        contexts = self.world.docker("context", "ls", "--format", "{{.Name}} {{.Current}}").stdout
+        self.assertIn("mydockerhost false", contexts)
+        self.assertIn("default true", contexts)
+
+    def test_06_a_container_runs(self):
+        tar = self.world.folder / "busybox.tar"
+        self.world.run("tar", "-C", "/bin", "-cf", tar, "busybox")
+        self.world.docker("--context", "mydockerhost", "import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
+        out = self.world.docker("--context", "mydockerhost", "run", "--rm", "berth/busybox", "echo", "it runs", limit=300).stdout
+        self.assertIn("it runs", out)
+
+    def test_07_ssh_works_with_the_password(self):
+        self.assertIn("mydockerhost", self.world.ssh("mydockerhost", "hostname; id -un").stdout)
+
+    def test_08_a_client_without_a_certificate_is_refused(self):
+        address, port = self.world.port("mydockerhost", 4243)
+        context = ssl.create_default_context(cafile=self.world.home / ".docker/ca.pem")
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            with context.wrap_socket(socket.create_connection((address, port), 30), server_hostname="mydockerhost") as tls:
+                tls.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+                if not tls.recv(1):
+                    raise ConnectionError("closed")
+
+    def test_09_plain_http_is_refused(self):
+        address, port = self.world.port("mydockerhost", 4243)
+        with socket.create_connection((address, port), 30) as plain:
+            plain.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = plain.recv(4096)
+        self.assertNotIn(b"200 OK", answer)
+        self.assertNotIn(b"ApiVersion", answer)
+
+    def test_10_list_and_show_tell_the_truth(self):
+        self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
+        shown = self.world.azure("vm", "show", "mydockerhost").stdout
+        for text in ("running", "DockerExtension", "2.7"):
+            self.assertIn(text, shown)
+
+    def test_11_secrets_rest_nowhere_in_clear(self):
+        key = self.world.sudo("mydockerhost", "cat /etc/docker/key.pem").stdout
+        line = key.strip().splitlines()[1].encode()
+        self.assertGreater(len(line), 30)
+        needles = [PASSWORD.encode(), line, base64.b64encode(line)[:40], base64.b64encode(PASSWORD.encode())[:-2]]
+        self.assertEqual(self.world.files_with(*needles), [])
+        for pid, command in self.world.processes():
+            self.assertNotIn(PASSWORD, command)
+        self.assertNotIn(PASSWORD, self.world.sudo("mydockerhost", "cat /var/lib/waagent/ovf-env.xml").stdout)
+
+    def test_12_link_local_and_the_hosts_loopback_are_out_of_reach(self):
+        out = self.world.ssh("mydockerhost", "for a in 169.254.1.1 10.0.0.1; do timeout 5 bash -c \"</dev/tcp/$a/22\" && echo reached $a; done; true").stdout
+        self.assertNotIn("reached", out)
+
+    def test_13_a_second_create_of_the_same_name_changes_nothing(self):
+        done = self.world.create("mydockerhost", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("already", done.stderr + done.stdout)
+        self.world.docker("--tlsverify", "-H", self.url(), "version")
+
+    def test_14_a_second_host_beside_it(self):
+        network = self.world.show("mydockerhost")
+        self.world.create("second", "-w", "mydockerhost")
+        self.world.docker("--context", "second", "info")
+        out = self.world.ssh("second", "timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost/22; head -c 7 <&3'").stdout
+        self.assertIn("SSH-2.0", out)
+        self.assertIsNotNone(network)
+
+    def test_15_the_region_restarts_and_its_hosts_go_on(self):
+        before = [pid for pid, command in self.world.processes() if "qemu-system" in command]
+        self.world.azure("region", "stop")
+        self.world.docker("--context", "mydockerhost", "version")
+        self.world.start()
+        self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
+        self.assertEqual(sorted(before), sorted(pid for pid, command in self.world.processes() if "qemu-system" in command))
+
+    def test_16_a_switch_that_dies_comes_back(self):
+        for pid, command in self.world.processes():
+            if "berth-switch" in command:
+                os.kill(pid, 9)
+        berth.wait_until("docker through the new switch",
+                         lambda: self.world.docker("--context", "mydockerhost", "version", check=False).returncode == 0, 120)
+
+    def test_17_delete_leaves_nothing_of_it(self):
+        address, _ = self.world.port("mydockerhost", 4243)
+        for name in ("second", "mydockerhost"):
+            self.world.azure("vm", "delete", name, "--quiet", limit=300)
+        self.assertEqual([c for _, c in self.world.processes() if "qemu-system" in c or "berth-switch" in c], [])
+        self.assertNotIn("mydockerhost", self.world.docker("context", "ls").stdout)
+        self.assertNotIn("mydockerhost", pathlib.Path("/etc/hosts").read_text())
+        self.assertEqual([p for p in self.world.region.glob("disks/*")] + [p for p in self.world.region.glob("vm/*")]
+                         + [p for p in self.world.region.glob("net/*")], [])
+        with self.assertRaises(OSError):
+            socket.create_connection((address, 4243), 5)
+        self.assertTrue((self.world.home / ".docker/ca.pem").exists(), "the certificates are the user's own")
+
+
+if __name__ == "__main__":
+    berth.main(unittest)
