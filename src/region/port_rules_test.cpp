@@ -6,8 +6,13 @@
 namespace berth {
 namespace {
 
-SecurityRule rule(const std::string& access, const std::string& ports, int priority, const std::string& from = "*") {
-  return {.name = "r" + std::to_string(priority), .protocol = "Tcp", .access = access, .priority = priority, .source_prefixes = {from},
+SecurityRule rule(const std::string& access, const std::string& ports, int priority,
+                  const std::string& from = "*") {
+  return {.name = "r" + std::to_string(priority),
+          .protocol = "Tcp",
+          .access = access,
+          .priority = priority,
+          .source_prefixes = {from},
           .destination_ports = {ports}};
 }
 SecurityGroup group(std::vector<SecurityRule> rules) {
@@ -27,12 +32,14 @@ TEST(OpenPorts, AreThoseThatARuleAllows) {
 }
 
 TEST(OpenPorts, FollowTheFirstRuleThatSpeaksOfThem) {
-  const SecurityGroup rules = group({rule("Allow", "22", 300), rule("Deny", "22", 200), rule("Allow", "80", 100), rule("Deny", "*", 101)});
+  const SecurityGroup rules = group(
+      {rule("Allow", "22", 300), rule("Deny", "22", 200), rule("Allow", "80", 100), rule("Deny", "*", 101)});
   EXPECT_THAT(numbers(open_ports({}, &rules, nullptr, {})), testing::ElementsAre(80));
 }
 
 TEST(OpenPorts, NeedBothGroups) {
-  const SecurityGroup outer = group({rule("Allow", "22", 100), rule("Allow", "80", 101)}), inner = group({rule("Allow", "80", 100)});
+  const SecurityGroup outer = group({rule("Allow", "22", 100), rule("Allow", "80", 101)}),
+                      inner = group({rule("Allow", "80", 100)});
   EXPECT_THAT(numbers(open_ports({}, &outer, &inner, {})), testing::ElementsAre(80));
 }
 

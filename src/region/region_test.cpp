@@ -24,6 +24,7 @@
 namespace berth {
 namespace {
 
+namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using testing::Contains;
 using testing::ElementsAre;
@@ -31,14 +32,16 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-/// A region over the fake driver, fake switches and played guests; its store is a real file, so that it can be reopened.
+/// A region over the fake driver, fake switches and played guests; its store is a real file, so that it can
+/// be reopened.
 class World {
  public:
   World() {
     std::string name = std::filesystem::temp_directory_path() / "berth-region-XXXXXX";
     home = ::mkdtemp(name.data());
     std::filesystem::create_directories(home / "packages");
-    for (const char* package : {"Contoso.Test.Shell_1.0.0.zip", "Contoso.Test.Shell_1.1.0.zip", "Contoso.Other_2.0.0.zip"})
+    for (const char* package :
+         {"Contoso.Test.Shell_1.0.0.zip", "Contoso.Test.Shell_1.1.0.zip", "Contoso.Other_2.0.0.zip"})
       std::ofstream(home / "packages" / package) << "x";
     run_program({"qemu-img", "create", "-q", "-f", "qcow2", (home / "tiny.qcow2").string(), "1M"});
     gallery.emplace(home / "cache", home / "images");
@@ -56,21 +59,22 @@ class World {
     io = std::make_unique<asio::io_context>(1);
     pool = std::make_unique<asio::thread_pool>(1);
     database = std::make_unique<Database>(home / "region.db");
-    if (!driver) driver = std::make_unique<FakeDriver>(home);
+    driver = std::make_unique<FakeDriver>(io->get_executor(), home);
     guests = std::make_unique<FakeGuests>(io->get_executor());
     RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
     settings.hosts_file = hosts_file;
-    region = std::make_unique<Region>(Region::Services{.executor = io->get_executor(),
-                                                       .pool = pool->get_executor(),
-                                                       .database = *database,
-                                                       .driver = *driver,
-                                                       .networks = networks,
-                                                       .gallery = *gallery,
-                                                       .extensions = *packages,
-                                                       .home = home,
-                                                       .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
-                                                       .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
-                                      settings);
+    region = std::make_unique<Region>(
+        Region::Services{.executor = io->get_executor(),
+                         .pool = pool->get_executor(),
+                         .database = *database,
+                         .driver = *driver,
+                         .networks = networks,
+                         .gallery = *gallery,
+                         .extensions = *packages,
+                         .home = home,
+                         .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
+                         .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
+        settings);
     guests->plays_in(*region);
     run(region->recover());
   }
@@ -79,8 +83,9 @@ class World {
     if (!region) return;
     run(region->shut_down());
     pool->join();
-    io.reset();  // with all coroutines that wait
     region.reset();
+    driver.reset();
+    io.reset();  // with all coroutines that wait
     database.reset();
     pool.reset();
   }
@@ -103,27 +108,36 @@ class World {
 
   Ref network(const std::string& group = "g") {
     region->put_group(group, "westus", {});
-    region->put_virtual_network({{.group = group, .name = "net", .location = "westus"}, {"10.1.0.0/16"}, {{"default", "10.1.0.0/24", {}}}});
+    region->put_virtual_network({{.group = group, .name = "net", .location = "westus"},
+                                 {"10.1.0.0/16"},
+                                 {{"default", "10.1.0.0/24", {}}}});
     return {group, "net"};
   }
   Ref interface(const std::string& name, const std::string& label, std::vector<SecurityRule> rules) {
     const Ref net = network();
     SecurityGroup group{{.group = "g", .name = name + "-nsg", .location = "westus"}, std::move(rules)};
     region->put_security_group(group);
-    PublicAddress address{{.group = "g", .name = name + "-ip", .location = "westus"}};
+    PublicAddress address;
+    static_cast<Resource&>(address) = {.group = "g", .name = name + "-ip", .location = "westus"};
     address.label = label;
     region->put_public_address(address);
-    NetworkInterface nic{{.group = "g", .name = name + "-nic", .location = "westus"}};
+    NetworkInterface nic;
+    static_cast<Resource&>(nic) = {.group = "g", .name = name + "-nic", .location = "westus"};
     nic.security_group = group.ref();
-    nic.configurations.push_back({.name = "ipconfig", .network = net, .subnet = "default", .public_address = address.ref()});
+    nic.configurations.push_back(
+        {.name = "ipconfig", .network = net, .subnet = "default", .public_address = address.ref()});
     region->put_interface(nic);
     return nic.ref();
   }
   static SecurityRule allow(const std::string& port, int priority, const std::string& from = "*") {
-    return {.name = "allow-" + std::to_string(priority), .protocol = "Tcp", .priority = priority, .source_prefixes = {from},
+    return {.name = "allow-" + std::to_string(priority),
+            .protocol = "Tcp",
+            .priority = priority,
+            .source_prefixes = {from},
             .destination_ports = {port}};
   }
-  VmOrder order(const std::string& name, std::vector<SecurityRule> rules = {allow("22", 1000), allow("4243", 1001)}) {
+  VmOrder order(const std::string& name,
+                std::vector<SecurityRule> rules = {allow("22", 1000), allow("4243", 1001)}) {
     VmOrder wanted;
     wanted.vm.group = "g";
     wanted.vm.name = name;
@@ -149,7 +163,9 @@ class World {
     wanted.settings = settings;
     return wanted;
   }
-  std::vector<PublicAddress::Port> ports(const std::string& name) { return region->find_public_address({"g", name + "-ip"})->ports; }
+  std::vector<PublicAddress::Port> ports(const std::string& name) {
+    return region->find_public_address({"g", name + "-ip"})->ports;
+  }
 
   std::filesystem::path home, hosts_file;
   std::unique_ptr<asio::io_context> io;
@@ -174,7 +190,9 @@ Error thrown_by(F act) {
   return Error(ErrorKind::internal, "", "");
 }
 
-MATCHER_P2(PortAt, port, host_port, "") { return arg.port == port && arg.host_port == host_port; }
+MATCHER_P2(PortAt, port, host_port, "") {
+  return arg.port == port && arg.host_port == host_port;
+}
 
 TEST(Region, MakesAVmThatRunsWithItsPortsOpen) {
   World world;
@@ -198,8 +216,8 @@ TEST(Region, TellsThePhasesOfACreation) {
     names.push_back(phase.name);
     EXPECT_FALSE(phase.ended.empty());
   }
-  EXPECT_THAT(names, ElementsAre("Preparing the image", "Making the disk", "Connecting the network", "Starting the virtual machine",
-                                 "Waiting for the guest agent"));
+  EXPECT_THAT(names, ElementsAre("Preparing the image", "Making the disk", "Connecting the network",
+                                 "Starting the virtual machine", "Waiting for the guest agent"));
 }
 
 TEST(Region, MovesAPortThatTheHostHasNotGot) {
@@ -213,10 +231,12 @@ TEST(Region, MovesAPortThatTheHostHasNotGot) {
 TEST(Region, OpensAndClosesPortsOfARunningVm) {
   World world;
   world.make("web1");
-  world.region->put_security_group({{.group = "g", .name = "web1-nsg", .location = "westus"}, {World::allow("8080", 200, "127.0.0.1")}});
+  world.region->put_security_group(
+      {{.group = "g", .name = "web1-nsg", .location = "westus"}, {World::allow("8080", 200, "127.0.0.1")}});
   world.run(world.region->settle_ports({"g", "web1"}));
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(8080, 8080)));
-  EXPECT_THAT(world.networks.networks.begin()->second.ports.at(0).forwards.at(0).sources, ElementsAre("127.0.0.1"));
+  EXPECT_THAT(world.networks.networks.begin()->second.ports.at(0).forwards.at(0).sources,
+              ElementsAre("127.0.0.1"));
 }
 
 TEST(Region, ClosesThePortsOfAVmThatStops) {
@@ -260,7 +280,8 @@ TEST(Region, RefusesWhatCannotBecomeAVm) {
 TEST(Region, GivesALabelToOneOnly) {
   World world;
   world.make("web1");
-  PublicAddress second{{.group = "g", .name = "other", .location = "westus"}};
+  PublicAddress second;
+  static_cast<Resource&>(second) = {.group = "g", .name = "other", .location = "westus"};
   second.label = "WEB1";
   EXPECT_EQ(thrown_by([&] { world.region->put_public_address(second); }).code, "DnsRecordInUse");
   EXPECT_FALSE(world.region->is_label_free("Web1"));
@@ -284,7 +305,8 @@ TEST(Region, WritesNamesIntoTheHostsFileWhileTheyExist) {
 
 TEST(Region, KeepsAFailedVmAndSaysWhy) {
   World world;
-  world.driver->fail_next_start = Error(ErrorKind::unavailable, "AllocationFailed", "No memory.", "Stop something.");
+  world.driver->fail_next_start =
+      Error(ErrorKind::unavailable, "AllocationFailed", "No memory.", "Stop something.");
   const Accepted accepted = world.region->put_vm(world.order("web1"));
   const Error error = thrown_by([&] { world.finish(accepted); });
   EXPECT_EQ(error.code, "AllocationFailed");
@@ -310,7 +332,8 @@ TEST(Region, DeletesAVmWhileItIsBeingMade) {
   World world;
   world.guests->talkative = false;
   const Accepted creation = world.region->put_vm(world.order("web1"));
-  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i) world.turn();
+  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i)
+    world.turn();
   const std::string id = world.region->get_vm({"g", "web1"}).id;
   world.finish(world.region->delete_vm({"g", "web1"}, {.disks = true}));
   EXPECT_EQ(thrown_by([&] { world.finish(creation); }).code, "OperationPreempted");
@@ -331,8 +354,9 @@ TEST(Region, DeletesAGroupWithAllThatIsInIt) {
   EXPECT_THAT(world.region->public_addresses(), IsEmpty());
   EXPECT_THAT(world.networks.networks, IsEmpty());
   EXPECT_EQ(world.region->document("deployment", "g/one"), std::nullopt);
-  EXPECT_THAT(std::filesystem::directory_iterator(world.home / "disks"), IsEmpty());
-  for (const char* table : {"vm", "vm-key", "disk", "interface", "address", "network", "group", "group-going"})
+  EXPECT_TRUE(std::filesystem::is_empty(world.home / "disks"));
+  for (const char* table :
+       {"vm", "vm-key", "disk", "interface", "address", "network", "group", "group-going"})
     EXPECT_THAT(world.database->all(table), IsEmpty()) << table;
 }
 
@@ -340,9 +364,18 @@ TEST(Region, RefusesToDeleteWhatIsInUse) {
   World world;
   world.make("web1");
   EXPECT_EQ(thrown_by([&] { world.region->delete_interface({"g", "web1-nic"}); }).code, "NicInUse");
-  EXPECT_EQ(thrown_by([&] { world.region->delete_public_address({"g", "web1-ip"}); }).code, "InUsePublicIPAddressCannotBeDeleted");
-  EXPECT_EQ(thrown_by([&] { world.region->delete_virtual_network({"g", "net"}); }).code, "InUseVirtualNetworkCannotBeDeleted");
-  EXPECT_EQ(thrown_by([&] { world.region->delete_security_group({"g", "web1-nsg"}); }).kind, ErrorKind::conflict);
+  EXPECT_EQ(thrown_by([&] {
+              world.region->delete_public_address({"g", "web1-ip"});
+            }).code,
+            "InUsePublicIPAddressCannotBeDeleted");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->delete_virtual_network({"g", "net"});
+            }).code,
+            "InUseVirtualNetworkCannotBeDeleted");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->delete_security_group({"g", "web1-nsg"});
+            }).kind,
+            ErrorKind::conflict);
 }
 
 TEST(Extensions, SucceedWhenTheHandlerSaysSo) {
@@ -362,10 +395,17 @@ TEST(Extensions, FailWithTheHandlersOwnWords) {
   World world;
   world.make("web1");
   world.guests->answer = [](const Vm&, const Extension& extension) {
-    return HandlerStatus{.handler = extension.handler(), .version = extension.version, .status = "Ready", .sequence = extension.sequence,
-                         .settings = StatusItem{.name = "shell", .status = "error", .code = 7, .message = "The certificate is bad."}};
+    return HandlerStatus{
+        .handler = extension.handler(),
+        .version = extension.version,
+        .status = "Ready",
+        .sequence = extension.sequence,
+        .settings =
+            StatusItem{.name = "shell", .status = "error", .code = 7, .message = "The certificate is bad."}};
   };
-  const Error error = thrown_by([&] { world.finish(world.region->put_extension({"g", "web1"}, world.shell())); });
+  const Error error = thrown_by([&] {
+    world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  });
   EXPECT_EQ(error.code, "VMExtensionProvisioningError");
   EXPECT_THAT(error.what(), HasSubstr("The certificate is bad."));
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
@@ -401,16 +441,28 @@ TEST(Extensions, AreRefusedWhenTheyCannotBe) {
   world.make("web1");
   ExtensionOrder wanted = world.shell();
   wanted.type = "Nothing";
-  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "VMExtensionNotFound");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->put_extension({"g", "web1"}, wanted);
+            }).code,
+            "VMExtensionNotFound");
   wanted = world.shell();
   wanted.version = "9.9";
-  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "VMExtensionVersionNotFound");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->put_extension({"g", "web1"}, wanted);
+            }).code,
+            "VMExtensionVersionNotFound");
   world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
   wanted = world.shell();
   wanted.name = "again";
-  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, wanted); }).code, "OnlyOneExtensionPerHandler");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->put_extension({"g", "web1"}, wanted);
+            }).code,
+            "OnlyOneExtensionPerHandler");
   world.finish(world.region->stop_vm({"g", "web1"}, true));
-  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, world.shell()); }).code, "OperationNotAllowed");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->put_extension({"g", "web1"}, world.shell());
+            }).code,
+            "OperationNotAllowed");
 }
 
 TEST(Recovery, TakesUpAVmThatRanOn) {
@@ -427,7 +479,10 @@ TEST(Recovery, KnowsAVmThatDiedMeanwhileAsStopped) {
   World world;
   const std::string id = world.make("web1").id;
   world.close();
-  world.driver->crash(id);
+  {
+    asio::io_context other;
+    FakeDriver(other.get_executor(), world.home).crash(id);
+  }
   world.open();
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
 }
@@ -436,7 +491,8 @@ TEST(Recovery, FinishesACreationWhoseMachineRuns) {
   World world;
   world.guests->talkative = false;
   const Accepted accepted = world.region->put_vm(world.order("web1"));
-  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i) world.turn();
+  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i)
+    world.turn();
   world.close();
   world.open();
   world.guests->seen(world.region->get_vm({"g", "web1"}));
