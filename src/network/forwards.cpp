@@ -17,6 +17,7 @@ namespace {
 
 constexpr int backlog = 128;
 constexpr int most_per_round = 64;
+constexpr std::chrono::milliseconds accept_pause{100};
 constexpr std::size_t most_talks = 1024;
 constexpr std::chrono::minutes talk_limit{2};
 constexpr std::uint16_t first_talk_port = 49'152;
@@ -87,6 +88,14 @@ TcpForward::~TcpForward() {
   nat_.stop_listening(inner_socket_);
 }
 
+void TcpForward::fill(PollSet& set, Relays::Time now) {
+  index_ = -1;
+  if (now >= next_accept_)
+    index_ = set.add(socket_.get(), POLLIN);
+  else
+    set.wake_within(static_cast<int>(accept_pause.count()));
+}
+
 void TcpForward::poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now) {
   if ((set.events(index_) & POLLIN) == 0) return;
   for (int i = 0; i < most_per_round; ++i) {
@@ -94,7 +103,10 @@ void TcpForward::poll(const PollSet& set, bool machine_is_there, Relays& relays,
     socklen_t length = sizeof from;
     Fd client(
         ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!client) return;
+    if (!client) {
+      if (errno != EAGAIN) next_accept_ = now + accept_pause;  // out of descriptors: not a busy wait
+      return;
+    }
     if (!machine_is_there || !may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
       reset_connection(std::move(client));
       continue;
@@ -204,8 +216,8 @@ std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted)
   return refused;
 }
 
-void Forwards::fill(PollSet& set) {
-  for (auto& [key, forward] : tcp_) forward.fill(set);
+void Forwards::fill(PollSet& set, Relays::Time now) {
+  for (auto& [key, forward] : tcp_) forward.fill(set, now);
   for (auto& [key, forward] : udp_) forward.fill(set);
 }
 

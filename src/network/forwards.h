@@ -24,7 +24,7 @@ class TcpForward {
   ~TcpForward();
 
   void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
-  void fill(PollSet& set) { index_ = set.add(socket_.get(), POLLIN); }
+  void fill(PollSet& set, Relays::Time now);
   void poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now);
 
  private:
@@ -33,6 +33,7 @@ class TcpForward {
   std::vector<Cidr> sources_;
   Fd socket_;
   int index_ = -1;
+  Relays::Time next_accept_{};
 };
 
 class UdpForward;
@@ -100,7 +101,7 @@ class Forwards {
   /// be opened; it is tried again at the next call. Connections that exist live on.
   std::vector<Refused> set(const std::vector<Forward>& wanted);
 
-  void fill(PollSet& set);
+  void fill(PollSet& set, Relays::Time now);
   void poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now);
   void answer_udp(const Ipv4Packet& packet, Relays::Time now);
 

@@ -215,6 +215,22 @@ TEST_F(VirtualNetworksTest, OnlyOneSwitchServesAFolder) {
   EXPECT_TRUE(process_of(id_));
 }
 
+TEST_F(VirtualNetworksTest, NonsenseOnTheControlSocketIsAnsweredAndHarmless) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  asio::local::stream_protocol::socket client(context_);
+  client.connect(
+      asio::local::stream_protocol::endpoint(SwitchFiles(networks_->folder(id_)).control().string()));
+  const std::string lines =
+      "nonsense\n{}\n[1]\n{\"apply\":{\"subnet\":7}}\n{\"apply\":null}\n{\"status\":{}}\n";
+  asio::write(client, asio::buffer(lines));
+  std::string answers;
+  for (int line = 0; line < 6; ++line) {
+    const std::size_t end = asio::read_until(client, asio::dynamic_buffer(answers), '\n');
+    EXPECT_THAT(answers.substr(0, end), HasSubstr(line < 5 ? "\"error\"" : "\"status\"")) << line;
+    answers.erase(0, end);
+  }
+}
+
 TEST_F(VirtualNetworksTest, ASwitchWhoseFolderIsGoneEndsByItself) {
   run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
   const auto process = *process_of(id_);

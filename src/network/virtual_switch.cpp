@@ -22,7 +22,9 @@ namespace {
 // and we are the ones to empty it: we do so after as many frames as could have made that many connections.
 constexpr int endpoint_backlog = 128;
 constexpr unsigned most_waiting_at_doors = 64;
-constexpr std::size_t most_sockets_per_machine = 4096;
+// Each costs libslirp up to 256 KiB. A machine that is full still reaches its endpoints.
+constexpr std::size_t most_sockets_per_machine = 1024;
+constexpr std::size_t more_for_endpoints = 128;
 
 std::uint64_t key_of(const Mac& mac) {
   std::uint64_t key = 0;
@@ -191,7 +193,7 @@ void VirtualSwitch::fill(PollSet& set) {
     port->link.fill(set, now);
     port->nat.fill(set, !port->link.congested());
     for (EndpointDoor& door : port->doors) door.fill(set);
-    port->forwards.fill(set);
+    port->forwards.fill(set, now);
     port->relays.fill(set, now);
   }
 }
@@ -236,12 +238,13 @@ void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
 void VirtualSwitch::into_nat(Port& port, std::span<std::uint8_t> frame, Time now) {
   const auto packet = parse_ipv4_packet(frame);
   if (!packet) return;
+  const bool to_endpoint = packet->destination == gateway_.subnet().hidden();
   const bool may_open = !packet->is(IpProtocol::tcp) || packet->opens_tcp();
-  if (may_open && port.nat.sockets() >= most_sockets_) {
+  if (may_open && port.nat.sockets() >= most_sockets_ + (to_endpoint ? more_for_endpoints : 0)) {
     ++port.count.overflowed;
     return;
   }
-  if (packet->destination == gateway_.subnet().hidden() && ++port.frames_to_doors >= most_waiting_at_doors) {
+  if (to_endpoint && ++port.frames_to_doors >= most_waiting_at_doors) {
     for (const EndpointDoor& door : port.doors) door.accept(port.relays, now);
     port.frames_to_doors = 0;
   }
