@@ -125,6 +125,7 @@ int FakeMachine::operate(const std::string& operation, const std::string& of_ver
   const fs::path folder = handler_folder(of_version.empty() ? version : of_version);
   Invocation invocation;
   invocation.environment = find_handler_environment(folder / "bin");
+  invocation.told_sequence = told;
   invocation.executable = folder / "bin/docker-extension";
   Log log(invocation.environment.log_folder / "docker-extension.log");
   log.quiet = true;
@@ -181,6 +182,7 @@ RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOption
   for (const auto& [start, answer] : answers)
     if (commands.back().starts_with(start)) return answer;
   if (argv[0] == "systemctl") return systemctl(argv);
+  if (argv[0] == "apt-get") read_units();  // as packages with units have systemd do
   if (argv[0] == "usermod") {
     std::string groups = read("/etc/group");
     const std::size_t line = groups.find("docker:x:996:");

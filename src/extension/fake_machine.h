@@ -88,6 +88,7 @@ class FakeMachine final : public Runner, public EngineProbe {
   std::vector<std::pair<std::vector<std::string>, RunOptions>> runs;
 
   std::chrono::sys_seconds now;
+  std::optional<std::string> told;  ///< ConfigSequenceNumber, if the agent says one
   std::chrono::milliseconds lock_limit{5000};
   std::chrono::milliseconds paused{0};  ///< that the handler would have waited
   std::string handler, version;

@@ -86,33 +86,39 @@ int Handler::enable(bool in_background) {
       machine_.log.line(fmt::format("nothing to do seq={}", sequence.number));
       return 0;
     }
-    const EnableLock lock =
-        EnableLock::take(machine_.root, sequence.number, in_background ? worker_lock_limit : lock_limit);
-    if (lock.same_number_runs()) {
-      machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
-      return 0;
+    {
+      const EnableLock lock =
+          EnableLock::take(machine_.root, sequence.number, in_background ? worker_lock_limit : lock_limit);
+      if (lock.same_number_runs()) {
+        machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
+        return 0;
+      }
+      if (in_background && !lock.held())
+        throw Error(ErrorKind::unavailable, "Busy", "Another number has been at work for an hour.",
+                    "Look into its log, then apply the settings again.");
+      if (in_background && choose_sequence(environment.config_folder, {}).number != sequence.number) {
+        machine_.log.line(fmt::format("seq={} was superseded while it waited", sequence.number));
+        return 0;
+      }
+      state_ = read_state(machine_.root);
+      if (lock.held() && (nothing_to_do(sequence, text) || apply(sequence, text, in_background))) return 0;
     }
-    if (!lock.held()) {
-      report(sequence.number, make_report(profile, Operation::enable, Phase::running));
-      start_worker(sequence);
-      return 0;
-    }
-    state_ = read_state(machine_.root);
-    if (nothing_to_do(sequence, text)) return 0;
-    apply(sequence, text, in_background);
+    // Without the lock, which the worker takes itself.
+    report(sequence.number, make_report(profile, Operation::enable, Phase::running));
+    start_worker(sequence);
     return 0;
-  } catch (const Error& error) {
-    report(sequence.number,
-           make_report(profile, Operation::enable, Phase::failed,
-                       fmt::format("{} (log: {})", sentence(error), environment.log_folder.string())));
-    throw;
   } catch (const std::exception& error) {
-    report(sequence.number, make_report(profile, Operation::enable, Phase::failed, error.what()));
+    const auto* ours = dynamic_cast<const Error*>(&error);
+    Report failed = make_report(
+        profile, Operation::enable, Phase::failed,
+        fmt::format("{} (log: {})", ours ? sentence(*ours) : error.what(), environment.log_folder.string()));
+    failed.substatus = parts_;
+    report(sequence.number, failed);
     throw;
   }
 }
 
-void Handler::apply(const Sequence& sequence, const std::string& text, bool in_background) {
+bool Handler::apply(const Sequence& sequence, const std::string& text, bool in_background) {
   const HandlerEnvironment& environment = invocation_.environment;
   const std::string hash = sha256_hex(text);
   const bool same_settings =
@@ -141,13 +147,14 @@ void Handler::apply(const Sequence& sequence, const std::string& text, bool in_b
     state_.remove_engine = settings.remove_engine_on_uninstall;
     state_.stop_on_disable = settings.disable_stops_engine;
     report(sequence.number, make_report(environment.profile(), Operation::enable, Phase::running));
-    if (!in_background && takes_long(machine_, settings, state_)) return start_worker(sequence);
+    if (!in_background && takes_long(machine_, settings, state_)) return false;
     apply_settings(machine_, settings, state_, same_settings, parts_);
     remember(true);
     Report done = make_report(environment.profile(), Operation::enable, Phase::succeeded);
     done.substatus = parts_;
     report(sequence.number, done);
     machine_.log.line(fmt::format("applied seq={}", sequence.number));
+    return true;
   } catch (const std::exception&) {
     try {
       remember(false);

@@ -31,7 +31,7 @@ class Handler {
   int run(const std::string& operation);
 
   /// How long enable waits for another one to finish before it hands over to a worker.
-  std::chrono::milliseconds lock_limit{120'000};
+  std::chrono::milliseconds lock_limit{60'000};
   std::chrono::milliseconds worker_lock_limit{3'600'000};
 
  private:
@@ -41,7 +41,8 @@ class Handler {
   int update();
   int uninstall();
 
-  void apply(const Sequence& sequence, const std::string& text, bool in_background);
+  /// False when it would take too long for the agent: nothing is done then.
+  bool apply(const Sequence& sequence, const std::string& text, bool in_background);
   bool nothing_to_do(const Sequence& sequence, const std::string& text);
   void start_worker(const Sequence& sequence);
   void report(std::uint64_t number, const Report& report);

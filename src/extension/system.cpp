@@ -21,7 +21,7 @@ constexpr const char* unit_folders[] = {"/etc/systemd/system", "/run/systemd/sys
                                         "/lib/systemd/system"};
 
 bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r';
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -251,13 +251,13 @@ System look_at_system(const Root& root) {
 std::vector<UnitWord> split_unit_words(std::string_view line) {
   std::vector<UnitWord> words;
   for (std::size_t i = 0; i < line.size();) {
-    if (is_blank(line[i]) || line[i] == '\n') {
+    if (is_blank(line[i])) {
       ++i;
       continue;
     }
     UnitWord word;
     char quote = 0;
-    for (; i < line.size() && (quote != 0 || (!is_blank(line[i]) && line[i] != '\n')); ++i) {
+    for (; i < line.size() && (quote != 0 || !is_blank(line[i])); ++i) {
       const char c = line[i];
       word.raw += c;
       if (c == '\\' && quote != '\'' && i + 1 < line.size()) {
