@@ -37,6 +37,7 @@ constexpr auto no_error = asio::as_tuple(asio::use_awaitable);
 constexpr auto greeting_limit = 30s;         // QEMU is up in half a second; a loaded host takes its time
 constexpr auto adoption_limit = 5s;          // it is up already
 constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
+constexpr auto one_reset = 5s;  // SeaBIOS may answer a reset with another one, for a fresh copy of itself
 constexpr auto detach_limit = 60s;
 
 Error unavailable(const std::string& happened, std::string advice = {}) {
@@ -132,8 +133,9 @@ struct QemuDriver::Machine {
   qemu::Turn connecting;
   std::unique_ptr<qemu::Monitor> monitor;
   bool end_is_ours = false;  ///< stop() or start() ends it: nothing befell it
-  bool powered_off = false;  ///< by its guest
-  std::set<int> changing;    ///< luns that an attach or detach is at
+  std::chrono::steady_clock::time_point last_reset;
+  bool powered_off = false;                                      ///< by its guest
+  std::set<int> changing;                                        ///< luns that an attach or detach is at
   std::map<std::string, std::shared_ptr<Departure>> departures;  ///< by device
 
   asio::awaitable<Json> execute(std::string command, Json arguments = Json::object(),
@@ -349,7 +351,11 @@ void QemuDriver::take_event(const MachinePtr& machine, const std::string& event,
   const bool by_guest = data.value("guest", Json()) == true;
   if (event == "SHUTDOWN") {
     machine->powered_off = by_guest && qemu::text_at(data, "reason") == "guest-shutdown";
-  } else if (event == "RESET" && by_guest) {
+  } else if (event == "RESET") {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - machine->last_reset < one_reset) return;
+    machine->last_reset = now;
+    if (!by_guest) return;
     asio::post(executor_, [this, alive = std::weak_ptr(alive_), id = machine->id] {
       if (!alive.expired()) tell(id, MachineEvent::reset);
     });
