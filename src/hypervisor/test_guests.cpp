@@ -94,7 +94,34 @@ message:
 .popsection
 )");
 
+// Loaded to 1 MiB and entered in protected mode. Header: Multiboot specification 0.6.96, 3.1; bit 16 of the
+// flags says that its addresses are given.
+asm(R"(
+.pushsection .rodata
+.balign 4
+.globl berth_test_kernel, berth_test_kernel_end
+berth_test_kernel:
+.code32
+  .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+  .long 0x100000, 0x100000, 0, 0, kernel_entry - berth_test_kernel + 0x100000
+kernel_entry:
+  movl $(kernel_message - berth_test_kernel + 0x100000), %esi
+  movw $0x3f8, %dx
+  movl $6, %ecx
+  cld
+  rep outsb
+1:
+  hlt
+  jmp 1b
+kernel_message:
+  .ascii "kernel"
+berth_test_kernel_end:
+.code64
+.popsection
+)");
+
 extern "C" const char berth_test_guest[512];
+extern "C" const char berth_test_kernel[], berth_test_kernel_end[];
 
 namespace berth {
 namespace {
@@ -119,6 +146,10 @@ void write_guest_disk(const std::filesystem::path& file, TestGuest guest, const 
   bytes.replace(message_at, message.size(), message);
   bytes.resize(disk_size);
   write_disk(file, bytes);
+}
+
+void write_guest_kernel(const std::filesystem::path& file) {
+  write_file(file, std::string(berth_test_kernel, berth_test_kernel_end));
 }
 
 void write_empty_disk(const std::filesystem::path& file) {

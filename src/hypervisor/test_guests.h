@@ -19,6 +19,9 @@ enum class TestGuest : char {
 /// A qcow2 disk with that guest. `message` is at most 60 bytes.
 void write_guest_disk(const std::filesystem::path& file, TestGuest guest, const std::string& message);
 
+/// A kernel for direct boot that prints "kernel" to the serial port, then idles. Multiboot, not Linux.
+void write_guest_kernel(const std::filesystem::path& file);
+
 /// An empty qcow2 disk of 1 MiB.
 void write_empty_disk(const std::filesystem::path& file);
 

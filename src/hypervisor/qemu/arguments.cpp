@@ -49,7 +49,7 @@ std::vector<std::string> monitor_arguments() {
           "chardev=qmp,mode=control"};
 }
 
-/// Second in the boot order, for the firmware of a strict order shows its guests no other disk.
+/// In the boot order after the OS disk, for the firmware shows its guests no disk outside of a strict one.
 std::vector<std::string> medium_arguments() {
   const std::string set = fmt::format("/dev/fdset/{}", medium_descriptor_set);
   const Json node = {{"driver", "raw"},
@@ -61,7 +61,7 @@ std::vector<std::string> medium_arguments() {
           "-blockdev",
           node.dump(),
           "-device",
-          fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={},bootindex=1", medium_device,
+          fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={},bootindex=2", medium_device,
                       medium_node)};
 }
 
@@ -126,8 +126,9 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
   add(argv, monitor_arguments());
   add(argv, console_arguments());
   add(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-pci,rng=rng0,addr=0x2"});
+  // Boot index 0 is QEMU's own for a kernel that it boots directly.
   add(argv, {"-blockdev", qcow2("os", spec.os_disk).dump(), "-device",
-             fmt::format("virtio-blk-pci,id=os,drive=os,addr={:#x},bootindex=0", os_disk_slot)});
+             fmt::format("virtio-blk-pci,id=os,drive=os,addr={:#x},bootindex=1", os_disk_slot)});
   add(argv, {"-device", fmt::format("virtio-scsi-pci,id=scsi0,addr={:#x}", scsi_slot)});
   if (host.medium) add(argv, medium_arguments());
   for (const MachineSpec::DataDisk& disk : spec.data_disks)

@@ -62,7 +62,7 @@ TEST(QemuArguments, PutTheOsDiskBeforeAllOtherDisks) {
 
   const auto argv = arguments(spec, {.program = "qemu", .accelerator = Accelerator::tcg, .medium = true});
 
-  EXPECT_THAT(argv, has("-device", "virtio-blk-pci,id=os,drive=os,addr=0x3,bootindex=0"));
+  EXPECT_THAT(argv, has("-device", "virtio-blk-pci,id=os,drive=os,addr=0x3,bootindex=1"));
   EXPECT_THAT(argv, has("-device", "virtio-scsi-pci,id=scsi0,addr=0x4"));
   EXPECT_THAT(argv, has("-device", "scsi-cd,id=cd0,bus=scsi0.0,scsi-id=0,lun=0,drive=medium"));
   EXPECT_THAT(argv, has("-device", R"("bus":"scsi0.0","scsi-id":1,"lun":0,"drive":"lun0")"));

@@ -136,6 +136,23 @@ TEST_F(QemuDriverTest, TheGuestReadsTheMedium) {
   EXPECT_THAT(argv, AllOf(HasSubstr("web1"), Not(HasSubstr("swordfish"))));
 }
 
+TEST_F(QemuDriverTest, AKernelIsBootedDirectlyWithEverythingElseInPlace) {
+  MachineSpec spec = machine(TestGuest::idles);
+  const auto folder = driver->folder(web1);
+  write_guest_kernel(folder / "kernel");
+  write_file(folder / "initrd", "initrd");
+  write_empty_disk(folder / "a,b \"c\".qcow2");
+  spec.name = "web,1";
+  spec.direct_boot = {folder / "kernel", folder / "initrd", "console=ttyS0 x=\"a,b\""};
+  spec.data_disks = {{3, folder / "a,b \"c\".qcow2"}};
+  spec.nics = {{"00:0d:3a:00:00:01", home / "n,0.sock"}, {"00:0d:3a:00:00:02", home / "n1.sock"}};
+
+  loop.run(driver->start(spec, std::string(4096, 'x')));
+
+  EXPECT_TRUE(said("kernel"));
+  EXPECT_TRUE(std::filesystem::is_socket(home / "n,0.sock"));
+}
+
 TEST_F(QemuDriverTest, AnEjectedMediumIsDropped) {
   loop.run(driver->start(machine(TestGuest::idles), std::string(4096, 'x')));
   driver.reset();
