@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <span>
 
@@ -12,7 +13,7 @@ namespace berth::network {
 namespace {
 
 constexpr std::chrono::seconds connect_limit{5};
-constexpr int connect_pause_ms = 2;
+constexpr std::chrono::milliseconds first_pause{2}, longest_pause{200};
 
 bool failed(ssize_t count) {
   return count < 0 && errno != EAGAIN && errno != EINTR;
@@ -36,13 +37,17 @@ void Relays::add(Fd client, std::filesystem::path target, Time now) {
   }
 }
 
-/// False when it is hopeless.
+/// Connects when it is time. False when it is hopeless.
 bool Relays::connect(Relay& relay, Time now) {
+  if (now < relay.next_try) return true;
   relay.target.socket = connect_unix(relay.path);
-  return relay.target.socket || (errno == EAGAIN && now < relay.give_up);
+  if (relay.target.socket) return true;
+  relay.pause = std::clamp(2 * relay.pause, first_pause, longest_pause);
+  relay.next_try = now + relay.pause;
+  return errno == EAGAIN && now < relay.give_up;
 }
 
-void Relays::fill(PollSet& set, Time) {
+void Relays::fill(PollSet& set, Time now) {
   const auto add_side = [&set](Side& side, const Side& other) {
     short events = 0;
     if (side.waiting.empty() && !side.read_all) events |= POLLIN;
@@ -52,7 +57,8 @@ void Relays::fill(PollSet& set, Time) {
   for (Relay& relay : relays_) {
     relay.client.index = relay.target.index = -1;
     if (!relay.target.socket) {
-      set.wake_within(connect_pause_ms);
+      set.wake_within(
+          static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(relay.next_try - now).count()));
       continue;
     }
     add_side(relay.client, relay.target);

@@ -35,7 +35,8 @@ class Relays {
   struct Relay {
     Side client, target;
     std::filesystem::path path;
-    Time give_up{};
+    Time next_try{}, give_up{};
+    std::chrono::milliseconds pause{};
   };
 
   static bool connect(Relay& relay, Time now);

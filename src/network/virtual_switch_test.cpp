@@ -223,6 +223,27 @@ TEST_F(VirtualSwitchTest, AnEndpointThatHangsDoesNotStopTheSwitch) {
   EXPECT_TRUE(reaches(2, 1));
 }
 
+TEST_F(VirtualSwitchTest, ManyEndpointConnectionsInOneBreathDoNotStopTheSwitch) {
+  start(2);
+  const TestEndpoint stuck(config_.ports[0].wire_server, "", 1);
+  constexpr std::uint16_t first = 42'000, count = 500;
+  const End wire = machine(1).outside(wire_server_address, 80);
+  Bytes breath;
+  for (std::uint16_t i = 0; i < count; ++i)
+    machine(1).send(tcp_frame(machine(1).self(static_cast<std::uint16_t>(first + i)), wire, {0, 0, tcp_syn}));
+  for (std::uint16_t i = 0; i < count; ++i) {
+    auto answer = machine(1).receive([](const Ipv4Packet& p) { return p.source == wire_server_address; });
+    ASSERT_TRUE(answer);
+    const auto packet = *parse_ipv4_packet(*answer);
+    const Bytes frame = TestMachine::framed(tcp_frame(machine(1).self(packet.destination_port), wire,
+                                                      {1, load32(packet.payload.data() + 4) + 1, tcp_ack}));
+    breath.insert(breath.end(), frame.begin(), frame.end());
+  }
+  machine(1).send_raw(breath);  // the moment libslirp connects all of them
+  EXPECT_TRUE(reaches(1, 2));
+  EXPECT_TRUE(reaches(2, 1));
+}
+
 TEST_F(VirtualSwitchTest, LinkLocalTrafficVanishes) {
   start(2);
   machine(1).send(
