@@ -134,7 +134,8 @@ struct QemuDriver::Machine {
   std::unique_ptr<qemu::Monitor> monitor;
   bool end_is_ours = false;  ///< stop() or start() ends it: nothing befell it
   std::chrono::steady_clock::time_point last_reset;
-  bool powered_off = false;                                      ///< by its guest
+  bool powered_off = false;  ///< by its guest
+  bool waits_for_space = false;
   std::set<int> changing;                                        ///< luns that an attach or detach is at
   std::map<std::string, std::shared_ptr<Departure>> departures;  ///< by device
 
@@ -175,6 +176,7 @@ struct QemuDriver::Machine {
   static asio::awaitable<void> go_on_later(MachinePtr self) {
     asio::steady_timer pause(co_await asio::this_coro::executor, 5s);
     co_await pause.async_wait(no_error);
+    self->waits_for_space = false;
     co_await self->try_execute("cont");
   }
 
@@ -368,7 +370,8 @@ void QemuDriver::take_event(const MachinePtr& machine, const std::string& event,
              data.value("tray-open", Json()) == true) {
     asio::co_spawn(executor_, Machine::drop_medium(machine), asio::detached);
   } else if (event == "BLOCK_IO_ERROR" && data.value("nospace", Json()) == true &&
-             qemu::text_at(data, "action") == "stop") {
+             qemu::text_at(data, "action") == "stop" && !machine->waits_for_space) {
+    machine->waits_for_space = true;
     spdlog::error("paused machine={} reason=\"no space on the host for its disks\"", machine->id);
     asio::co_spawn(executor_, Machine::go_on_later(machine), asio::detached);
   }
