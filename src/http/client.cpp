@@ -13,7 +13,7 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t largest_answer = 64 * 1024 * 1024;
+constexpr std::size_t largest_answer = std::size_t{64} * 1024 * 1024;
 constexpr int cancel_poll_ms = 100;
 constexpr int idle_poll_ms = 1000;
 
@@ -25,7 +25,7 @@ using List = std::unique_ptr<curl_slist, FreeList>;
 void append(List& list, const std::string& line) {
   curl_slist* longer = curl_slist_append(list.get(), line.c_str());
   if (!longer) throw std::bad_alloc();
-  list.release();
+  static_cast<void>(list.release());  // now part of `longer`
   list.reset(longer);
 }
 

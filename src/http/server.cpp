@@ -86,7 +86,7 @@ class Connection {
 /// What the listener, its connections and the Server share. Lives as long as any of them.
 struct Shared {
   Shared(asio::any_io_executor executor_, Handler handler_, ServerLimits limits_)
-      : executor(executor_), handler(std::move(handler_)), limits(limits_), listener(executor_) {}
+      : executor(std::move(executor_)), handler(std::move(handler_)), limits(limits_), listener(executor) {}
 
   asio::any_io_executor executor;
   Handler handler;
@@ -238,6 +238,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     std::optional<Request> request = translate(message);
     if (!request) {
       response.status = 400;
+      spdlog::debug("refused peer={} status=400 reason=\"bad target or Host\"", peer_);
       co_await write(response, false, false);
       co_return false;
     }
@@ -470,7 +471,7 @@ std::unique_ptr<Server> Server::on_tcp(asio::any_io_executor executor, const std
                                        std::uint16_t port, const ServerTls& tls, Handler handler,
                                        ServerLimits limits) {
   const std::string where = fmt::format("{} port {}", address, port);
-  auto shared = std::make_shared<Shared>(executor, std::move(handler), limits);
+  auto shared = std::make_shared<Shared>(std::move(executor), std::move(handler), limits);
   shared->tls = make_tls(tls);
   error_code ec;
   tcp::endpoint endpoint(asio::ip::make_address(address, ec), port);
@@ -486,7 +487,7 @@ std::unique_ptr<Server> Server::on_tcp(asio::any_io_executor executor, const std
 
 std::unique_ptr<Server> Server::on_unix(asio::any_io_executor executor, const std::filesystem::path& socket,
                                         Handler handler, ServerLimits limits) {
-  auto shared = std::make_shared<Shared>(executor, std::move(handler), limits);
+  auto shared = std::make_shared<Shared>(std::move(executor), std::move(handler), limits);
   shared->path = socket.string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -2,6 +2,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,11 +15,11 @@ namespace berth {
 
 /// What the server holds a client to.
 struct ServerLimits {
-  std::size_t body = 8 * 1024 * 1024;  ///< then 413
-  std::size_t header = 64 * 1024;      ///< then 431
-  std::chrono::seconds read{60};       ///< for one whole request to arrive
-  std::chrono::seconds idle{300};      ///< between requests of a kept connection
-  std::size_t connections = 4096;      ///< more are accepted and closed
+  std::size_t body = std::size_t{8} * 1024 * 1024;  ///< then 413
+  std::size_t header = std::size_t{64} * 1024;      ///< then 431
+  std::chrono::seconds read{60};                    ///< for one whole request to arrive
+  std::chrono::seconds idle{300};                   ///< between requests of a kept connection
+  std::size_t connections = 4096;                   ///< more are accepted and closed
 };
 
 struct ServerTls {
@@ -29,7 +30,7 @@ struct ServerTls {
 
 /// An HTTP/1.1 server on one listening socket. The handler runs on the executor's thread; what it throws is a
 /// bug and becomes 500 with an empty body: handlers turn berth::Error into their dialect themselves. TLS 1.2
-/// and newer. The destructor closes the listener and all connections.
+/// and newer. The destructor closes the listener and all connections; it too runs on the executor's thread.
 class Server {
  public:
   /// `port` 0 takes a free one. Throws Error(unavailable) naming the address when it cannot listen.

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t largest_zip = 256ULL * 1024 * 1024;
 constexpr std::uint64_t largest_unpacked = 1024ULL * 1024 * 1024;
 constexpr std::size_t most_entries = 10'000;
-constexpr std::size_t largest_manifest = 1024 * 1024;
+constexpr std::size_t largest_manifest = std::size_t{1024} * 1024;
 constexpr std::string_view manifest_name = "HandlerManifest.json";
 
 /// The numbers of "1.10.0"; empty when it is no version.
@@ -119,7 +119,7 @@ ZipContents read_zip(const fs::path& zip, const std::string& bytes) {
   ZipContents contents;
   std::uint64_t unpacked = 0;
   std::size_t entries = 0;
-  std::vector<char> chunk(64 * 1024);
+  std::vector<char> chunk(std::size_t{64} * 1024);
   while (true) {
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(reader.get(), &entry);

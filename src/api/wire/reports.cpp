@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t longest_name = 256;
-constexpr std::size_t longest_message = 16 * 1024;
+constexpr std::size_t longest_message = std::size_t{16} * 1024;
 constexpr std::size_t longest_list = 100;  // handlers, substatuses, events
 constexpr int deepest_json = 32;
 

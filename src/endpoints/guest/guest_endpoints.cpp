@@ -9,7 +9,8 @@ namespace berth {
 namespace {
 
 /// A guest has no use for more, and shall not take more.
-constexpr ServerLimits limits{.body = 16 * 1024 * 1024, .idle = std::chrono::seconds(60), .connections = 64};
+constexpr ServerLimits limits{
+    .body = std::size_t{16} * 1024 * 1024, .idle = std::chrono::seconds(60), .connections = 64};
 
 boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {
   co_return answer_guest(*guest, service, request);
@@ -33,12 +34,15 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
     machines_.erase(vm_id);
     return;
   }
-  if (const auto open = machines_.find(vm_id); open != machines_.end() && open->second->folder == folder) {
+  const GuestSockets sockets = guest_sockets(folder, vm_id);
+  const bool in_place = std::filesystem::exists(sockets.wire) && std::filesystem::exists(sockets.plugin) &&
+                        std::filesystem::exists(sockets.metadata);
+  if (const auto open = machines_.find(vm_id);
+      in_place && open != machines_.end() && open->second->folder == folder) {
     open->second->guest->delivered_certificate.clear();  // it may boot from another disk now
     return;
   }
   make_folder(folder);
-  const GuestSockets sockets = guest_sockets(folder, vm_id);
   auto machine = std::make_unique<Machine>();
   machine->folder = folder;
   machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, ""});

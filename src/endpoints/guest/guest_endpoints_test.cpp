@@ -259,6 +259,8 @@ TEST_F(GuestEndpointsTest, OpensAndClosesTheSocketsOfAVm) {
   const GuestSockets sockets = guest_sockets(folder / "net", guest.vm_id);
   endpoints.set(guest.vm_id, folder / "net");
   endpoints.set(guest.vm_id, folder / "net");
+  fs::remove_all(folder / "net");
+  endpoints.set(guest.vm_id, folder / "net");
 
   std::map<std::string, std::string> answers;
   const auto get = [&](const fs::path& socket, std::string path) -> asio::awaitable<void> {

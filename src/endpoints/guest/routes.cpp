@@ -19,7 +19,7 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t cache_limit = 128 * 1024 * 1024;
+constexpr std::size_t cache_limit = std::size_t{128} * 1024 * 1024;
 
 Response status(int code) {
   Response response;
