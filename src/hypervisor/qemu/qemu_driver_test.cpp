@@ -155,6 +155,7 @@ TEST_F(QemuDriverTest, AKernelIsBootedDirectlyWithEverythingElseInPlace) {
 
 TEST_F(QemuDriverTest, AnEjectedMediumIsDropped) {
   loop.run(driver->start(machine(TestGuest::idles), std::string(4096, 'x')));
+  ASSERT_TRUE(said("hello"));  // the firmware closes the drive when it finds it
   driver.reset();
   driver = std::make_unique<QemuDriver>(loop.context.get_executor(), settings);
   EXPECT_THAT(ask("query-fdsets"), testing::SizeIs(1));
@@ -211,7 +212,7 @@ TEST_F(QemuDriverTest, AProcessIdOfAnotherBootIsNobody) {
 
   EXPECT_EQ(driver->observe(web1), MachineState::stopped);
   loop.run(driver->stop(web1, 0s));
-  EXPECT_EQ(::kill(1, 0), 0);
+  EXPECT_TRUE(std::filesystem::exists("/proc/1"));
 }
 
 TEST_F(QemuDriverTest, ACrashAfterTheGuestPoweredOffBeforeIsACrash) {
