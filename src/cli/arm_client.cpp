@@ -154,7 +154,7 @@ Progress progress_of(const std::string& status) {
 
 bool is_connection_loss(const Error& error) {
   return error.code == "ConnectionRefused" || error.code == "ConnectionFailed" ||
-         error.code == "TransferFailed" || error.code == "TlsFailed";
+         error.code == "TransferFailed" || error.code == "TlsFailed" || error.code == "OperationPreempted";
 }
 
 struct ArmClient::Impl {

@@ -69,7 +69,8 @@ class ArmClient {
   std::unique_ptr<Impl> impl_;
 };
 
-/// True for an Error that says that the connection, not the request, was the trouble.
+/// True for an Error that says that the connection, or the region's restart, was the trouble and not the
+/// request.
 bool is_connection_loss(const Error& error);
 
 }  // namespace berth
