@@ -230,7 +230,7 @@ TEST_F(BadInput, ALockOfADeadProcessIsNoLock) {
   fs::create_directories(machine.at("/run/docker-ext"));
   const pid_t child = ::fork();
   if (child == 0) {
-    const auto lock = EnableLock::take(machine.root(), 0, std::chrono::milliseconds(0));
+    const auto lock = EnableLock::take(machine.root(), "0", std::chrono::milliseconds(0));
     ::_exit(lock.held() ? 0 : 1);  // without letting go
   }
   int code = 0;

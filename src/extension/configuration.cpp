@@ -89,6 +89,11 @@ void Configuration::plan(const ServerCertificates& certificates) {
     want(std::string(key_file), certificates.key.reveal(), private_file);
   }
   certificate_ = certificates.certificate;
+  // The names of 2014; a second copy of a private key helps nobody.
+  files_.want_gone("/etc/docker/server-cert.pem",
+                   {{"/etc/docker/server-cert.pem", sha256_hex(certificates.certificate)}});
+  files_.want_gone("/etc/docker/server-key.pem",
+                   {{"/etc/docker/server-key.pem", sha256_hex(certificates.key.reveal())}});
 }
 
 void Configuration::want(const std::string& path, const std::string& bytes, mode_t mode) {

@@ -349,9 +349,10 @@ DaemonFile merge_daemon_file(const std::optional<std::string>& current, const st
     const bool users = after.contains(key.name) && !(mine && after[key.name] == (*mine)["ours"]);
     if (!key.firm && (users || (own_driver && key.name == "log-opts"))) continue;
     ordered_json record = {{"ours", key.value}};
-    if (mine && mine->contains("before"))
-      record["before"] = (*mine)["before"];
-    else if (users && after[key.name] != key.value)
+    if (mine && mine->contains("before")) record["before"] = (*mine)["before"];
+    // A TLS key that already says exactly ours is ours, whatever became of our records: left behind without
+    // its files it would keep the engine from starting.
+    else if (users && !(key.name.starts_with("tls") && after[key.name] == key.value))
       record["before"] = after[key.name];
     after[key.name] = key.value;
     result.owned[key.name] = std::move(record);

@@ -120,6 +120,17 @@ TEST(DaemonFile, GoesBackToWhatItWasWhenAKeyIsNoLongerWanted) {
   EXPECT_THAT(without.changed, ElementsAre("icc", "debug"));
 }
 
+TEST(DaemonFile, LeavesAKeyThatWasTheUsersBeforeItWasOurs) {
+  const DaemonFile with = merge_daemon_file(R"({"icc":false})", {{"icc", false}}, {});
+  EXPECT_EQ(merge_daemon_file(with.text, {}, with.owned).text, R"({"icc":false})");
+}
+
+TEST(DaemonFile, TakesItsTlsKeysAwayEvenWhenItForgotThatTheyAreOurs) {
+  const std::vector<DaemonKey> tls = {{"tlsverify", true}, {"tlscacert", "/etc/docker/ca.pem"}};
+  const DaemonFile with = merge_daemon_file(merge_daemon_file(std::nullopt, tls, {}).text, tls, {});
+  EXPECT_EQ(ordered_json::parse(merge_daemon_file(with.text, {}, with.owned).text), ordered_json::object());
+}
+
 TEST(DaemonFile, LeavesAKeyOfOursThatTheUserChangedSince) {
   const DaemonFile with = merge_daemon_file(std::nullopt, {{"debug", true}}, {});
   const DaemonFile later = merge_daemon_file(R"({"debug":false})", {}, with.owned);

@@ -121,7 +121,7 @@ std::optional<std::uint64_t> read_mrseq(const fs::path& handler_folder) {
 }
 
 void write_mrseq(const fs::path& handler_folder, std::uint64_t n) {
-  if (read_mrseq(handler_folder) == n) return;
+  if (read_mrseq(handler_folder) == n || !fs::exists(handler_folder)) return;
   write_file(handler_folder / "mrseq", std::to_string(n), 0600);
 }
 

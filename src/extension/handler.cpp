@@ -51,7 +51,14 @@ int Handler::run(const std::string& operation) {
   return 2;
 }
 
+/// Another version at work on the same number is another job: its status goes to its own folder.
+std::string Handler::job(const Sequence& sequence) const {
+  return fmt::format("{} {}", sequence.number, invocation_.environment.handler_folder.string());
+}
+
 void Handler::report(std::uint64_t number, const Report& report) {
+  // A worker may outlive its version's folder, which must not come back.
+  if (!fs::exists(invocation_.environment.handler_folder)) return;
   write_status(invocation_.environment.status_folder, number, report, machine_.now(), machine_.log.redactor);
 }
 
@@ -59,6 +66,11 @@ int Handler::install() {
   if (machine_.root.is_machine() && ::geteuid() != 0)
     throw Error(ErrorKind::unauthorized, "NotRoot", "The handler does not run as root.");
   make_folder(machine_.root(state_folder), 0700);
+  constexpr std::uintmax_t least_space = 64 * 1024 * 1024;
+  if (free_space(machine_.root(state_folder)) < least_space)
+    throw Error(ErrorKind::unavailable, "NoSpace",
+                "Less than 64 MiB are free on the file system of /var/lib.",
+                "Free some space, then try again.");
   const System system = look_at_system(machine_.root);
   machine_.log.line(fmt::format("installed on='{}' engine={}", system.distribution.name,
                                 system.dockerd.value_or("none yet")));
@@ -88,8 +100,8 @@ int Handler::enable(bool in_background) {
     }
     {
       const EnableLock lock =
-          EnableLock::take(machine_.root, sequence.number, in_background ? worker_lock_limit : lock_limit);
-      if (lock.same_number_runs()) {
+          EnableLock::take(machine_.root, job(sequence), in_background ? worker_lock_limit : lock_limit);
+      if (lock.same_job_runs()) {
         machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
         return 0;
       }
@@ -197,7 +209,7 @@ bool Handler::may_be_updating() const {
 int Handler::disable() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
-  const EnableLock lock = EnableLock::take(machine_.root, sequence.number, lock_limit);
+  const EnableLock lock = EnableLock::take(machine_.root, "disable", lock_limit);
   state_ = read_state(machine_.root);
   state_.disabled = true;
   write_state(machine_.root, state_);
@@ -210,6 +222,7 @@ int Handler::disable() {
 int Handler::update() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
+  const EnableLock lock = EnableLock::take(machine_.root, "update", lock_limit);
   state_ = read_state(machine_.root);
   state_.owner = environment.name;
   state_.owner_version =
@@ -220,6 +233,7 @@ int Handler::update() {
 }
 
 int Handler::uninstall() {
+  const EnableLock lock = EnableLock::take(machine_.root, "uninstall", lock_limit);
   state_ = read_state(machine_.root);
   if (may_be_updating() || state_.owner != invocation_.environment.name ||
       state_.owner_version != invocation_.environment.version) {

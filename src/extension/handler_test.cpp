@@ -258,6 +258,32 @@ TEST(Update, InTheAgentsOrderKeepsEngineAndContainers) {
   EXPECT_EQ(machine.message(0), "Enable Docker succeeded");
 }
 
+TEST(Update, WhileTheOldVersionsWorkerIsBusyWaitsForItAndReportsInItsOwnFolder) {
+  FakeMachine machine("debian-12-plain");
+  machine.write("/usr/bin/apt-get", "");
+  machine.lock_limit = std::chrono::milliseconds(50);
+  machine.on_run = [&](const std::vector<std::string>& argv) {
+    if (argv[0] != "apt-get" || argv.back() != "update") return;
+    machine.on_run = nullptr;
+    std::filesystem::copy(std::filesystem::path(BERTH_FIXTURES) / "hosts/debian-12/usr", machine.at("/usr"),
+                          std::filesystem::copy_options::recursive);
+    machine.unpack("1.3.1");
+    machine.operate("disable", "1.3.0");
+    machine.operate("update");
+    machine.operate("uninstall", "1.3.0");
+    std::filesystem::remove_all(machine.at("/var/lib/waagent/" + machine.handler + "-1.3.0"));
+    EXPECT_EQ(machine.operate("enable"), 0);
+  };
+  machine.operate("work");
+  EXPECT_EQ(machine.count("systemd-run"), 1);  // the new version's, which waits for the lock
+  EXPECT_FALSE(machine.exists("/var/lib/waagent/" + machine.handler + "-1.3.0"));
+
+  EXPECT_EQ(machine.operate("work"), 0);
+
+  EXPECT_EQ(machine.status_word(0), "success");
+  EXPECT_EQ(machine.message(0), "Enable Docker succeeded");
+}
+
 TEST(Uninstall, RemovesWhatIsOursAndLeavesTheEngineRunning) {
   FakeMachine machine;
   machine.write("/etc/docker/daemon.json", "{\n    \"dns\": [\"10.0.0.2\"]\n}\n");

@@ -56,8 +56,12 @@ TEST(Lesson, Of20150627PemIsAcceptedAsItIsAndOldFileNamesGo) {
                           {"cert", some.certificate.to_pem()},
                           {"key", some.key.to_pem().reveal()}}}}
                        .dump());
+  machine.write("/etc/docker/server-key.pem", some.key.to_pem().reveal());
+  machine.write("/etc/docker/server-cert.pem", "somebody's own");
   machine.operate("enable");
   EXPECT_EQ(machine.engine->certificate, some.certificate.to_pem());
+  EXPECT_FALSE(machine.exists("/etc/docker/server-key.pem"));
+  EXPECT_TRUE(machine.exists("/etc/docker/server-cert.pem"));
   fs::remove(machine.at("/etc/docker/cert.pem"));
   machine.operate("enable");
   EXPECT_EQ(machine.read("/etc/docker/cert.pem"), some.certificate.to_pem());
@@ -72,7 +76,7 @@ TEST(Lesson, Of20150701TheAgentsTimeLimitDoesNotKillAnInstallation) {
   machine.on_run = [&](const std::vector<std::string>& argv) {
     install(argv);
     if (argv[0] == "systemd-run")
-      lock_was_free = EnableLock::take(machine.root(), 7, std::chrono::milliseconds(0)).held();
+      lock_was_free = EnableLock::take(machine.root(), "7", std::chrono::milliseconds(0)).held();
   };
 
   EXPECT_EQ(machine.operate("enable"), 0);

@@ -12,20 +12,20 @@ namespace {
 using std::chrono::milliseconds;
 
 /// Written in place: the lock is on the file itself, which must stay.
-void record(const std::filesystem::path& file, std::uint64_t number) {
+void record(const std::filesystem::path& file, const std::string& job) {
   const Fd fd(::open(file.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
-  const std::string text = fmt::format("{} {}\n", ::getpid(), number);
+  const std::string text = fmt::format("{} {}\n", ::getpid(), job);
   if (fd && ::write(fd.get(), text.data(), text.size()) < 0) return;  // information only
 }
 
-bool works_on(const std::filesystem::path& file, std::uint64_t number) {
+bool works_on(const std::filesystem::path& file, const std::string& job) {
   const std::string text = read_file_if_there(file).value_or("");
-  return text.ends_with(fmt::format(" {}\n", number));
+  return text.ends_with(fmt::format(" {}\n", job));
 }
 
 }  // namespace
 
-EnableLock EnableLock::take(const Root& root, std::uint64_t number, milliseconds limit) {
+EnableLock EnableLock::take(const Root& root, const std::string& job, milliseconds limit) {
   make_folder(root("/run/docker-ext"), 0700);
   const auto file = root("/run/docker-ext/lock");
   const auto end = std::chrono::steady_clock::now() + limit;
@@ -33,10 +33,10 @@ EnableLock EnableLock::take(const Root& root, std::uint64_t number, milliseconds
   for (milliseconds pause{10};; pause = std::min(pause * 2, milliseconds(250))) {
     lock.lock_ = FileLock::try_take(file);
     if (lock.lock_) {
-      record(file, number);
+      record(file, job);
       return lock;
     }
-    if (works_on(file, number)) {
+    if (works_on(file, job)) {
       lock.same_ = true;
       return lock;
     }

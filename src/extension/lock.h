@@ -1,23 +1,24 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "extension/root.h"
 #include "host/files.h"
 
 namespace berth::extension {
 
-/// Only one enable works at a time: /run/docker-ext/lock, held by the kernel for the process, so that one
+/// Only one operation works at a time: /run/docker-ext/lock, held by the kernel for the process, so that one
 /// that died holds nothing. The file says who works on what.
 class EnableLock {
  public:
-  /// Waits up to `limit` while another number is worked on; does not wait for the same one.
-  static EnableLock take(const Root& root, std::uint64_t number, std::chrono::milliseconds limit);
+  /// `job` names the settings and the handler that applies them, without line breaks. Waits up to `limit`
+  /// while another job is worked on; does not wait for the same one.
+  static EnableLock take(const Root& root, const std::string& job, std::chrono::milliseconds limit);
 
   bool held() const { return lock_.has_value(); }
-  bool same_number_runs() const { return same_; }
+  bool same_job_runs() const { return same_; }
 
  private:
   std::optional<FileLock> lock_;
