@@ -184,6 +184,10 @@ bool Certificate::is_issued_by(const Certificate& issuer) const {
   return issued;
 }
 
+std::string Certificate::public_key_der() const {
+  return der_of(&i2d_X509_PUBKEY, X509_get_X509_PUBKEY(impl_->x509.get()), "write a public key");
+}
+
 std::optional<std::string> Certificate::ssh_rsa_key() const {
   const EVP_PKEY* key = X509_get0_pubkey(impl_->x509.get());
   BIGNUM* exponent = nullptr;

@@ -55,6 +55,7 @@ class Certificate {
   bool matches(const PrivateKey& key) const;
   /// Signature, issuer name and CA flag; not the dates.
   bool is_issued_by(const Certificate& issuer) const;
+  std::string public_key_der() const;  ///< SubjectPublicKeyInfo
   /// The public key as one OpenSSH line ("ssh-rsa AAAA…"); nullopt unless it is RSA.
   std::optional<std::string> ssh_rsa_key() const;
 

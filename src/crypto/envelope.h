@@ -28,7 +28,7 @@ std::string pfx_for_guest(const std::vector<Identity>& identities);
 /// publish-settings file. Source: reference of the classic API, section 5. RSA keys only.
 std::string pfx_for_publish_settings(const Identity& identity);
 
-/// Reads such a file, or one with an empty password. Throws Error(invalid) naming `what`.
-Identity parse_pfx(std::string_view der, std::string_view what);
+/// Reads such a file, or one with an empty password, or with that one. Throws Error(invalid) naming `what`.
+Identity parse_pfx(std::string_view der, std::string_view what, const Secret& password = {});
 
 }  // namespace berth

@@ -2,6 +2,8 @@
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 
+#include <cstring>
+
 #include "crypto/encoding.h"
 #include "crypto/envelope.h"
 #include "crypto/openssl.h"
@@ -94,19 +96,21 @@ std::string pfx_for_publish_settings(const Identity& identity) {
   return der_of(&i2d_PKCS12, pfx.get(), "write a PFX");
 }
 
-Identity parse_pfx(std::string_view der, std::string_view what) {
+Identity parse_pfx(std::string_view der, std::string_view what, const Secret& secret) {
   const BioPtr bio = reading_bio(der, what);
   const Pkcs12Ptr pfx(d2i_PKCS12_bio(bio.get(), nullptr));
   if (!pfx)
     throw Error(ErrorKind::invalid, "InvalidPfx",
                 fmt::format("{} is not a PFX file: {}.", what, openssl_reason()));
   const auto opens_with = [&](const char* password) {
-    return !PKCS12_mac_present(pfx.get()) || PKCS12_verify_mac(pfx.get(), password, 0) == 1;
+    return !PKCS12_mac_present(pfx.get()) || PKCS12_verify_mac(pfx.get(), password, password ? static_cast<int>(std::strlen(password)) : 0) == 1;
   };
   KeyPtr key;
   X509Ptr x509;
-  std::string reason = "it is protected by a password";
-  for (const char* password : {static_cast<const char*>(nullptr), ""}) {
+  std::string reason = secret.empty() ? "it is protected by a password" : "its password is another one";
+  std::vector<const char*> passwords{nullptr, ""};
+  if (!secret.empty()) passwords.push_back(secret.reveal().c_str());
+  for (const char* password : passwords) {
     ERR_clear_error();
     if (!opens_with(password)) continue;
     EVP_PKEY* raw_key = nullptr;

@@ -100,6 +100,8 @@ struct NetworkInterface : Resource {
   std::vector<IpConfiguration> configurations;
   Ref security_group;  ///< optional: without one here or on the subnet, every port is open, as in Azure
   std::vector<Endpoint> endpoints;
+  /// Its endpoints are all that is open, even when there are none; several such interfaces share one address.
+  bool endpoints_only = false;
   std::string mac;  ///< "00-0D-3A-12-34-56"
   Ref vm;           ///< who uses it
   bool ip_forwarding = false;
@@ -197,6 +199,7 @@ struct Vm : Resource {
   /// As the client named the image: publisher, offer, sku, version, or an id. Given back as it was.
   std::string image_publisher, image_offer, image_sku, image_version, image_id;
   Ref os_disk;
+  bool os_disk_attached = false;  ///< the disk was there before it
   std::string os_disk_caching = "ReadWrite";
   std::vector<DataDisk> data_disks;
   std::vector<Ref> interfaces;  ///< the first one is primary

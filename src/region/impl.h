@@ -165,7 +165,8 @@ struct Region::Impl {
   Accepted begin_vm(Vm& vm, const std::string& kind, std::function<asio::awaitable<void>(std::string)> work,
                     std::string id = {});
   asio::awaitable<void> create(std::string operation, Ref ref, std::string id, Secret password,
-                               std::string custom_data);
+                               std::string custom_data, bool as_it_is);
+  asio::awaitable<void> start_attached(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> update(std::string operation, Ref ref, std::string id, std::string size,
                                std::vector<DataDisk> data_disks);
   /// Runs the steps of a creation or an update, then writes into the VM's record what they came to.

@@ -393,8 +393,12 @@ Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
     if (!configuration.public_address.empty()) {
       if (!impl_->addresses.find(configuration.public_address))
         throw resource_not_found("Microsoft.Network/publicIPAddresses", configuration.public_address);
+      const bool had_it = before && std::ranges::any_of(before->configurations, [&](const IpConfiguration& c) {
+                            return c.public_address == configuration.public_address;
+                          });
       for (const auto& [key, other] : impl_->interfaces.rows())
-        if (!(other.ref() == wanted.ref()) && (wanted.endpoints.empty() || other.endpoints.empty()))
+        if (!(other.ref() == wanted.ref()) && !had_it && !wanted.endpoints_only &&
+            (wanted.endpoints.empty() || other.endpoints.empty()))
           for (const IpConfiguration& theirs : other.configurations)
             if (theirs.public_address == configuration.public_address)
               throw Error(ErrorKind::conflict, "PublicIPAddressInUse",

@@ -133,7 +133,7 @@ std::vector<OpenPort> open_ports(const NetworkInterface& nic, const SecurityGrou
   std::vector<OpenPort> open;
   for (const Endpoint& endpoint : nic.endpoints)
     open.push_back({lower(endpoint.protocol), endpoint.public_port, endpoint.private_port, endpoint.sources});
-  if (!nic.endpoints.empty() && !of_interface && !of_subnet) return open;
+  if (nic.endpoints_only || (!nic.endpoints.empty() && !of_interface && !of_subnet)) return open;
 
   std::set<std::uint16_t> candidates;
   bool wide = false;

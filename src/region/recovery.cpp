@@ -90,7 +90,7 @@ asio::awaitable<void> Region::Impl::recover() {
           take("vm create", target));
     } else if (vm.provisioning == Provisioning::creating) {
       // Its password was never written down. Nothing of it ran: give the disk back and say so.
-      if (const Disk* disk = disks.find(vm.os_disk)) {
+      if (const Disk* disk = vm.os_disk_attached ? nullptr : disks.find(vm.os_disk)) {
         std::error_code ignored;
         std::filesystem::remove(host.home / disk->file, ignored);
       }

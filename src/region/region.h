@@ -57,6 +57,11 @@ struct VmOrder {
   std::uint64_t os_disk_gib = 0;  ///< 0: the image's own
   std::string os_disk_name;       ///< "": made up
   bool delete_os_disk_with_vm = false;
+  /// The disk `os_disk_name` is there already and starts as it is; nobody is set up in it.
+  bool attach_os_disk = false;
+  std::string os_disk_group;  ///< of that disk; "": the VM's own
+  /// The image holds a system that was set up before: it starts as it is.
+  bool specialized = false;
 };
 
 struct ExtensionOrder {
@@ -166,6 +171,7 @@ class Region {
   Accepted deallocate_vm(const Ref& ref);
   Accepted redeploy_vm(const Ref& ref);
   Accepted delete_vm(const Ref& ref, VmDeletion also);
+  void retag_vm(const Ref& ref, Tags tags);
   void generalize_vm(const Ref& ref);  ///< it must be stopped
   Accepted capture_vm(const Ref& ref, const std::string& image_name, const std::string& label);
   std::filesystem::path serial_log(const Ref& vm) const;

@@ -186,14 +186,16 @@ Accepted Region::put_vm(VmOrder order) {
     throw invalid("The name of a VM has 1 to 64 characters.");
   if (wanted.computer_name.empty()) wanted.computer_name = wanted.name;
   if (const auto problem = host_name_problem(wanted.computer_name)) throw invalid(*problem);
-  if (const auto problem = user_name_problem(wanted.admin_user)) throw invalid(*problem);
+  const bool as_it_is = order.attach_os_disk || order.specialized;
+  if (!as_it_is)
+    if (const auto problem = user_name_problem(wanted.admin_user)) throw invalid(*problem);
   if (wanted.size.empty()) wanted.size = default_vm_size;
   const VmSize* size = find_vm_size(wanted.size);
   if (!size)
     throw invalid(fmt::format("There is no VM size '{}'.", wanted.size),
                   "'az vm list-sizes' shows those there are.");
   if (wanted.size.starts_with("Standard_") == false) wanted.size = size->name;
-  if (order.password.empty() && wanted.ssh_keys.empty())
+  if (order.password.empty() && wanted.ssh_keys.empty() && !as_it_is)
     throw invalid(fmt::format("{} has neither a password nor an SSH key.", wanted.name));
   if (!order.password.empty())
     if (const auto problem = password_problem(order.password.reveal())) throw invalid(*problem);
@@ -229,11 +231,12 @@ Accepted Region::put_vm(VmOrder order) {
   wanted.power = PowerState::deallocated;
   wanted.incarnation = 1;
   wanted.has_custom_data = !order.custom_data.empty();
+  wanted.os_disk_attached = order.attach_os_disk;
   const std::uint64_t disk_gib = std::max(order.os_disk_gib, image->size_gib);
 
   Database::Transaction change(self.host.database);
   Disk os_disk;
-  os_disk.group = wanted.group;
+  os_disk.group = order.os_disk_group.empty() ? wanted.group : order.os_disk_group;
   os_disk.name = !order.os_disk_name.empty() ? order.os_disk_name
                                              : fmt::format("{}_OsDisk_1_{}", wanted.name, wanted.id);
   os_disk.location = wanted.location;
@@ -245,8 +248,10 @@ Accepted Region::put_vm(VmOrder order) {
   if (old_disk && !old_disk->vm.empty() && !(old_disk->vm == wanted.ref()))
     throw Error(ErrorKind::conflict, "DiskInUse",
                 fmt::format("Disk '{}' is used by VM '{}'.", os_disk.name, old_disk->vm.name));
+  if (order.attach_os_disk && !old_disk) throw resource_not_found("Microsoft.Compute/disks", os_disk.ref());
   stamp(os_disk, old_disk);
-  os_disk.file = "disks/" + wanted.id + ".qcow2";
+  os_disk.file = order.attach_os_disk ? old_disk->file : "disks/" + wanted.id + ".qcow2";
+  if (order.attach_os_disk) os_disk.size_gib = old_disk->size_gib;
   wanted.os_disk = self.disks.put(std::move(os_disk)).ref();
   const Ref ref = wanted.ref();
   const std::string id = wanted.id;
@@ -259,8 +264,12 @@ Accepted Region::put_vm(VmOrder order) {
   }
   Accepted accepted = self.begin_vm(
       vm, "vm create",
-      [&self, ref, id, password = order.password, data = order.custom_data](std::string operation) {
-        return self.conclude(ref, id, self.create(std::move(operation), ref, id, password, data));
+      [&self, ref, id, password = order.password, data = order.custom_data, as_it_is,
+       attach = order.attach_os_disk](std::string operation) {
+        return self.conclude(ref, id,
+                             attach     ? self.start_attached(std::move(operation), ref, id)
+                             : as_it_is ? self.create(std::move(operation), ref, id, {}, {}, true)
+                                        : self.create(std::move(operation), ref, id, password, data, false));
       });
   change.commit();
   accepted.created = true;
@@ -297,8 +306,15 @@ asio::awaitable<void> Region::Impl::make_data_disks(Vm& vm) {
   }
 }
 
+asio::awaitable<void> Region::Impl::start_attached(std::string operation, Ref ref, std::string id) {
+  co_await make_data_disks(still(ref, id));
+  ensure_certificate(still(ref, id));
+  co_await power_on(operation, ref, id, {});
+  co_await await_agent(operation, ref, id);
+}
+
 asio::awaitable<void> Region::Impl::create(std::string operation, Ref ref, std::string id, Secret password,
-                                           std::string custom_data) {
+                                           std::string custom_data, bool as_it_is) {
   const auto state = live_ptr(id);
   phase(operation, "Preparing the image");
   const std::string image = still(ref, id).image;
@@ -323,7 +339,8 @@ asio::awaitable<void> Region::Impl::create(std::string operation, Ref ref, std::
   });
   co_await make_data_disks(still(ref, id));
   ensure_certificate(still(ref, id));
-  co_await power_on(operation, ref, id, provisioning_medium(still(ref, id), password, custom_data));
+  co_await power_on(operation, ref, id,
+                    as_it_is ? std::string() : provisioning_medium(still(ref, id), password, custom_data));
   co_await await_agent(operation, ref, id);
 }
 
@@ -542,6 +559,12 @@ Accepted Region::redeploy_vm(const Ref& ref) {
                          co_await self.power_off(operation, ref, id, self.settings.shutdown_grace, true);
                          co_await self.power_on(operation, ref, id, {});
                        });
+}
+
+void Region::retag_vm(const Ref& ref, Tags tags) {
+  Vm& vm = impl_->vm(ref);
+  vm.tags = std::move(tags);
+  impl_->touch(vm);
 }
 
 void Region::generalize_vm(const Ref& ref) {

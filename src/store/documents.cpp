@@ -76,6 +76,7 @@ template <class V>
 void fields(V&& v, NetworkInterface& x) {
   resource_fields(v, x);
   v("configurations", x.configurations), v("security_group", x.security_group), v("endpoints", x.endpoints);
+  v("endpoints_only", x.endpoints_only);
   v("mac", x.mac), v("vm", x.vm), v("ip_forwarding", x.ip_forwarding);
 }
 template <class V>
@@ -128,7 +129,7 @@ void fields(V&& v, Vm& x) {
       v("has_custom_data", x.has_custom_data);
   v("ssh_keys", x.ssh_keys), v("image", x.image), v("image_publisher", x.image_publisher);
   v("image_offer", x.image_offer), v("image_sku", x.image_sku), v("image_version", x.image_version);
-  v("image_id", x.image_id), v("os_disk", x.os_disk), v("os_disk_caching", x.os_disk_caching);
+  v("image_id", x.image_id), v("os_disk", x.os_disk), v("os_disk_attached", x.os_disk_attached), v("os_disk_caching", x.os_disk_caching);
   v("data_disks", x.data_disks), v("interfaces", x.interfaces), v("availability_set", x.availability_set);
   v("boot_diagnostics", x.boot_diagnostics), v("provisioning", x.provisioning), v("problem", x.problem);
   v("power", x.power), v("provisioned", x.provisioned), v("generalized", x.generalized);
