@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "endpoints/arm/arm_endpoints.h"
+#include "endpoints/classic/classic_endpoints.h"
 #include "endpoints/guest/guest_endpoints.h"
 #include "host/directories.h"
 #include "host/files.h"
@@ -151,7 +152,8 @@ void raise_descriptor_limit() {
 asio::awaitable<Response> route(const Router& router, Request request) {
   bool method_mismatch = false;
   if (const Handler* handler = router.match(request, method_mismatch)) co_return co_await (*handler)(std::move(request));
-  co_return ArmEndpoints::no_route(request, method_mismatch);
+  co_return ClassicEndpoints::speaks(request) ? ClassicEndpoints::no_route(request, method_mismatch)
+                                              : ArmEndpoints::no_route(request, method_mismatch);
 }
 
 int serve(const Options& options) {
@@ -218,6 +220,7 @@ int serve(const Options& options) {
   guest_endpoints = std::make_unique<GuestEndpoints>(io.get_executor(), *guest_host);
 
   std::unique_ptr<ArmEndpoints> arm;
+  std::unique_ptr<ClassicEndpoints> classic;
   Router router;
   std::unique_ptr<Server> server;
   std::optional<Announcement> announcement;
@@ -228,6 +231,9 @@ int serve(const Options& options) {
         co_await region.recover();
         arm = std::make_unique<ArmEndpoints>(region, access);
         arm->add_to(router);
+        classic = std::make_unique<ClassicEndpoints>(region, access, options.home);
+        classic->recover();
+        classic->add_to(router);
         const ServerTls tls{.certificate_chain = access.certificate_chain,
                             .key = access.server_key,
                             .ask_client_certificate = true};
@@ -243,10 +249,11 @@ int serve(const Options& options) {
         }
         const std::string endpoint = fmt::format("https://127.0.0.1:{}", server->port());
         database.put("setting", "port", std::to_string(server->port()));
+        const std::filesystem::path publish_settings = classic->write_publish_settings(endpoint + "/");
         announcement.emplace(options.home / "region.json",
                              nlohmann::ordered_json{{"managementEndpoint", endpoint},
                                                     {"caCertificate", access.ca_file.string()},
-                                                    {"publishSettings", ""},
+                                                    {"publishSettings", publish_settings.string()},
                                                     {"tenantId", access.tenant},
                                                     {"clientId", access.client_id},
                                                     {"clientSecretFile", access.client_secret_file.string()},

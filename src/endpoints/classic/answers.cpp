@@ -1,0 +1,68 @@
+#include "endpoints/classic/service.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+
+#include "model/names.h"
+
+/// Small things that all handlers use.
+namespace berth::classic {
+
+Response xml_response(int status, std::string body) {
+  Response response;
+  response.status = status;
+  response.headers["Content-Type"] = "application/xml; charset=utf-8";
+  response.body = std::move(body);
+  return response;
+}
+
+Response no_body(int status) {
+  Response response;
+  response.status = status;
+  return response;
+}
+
+Response accepted(const std::string& operation) {
+  Response response = no_body(202);
+  response.headers["x-ms-request-id"] = operation;
+  return response;
+}
+
+std::string param(const Request& request, const char* name) {
+  const auto found = request.params.find(name);
+  return found == request.params.end() ? std::string() : found->second;
+}
+
+bool with_media(const Request& request) {
+  return same_name(request.parameter("comp"), "media");
+}
+
+Error bad_request(const std::string& what, const std::string& advice) {
+  return Error(ErrorKind::invalid, "BadRequest", what, advice);
+}
+Error conflict(const std::string& what, const std::string& advice) {
+  return Error(ErrorKind::conflict, "ConflictError", what, advice);
+}
+Error not_found(const std::string& what, const std::string& advice) {
+  return Error(ErrorKind::not_found, "ResourceNotFound", what, advice);
+}
+
+std::string utc_seconds(const std::string& time) {
+  const auto dot = time.find('.');
+  return dot == std::string::npos ? time : time.substr(0, dot) + "Z";
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::string url_of(const Classic& classic, const Request& request, const std::string& path) {
+  return request.origin + "/" + classic.region.settings().subscription + "/" + path;
+}
+
+}  // namespace berth::classic
