@@ -126,8 +126,7 @@ class Creation {
 void Creation::look_around() {
   if (options_.vm_size.empty())
     out_.warn(fmt::format("--vm-size has not been specified. Defaulting to \"{}\".", plan_.host.size));
-  if (options_.location.empty())
-    out_.info(fmt::format("--location has not been specified. Defaulting to \"{}\".", plan_.host.location));
+  if (options_.location.empty()) out_.info("--location has not been specified. Defaulting to \"West US\".");
   if (!find_program("docker"))
     out_.warn("The docker client is not installed on this machine. Install it: apt-get install docker.io");
   check_space();

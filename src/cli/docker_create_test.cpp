@@ -211,12 +211,24 @@ TEST_F(DockerCreate, DeleteRemovesTheGroupAndTheContext) {
   EXPECT_TRUE(std::filesystem::exists(region.docker() / "key.pem"));
 }
 
-TEST_F(DockerCreate, ListShowsTheHostInATable) {
+TEST_F(DockerCreate, ListShowsTheHostWithItsAddressAndItsDockerEndpoint) {
   ASSERT_EQ(create().exit_code, 0);
   const Ran ran = run_program({"vm", "list"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  EXPECT_THAT(ran.out, HasSubstr("data:    Name  Status   Location"));
-  EXPECT_THAT(ran.out, HasSubstr("data:    web1  running  westus"));
+  EXPECT_THAT(ran.out,
+              HasSubstr("data:    Name  Status   Location  DNS Name           IP Address  Docker\n"));
+  EXPECT_THAT(ran.out,
+              HasSubstr("data:    web1  running  westus    web1.cloudapp.net  127.0.0.1   tcp://127.0.0.1:"));
+}
+
+TEST_F(DockerCreate, ShowTellsItAll) {
+  ASSERT_EQ(create().exit_code, 0);
+  const json host = json::parse(run_program({"vm", "show", "WEB1", "--json"}).out);
+  EXPECT_EQ(host["image"], "Debian-12");
+  EXPECT_EQ(host["adminUsername"], "ops");
+  EXPECT_EQ(host["privateIpAddress"], "10.0.0.4");
+  EXPECT_EQ(host["extensions"][0]["handler"], "Microsoft.Azure.Extensions.DockerExtension");
+  EXPECT_THAT(host["dockerHost"].get<std::string>(), StartsWith("tcp://127.0.0.1:"));
 }
 
 }  // namespace berth

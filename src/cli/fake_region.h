@@ -213,9 +213,15 @@ class FakeRegion {
     if (has("/deployments/")) return deployment_request(request, path);
     if (has("/publicipaddresses")) return address_request(request, path);
     if (has("/providers/microsoft.compute/virtualmachines")) return vm_request(request, path);
-    if (has("/networkinterfaces")) return reply(200, {{"value", json::array()}});
+    if (has("/networkinterfaces")) return list_of(interfaces_);
     if (path.starts_with("/resourcegroups")) return group_request(request, path);
     return refuse(404, "ResourceNotFound", "There is no " + path);
+  }
+
+  static Response list_of(const std::map<std::string, json>& documents) {
+    json all = json::array();
+    for (const auto& [key, document] : documents) all.push_back(document);
+    return reply(200, {{"value", all}});
   }
 
   Response group_request(const Request& request, const std::string& path) {
@@ -235,6 +241,8 @@ class FakeRegion {
     if (found == groups_.end()) return refuse(404, "ResourceGroupNotFound", "No such group.");
     if (request.method == "GET") return reply(200, {{"name", name}, {"tags", found->second}});
     groups_.erase(found);
+    std::erase_if(interfaces_,
+                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
     std::erase_if(addresses_,
                   [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
     std::erase_if(vms_,
@@ -254,11 +262,7 @@ class FakeRegion {
       const bool is_new = addresses_.emplace(path, document).second;
       return reply(is_new ? 201 : 200, document);
     }
-    if (path.ends_with("/publicipaddresses")) {
-      json all = json::array();
-      for (const auto& [key, document] : addresses_) all.push_back(document);
-      return reply(200, {{"value", all}});
-    }
+    if (path.ends_with("/publicipaddresses")) return list_of(addresses_);
     const auto found = addresses_.find(path);
     if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
     if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
@@ -272,11 +276,7 @@ class FakeRegion {
   }
 
   Response vm_request(const Request& request, const std::string& path) {
-    if (path.ends_with("/virtualmachines")) {
-      json all = json::array();
-      for (const auto& [key, document] : vms_) all.push_back(document);
-      return reply(200, {{"value", all}});
-    }
+    if (path.ends_with("/virtualmachines")) return list_of(vms_);
     const auto found = vms_.find(path);
     if (request.method == "DELETE") return Response{.status = vms_.erase(path) > 0 ? 200 : 204};
     return found == vms_.end() ? refuse(404, "ResourceNotFound", "No such VM.") : reply(200, found->second);
@@ -317,17 +317,32 @@ class FakeRegion {
               co_return reply(200, {{"OperatingSystem", "Debian"}, {"Driver", "overlay2"}});
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           });
-    const std::string group_path = path.substr(0, path.find("/providers/"));
+    const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
+    json vm, extension;
     for (const json& resource : deployment["properties"]["template"]["resources"]) {
-      if (resource["type"] != "Microsoft.Compute/virtualMachines") continue;
-      const std::string key = group_path + "/providers/microsoft.compute/virtualmachines/" +
-                              lower(resource["name"].get<std::string>());
-      json vm = resource;
-      vm["id"] = "/subscriptions/sub-1" + key;
-      vm["properties"]["provisioningState"] = "Succeeded";
-      vm["properties"]["instanceView"] = {{"statuses", {{{"code", "PowerState/running"}}}}};
-      vms_[key] = vm;
+      if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
+      if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
     }
+    const std::string name = vm["name"], host = vm["tags"]["berth:host"];
+    const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
+    const std::string nic_key = providers + "microsoft.network/networkinterfaces/" + host + "-nic";
+    const std::string base = "/subscriptions/sub-1";
+    // Azure gives names back as they were written, in ids too.
+    const std::string nic_id =
+        base + "/resourceGroups/" + nic_key.substr(std::string("/resourcegroups/").size());
+    vm["id"] = base + vm_key;
+    vm["properties"]["provisioningState"] = "Succeeded";
+    vm["properties"]["networkProfile"]["networkInterfaces"] = {{{"id", nic_id}}};
+    vm["properties"]["instanceView"] = {{"statuses", {{{"code", "PowerState/running"}}}}};
+    vm["resources"] = json::array({extension});
+    vms_[vm_key] = vm;
+    const json configuration = {
+        {"properties",
+         {{"privateIPAddress", "10.0.0.4"},
+          {"publicIPAddress",
+           {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}}}}}};
+    interfaces_[nic_key] = {{"id", base + nic_key},
+                            {"properties", {{"ipConfigurations", json::array({configuration})}}}};
   }
 
   boost::asio::io_context context_{1};
@@ -338,7 +353,7 @@ class FakeRegion {
   Secret key_;
   std::mutex mutex_;
   std::vector<std::string> requests_;
-  std::map<std::string, json> groups_, addresses_, vms_;
+  std::map<std::string, json> groups_, addresses_, vms_, interfaces_;
   int polled_ = 0;
 };
 

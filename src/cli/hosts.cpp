@@ -140,8 +140,10 @@ class Addresses {
   explicit Addresses(ArmClient& arm) {
     for (json& item : arm.list("providers/Microsoft.Network/publicIPAddresses"))
       addresses_[lower(text(item, {"id"}))] = parse_public_address(item);
-    for (json& item : arm.list("providers/Microsoft.Network/networkInterfaces"))
-      interfaces_[lower(text(item, {"id"}))] = std::move(item);
+    for (json& item : arm.list("providers/Microsoft.Network/networkInterfaces")) {
+      std::string key = lower(text(item, {"id"}));
+      interfaces_.emplace(std::move(key), std::move(item));
+    }
   }
 
   void add_to(HostView& host, const json& vm) const {
