@@ -13,6 +13,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -92,6 +93,15 @@ Fd in_memory(const std::string& bytes) {
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
   return Fd(::open(fmt::format("/proc/self/fd/{}", writing.get()).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+asio::awaitable<void> remove_folder(fs::path folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error)
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("The folder {} cannot be removed: {}.", folder.string(), error.message()));
+  co_return;
 }
 
 std::uintmax_t size_of(const fs::path& file) {
@@ -457,7 +467,8 @@ asio::awaitable<void> QemuDriver::stop(std::string id, std::chrono::milliseconds
 asio::awaitable<void> QemuDriver::destroy(std::string id) {
   co_await stop(id, 0ms);
   co_await end_stray(id);
-  fs::remove_all(folder(id));
+  // Gigabytes take a while to go: on a thread of its own.
+  co_await asio::co_spawn(asio::system_executor(), remove_folder(folder(id)), asio::use_awaitable);
 }
 
 // --- running machines
