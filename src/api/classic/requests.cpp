@@ -129,6 +129,7 @@ void read_configuration(const Element& set, RoleOrder& role) {
       role.endpoints.push_back(read_endpoint(endpoint));
     for (const Element& subnet : set.child("SubnetNames").children("SubnetName"))
       role.subnets.push_back(subnet.text());
+    role.public_addresses += set.child("PublicIPs").children("PublicIP").size();
     if (const std::string address = set.text("StaticVirtualNetworkIPAddress"); !address.empty())
       role.static_address = address;
   } else {

@@ -90,6 +90,7 @@ struct RoleOrder {
   std::vector<InputEndpoint> endpoints;  ///< of all network sets
   std::vector<std::string> subnets;
   std::string static_address;
+  std::size_t public_addresses = 0;  ///< of its own, beside the service's
   /// nullopt: not sent, which leaves extensions as they are.
   std::optional<std::vector<ExtensionReference>> extensions;
   std::string availability_set;

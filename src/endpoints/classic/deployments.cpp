@@ -95,9 +95,7 @@ const Disk& find_free_disk(const Region& region, const std::string& name) {
 VmOrder vm_order(const Classic& classic, const CloudService& service, const std::string& deployment,
                  const RoleOrder& role) {
   const Region& region = classic.region;
-  if (role.windows)
-    throw bad_request("This region runs Linux virtual machines only.",
-                      "Choose an image of 'azure vm image list'.");
+  check_role(role);
   VmOrder order;
   Vm& vm = order.vm;
   vm.group = service.address->group;

@@ -13,6 +13,9 @@ namespace berth::classic {
 /// JSON object.
 std::vector<ExtensionOrder> extension_orders(const RoleOrder& role);
 
+/// Throws invalid for what no role of this region can have.
+void check_role(const RoleOrder& role);
+
 /// Keeps what the model has no place for, to give it back: words of the client, not facts.
 void keep_role_words(Region& region, const Ref& vm, const RoleOrder& role);
 

@@ -223,6 +223,15 @@ std::vector<ExtensionOrder> extension_orders(const RoleOrder& role) {
   return orders;
 }
 
+void check_role(const RoleOrder& role) {
+  if (role.windows)
+    throw bad_request("This region runs Linux virtual machines only.",
+                      "Choose an image of 'azure vm image list'.");
+  if (role.public_addresses > 0)
+    throw bad_request(fmt::format("The role '{}' cannot have a public address of its own.", role.name),
+                      "It is reached through that of its cloud service.");
+}
+
 void keep_role_words(Region& region, const Ref& vm, const RoleOrder& role) {
   json words = read_document(region, role_table, vm.key());
   if (!role.size.empty()) words["size"] = role.size;
@@ -266,6 +275,13 @@ asio::awaitable<Response> put_role(Classic& classic, const Request& request) {
   if (wanted.extensions)
     for (const ExtensionReference& reference : *wanted.extensions)
       extension_order(reference);  // what is wrong with it is said before anything changes
+  check_role(wanted);
+  if (const NetworkInterface* nic = interface_of(region, vm, service);
+      nic && !wanted.static_address.empty() &&
+      wanted.static_address != nic->configurations.front().private_address)
+    throw bad_request(fmt::format("The private address of '{}' is {} for as long as it exists.", vm.name,
+                                  nic->configurations.front().private_address),
+                      "Give another one when the virtual machine is made ('--static-ip').");
   std::vector<std::string> operations;
   if (wanted.has_network) change_endpoints(region, service, vm, wanted.endpoints);
   if (std::string update = update_order(region, vm, wanted); !update.empty())
