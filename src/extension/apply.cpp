@@ -175,10 +175,6 @@ void apply_settings(Machine& machine, const Settings& settings, State& state, bo
     for (const std::string& warning : check.warnings) parts.push_back({"tls", Outcome::warning, warning});
     parts.push_back({"tls", Outcome::success, check.summary});
     state.recheck = check.recheck;
-    if (settings.port) {
-      state.tls_address = reachable_address(settings.address);
-      state.tls_port = *settings.port;
-    }
   }
   if (state.salt.empty()) state.salt = random_hex(32);
 
@@ -193,6 +189,10 @@ void apply_settings(Machine& machine, const Settings& settings, State& state, bo
   Configuration configuration(machine, settings, state);
   configuration.plan(certificates);
   const EngineAction action = configuration.carry_out();
+  if (settings.port && settings.has_certificates()) {
+    state.tls_address = reachable_address(settings.address);
+    state.tls_port = *settings.port;
+  }
   parts.push_back(
       {"engine", Outcome::success,
        fmt::format("{} is running on {}{}; action: {}.",

@@ -87,9 +87,13 @@ TlsProbe SocketProbe::handshake(const std::string& address, std::uint16_t port, 
 }
 
 bool Engine::is_active() {
-  if (init_ == Init::systemd)
-    return runner_.run({"systemctl", "is-active", "--quiet", "docker.service"}).exit_code == 0;
-  return probe_.get("/_ping", milliseconds(2000)).has_value();
+  if (init_ != Init::systemd) return probe_.get("/_ping", milliseconds(2000)).has_value();
+  const RunResult state = runner_.run({"systemctl", "is-active", "docker.service"});
+  if (!state.out.starts_with("activating")) return state.exit_code == 0;
+  // At boot it may be on its way, with what it read before we change it. Starting it again waits for that.
+  RunOptions options;
+  options.limit = command_limit;
+  return runner_.run({"systemctl", "start", "docker.service"}, options).exit_code == 0;
 }
 
 bool Engine::keeps_containers() {

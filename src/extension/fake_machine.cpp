@@ -90,7 +90,7 @@ void FakeMachine::unpack(const std::string& new_version) {
                                            {"heartbeatFile", (folder / "heartbeat.log").string()},
                                            {"eventsFolder", (folder / "events").string()}}}}});
   write_file(folder / "HandlerEnvironment.json", environment.dump());
-  if (new_version != version) {
+  if (new_version != version && fs::exists(old_folder)) {
     fs::copy(old_folder / "config", folder / "config", fs::copy_options::recursive);
   }
   version = new_version;
@@ -199,7 +199,12 @@ void FakeMachine::detach(const std::vector<std::string>& argv) {
 RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
   const std::string& verb = argv.at(1);
   if (verb == "daemon-reload") read_units();
-  if (verb == "is-active") return {argv.back() == "docker.service" && engine ? 0 : 3, "", ""};
+  if (verb == "is-active") {
+    if (starting_at_boot) return {3, "activating\n", ""};
+    const bool active = argv.back() == "docker.service" && engine;
+    return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
+  }
+  if (verb == "start") starting_at_boot = false;
   if (verb == "start" && !engine) return start_engine();
   if (verb == "stop") stop_engine();
   if (verb == "restart") {

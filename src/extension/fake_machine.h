@@ -80,6 +80,7 @@ class FakeMachine final : public Runner, public EngineProbe {
   std::optional<LoadedEngine> engine;  ///< nullopt: not running
   int container_generation = 1;        ///< rises when running containers are restarted or killed
   int running_containers = 0;
+  bool starting_at_boot = false;               ///< the service manager is at it
   std::optional<std::string> refuse_to_start;  ///< what the engine says when it does not start any more
   bool serve_old_certificate = false;          ///< an engine that does not take up a new one
   std::map<std::string, RunResult> answers;    ///< for commands that start so: instead of what follows

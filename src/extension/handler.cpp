@@ -132,6 +132,7 @@ int Handler::enable(bool in_background) {
 
 bool Handler::apply(const Sequence& sequence, const std::string& text, bool in_background) {
   const HandlerEnvironment& environment = invocation_.environment;
+  yield_to_other_handler();
   const std::string hash = sha256_hex(text);
   const bool same_settings =
       state_.succeeded && state_.settings_hash == hash && state_.sequence == sequence.number;
@@ -183,13 +184,26 @@ void Handler::start_worker(const Sequence& sequence) {
   if (look_at_system(machine_.root).init == Init::systemd) {
     const std::string unit = "docker-ext-enable-" + number;
     if (machine_.runner
-            .run({"systemd-run", "--unit=" + unit, "--collect", "--quiet",
+            .run({"systemd-run", "--unit=" + unit, "--collect", "--quiet", "--property=RuntimeMaxSec=5400",
                   "--setenv=ConfigSequenceNumber=" + number, executable, "work"})
             .exit_code == 0)
       return;
     if (machine_.runner.run({"systemctl", "is-active", "--quiet", unit + ".service"}).exit_code == 0) return;
   }
   machine_.runner.detach({executable, "work"});
+}
+
+/// Two handlers with settings of their own would undo each other's work at every goal state.
+void Handler::yield_to_other_handler() const {
+  const std::string& mine = invocation_.environment.name;
+  if (state_.owner.empty() || state_.owner == mine || state_.disabled) return;
+  std::error_code trouble;
+  for (const auto& entry :
+       fs::directory_iterator(invocation_.environment.handler_folder.parent_path(), trouble))
+    if (entry.is_directory(trouble) && entry.path().filename().string().starts_with(state_.owner + "-"))
+      throw Error(ErrorKind::conflict, "OtherHandler",
+                  fmt::format("{} looks after this machine's engine already.", state_.owner),
+                  "Remove one of the two extensions.");
 }
 
 /// While the agent replaces one version by another, both have their folders.

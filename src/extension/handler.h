@@ -47,6 +47,7 @@ class Handler {
   void start_worker(const Sequence& sequence);
   void report(std::uint64_t number, const Report& report);
   bool may_be_updating() const;
+  void yield_to_other_handler() const;
   std::string job(const Sequence& sequence) const;
 
   Invocation invocation_;

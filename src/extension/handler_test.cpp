@@ -232,6 +232,67 @@ TEST(Enable, StartsAStoppedEngineAgain) {
   EXPECT_TRUE(machine.engine);
 }
 
+TEST(Enable, AtBootWaitsForTheEngineThatIsStartingWithTheOldFiles) {
+  FakeMachine machine;
+  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+  machine.operate("enable");
+  machine.run({"systemctl", "stop", "docker.service"}, {});
+  const TestCertificates renewed;
+  machine.settings(1, R"({"docker":{"port":2376}})", renewed);
+  machine.starting_at_boot = true;
+
+  EXPECT_EQ(machine.operate("enable"), 0) << machine.message(1);
+
+  EXPECT_EQ(machine.engine->certificate, renewed.certificate.to_pem());
+}
+
+TEST(Enable, LeavesAMachineToTheOtherHandlerThatLooksAfterIt) {
+  FakeMachine machine;
+  machine.operate("enable");
+  machine.handler = "MSOpenTech.Extensions.DockerExtension";
+  machine.unpack("0.7.0");
+  EXPECT_EQ(machine.operate("enable"), 1);
+  EXPECT_THAT(machine.message(0), HasSubstr("Microsoft.Azure.Extensions.DockerExtension looks after"));
+
+  std::filesystem::remove_all(
+      machine.at("/var/lib/waagent/Microsoft.Azure.Extensions.DockerExtension-1.3.0"));
+  EXPECT_EQ(machine.operate("enable"), 0);
+}
+
+TEST(Enable, InstallOnlyStopsAfterTheEngine) {
+  FakeMachine machine;
+  machine.settings(0, R"({"installonly":true,"docker":{"port":2376}})", TestCertificates());
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_EQ(machine.status_word(0), "success");
+  EXPECT_FALSE(machine.engine);
+  EXPECT_FALSE(machine.exists(drop_in));
+}
+
+TEST(Disable, LeavesTheEngineAloneUnlessAskedTo) {
+  FakeMachine machine;
+  machine.settings(0, "{}");
+  machine.operate("enable");
+  EXPECT_EQ(machine.operate("disable"), 0);
+  EXPECT_TRUE(machine.engine);
+  EXPECT_EQ(machine.message(0), "Disabling Docker succeeded");
+
+  machine.settings(1, R"({"disableStopsEngine":true})");
+  machine.operate("enable");
+  EXPECT_EQ(machine.operate("disable"), 0);
+  EXPECT_FALSE(machine.engine);
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_TRUE(machine.engine);
+}
+
+TEST(Disable, NeverStopsTheEngineWhileAnUpdateMayBeRunning) {
+  FakeMachine machine;
+  machine.settings(0, R"({"disableStopsEngine":true})");
+  machine.operate("enable");
+  machine.unpack("1.3.1");
+  EXPECT_EQ(machine.operate("disable", "1.3.0"), 0);
+  EXPECT_TRUE(machine.engine);
+}
+
 TEST(Update, InTheAgentsOrderKeepsEngineAndContainers) {
   FakeMachine machine;
   machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
@@ -282,6 +343,36 @@ TEST(Update, WhileTheOldVersionsWorkerIsBusyWaitsForItAndReportsInItsOwnFolder) 
 
   EXPECT_EQ(machine.status_word(0), "success");
   EXPECT_EQ(machine.message(0), "Enable Docker succeeded");
+}
+
+TEST(Uninstall, OfAVersionThatWasTakenOverFromRemovesNothing) {
+  FakeMachine machine;
+  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+  machine.operate("enable");
+  machine.unpack("1.3.1");
+  machine.operate("update");
+  EXPECT_EQ(machine.operate("uninstall", "1.3.0"), 0);
+  EXPECT_EQ(machine.engine->port, 2376);
+  EXPECT_TRUE(machine.exists(drop_in));
+}
+
+TEST(Uninstall, EndsWellWhenEverythingIsGone) {
+  FakeMachine machine;
+  EXPECT_EQ(machine.operate("uninstall"), 0);
+  machine.operate("enable");
+  std::filesystem::remove_all(machine.at("/etc/docker"));
+  std::filesystem::remove(machine.at("/usr/sbin/dockerd"));
+  EXPECT_EQ(machine.operate("uninstall"), 0);
+}
+
+TEST(Uninstall, LeavesAFileThatSomebodyChanged) {
+  FakeMachine machine;
+  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+  machine.operate("enable");
+  machine.write("/etc/docker/ca.pem", "mine now");
+  machine.operate("uninstall");
+  EXPECT_EQ(machine.read("/etc/docker/ca.pem"), "mine now");
+  EXPECT_FALSE(machine.exists("/etc/docker/cert.pem"));
 }
 
 TEST(Uninstall, RemovesWhatIsOursAndLeavesTheEngineRunning) {
