@@ -176,7 +176,7 @@ int FakeMachine::count(const std::string& start) const {
 }
 
 RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOptions& options) {
-  if (on_run) on_run(argv);
+  if (const auto hook = on_run) hook(argv);  // a copy: hooks take themselves off
   runs.emplace_back(argv, options);
   commands.push_back(joined(argv));
   for (const auto& [start, answer] : answers)
