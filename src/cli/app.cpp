@@ -32,11 +32,12 @@ constexpr Group groups[] = {
     {"vm docker", "Virtual machines that run a Docker host"},
     {"vm image", "Images that virtual machines are made from"},
     {"region", "The local region: the cloud on this machine"},
+    {"account", "Subscriptions, and publish-settings files of classic clients"},
 };
 
 std::vector<Command> all_commands() {
   std::vector<Command> all;
-  for (const auto& table : {vm_commands(), region_commands()})
+  for (const auto& table : {vm_commands(), region_commands(), account_commands()})
     all.insert(all.end(), table.begin(), table.end());
   return all;
 }

@@ -22,6 +22,7 @@ struct Command {
 
 std::span<const Command> vm_commands();
 std::span<const Command> region_commands();
+std::span<const Command> account_commands();
 
 /// Options that the classic client spells with one dash and two letters, which no parser knows: "-dp".
 struct TwoLetterOption {

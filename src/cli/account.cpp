@@ -1,0 +1,268 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <pugixml.hpp>
+
+#include "cli/command.h"
+#include "cli/session.h"
+#include "crypto/encoding.h"
+#include "crypto/envelope.h"
+#include "host/directories.h"
+#include "host/files.h"
+#include "model/names.h"
+
+/// Subscriptions: the local region's, and those of publish-settings files that were imported. The profile
+/// names them and holds no key: this program signs in to the region by itself.
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+struct Subscription {
+  std::string name, id, url;
+};
+
+std::filesystem::path profile_file() {
+  const char* configured = std::getenv("XDG_CONFIG_HOME");
+  const std::filesystem::path folder =
+      configured && *configured == '/' ? std::filesystem::path(configured) : home_directory() / ".config";
+  return folder / "berth" / "profile.json";
+}
+
+json read_profile() {
+  const auto text = read_file_if_there(profile_file());
+  json profile = text ? json::parse(*text, nullptr, false) : json::object();
+  return profile.is_object() ? profile : json::object();
+}
+
+void write_profile(const json& profile) {
+  make_folder(profile_file().parent_path());
+  write_file(profile_file(), profile.dump(2) + "\n");
+}
+
+/// The host of "https://HOST:PORT/…", lower case.
+std::string host_of(const std::string& url) {
+  const std::size_t scheme = url.find("://");
+  const std::size_t from = scheme == std::string::npos ? 0 : scheme + 3;
+  return lower(url.substr(from, url.find_first_of(":/", from) - from));
+}
+
+/// The management hosts of the public classic service and its national clouds, which were all turned off.
+bool is_retired(const std::string& url) {
+  const std::string host = host_of(url);
+  for (const char* suffix :
+       {"core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de"})
+    if (host.ends_with(suffix)) return true;
+  return false;
+}
+
+/// Both schemas: 2.0 keeps address and certificate with each subscription, 1.0 with the profile.
+/// Source: docs/wire/classic.md, "The publish-settings file".
+std::vector<Subscription> read_publish_settings(const std::string& file) {
+  const std::string text = read_file(file, 4u << 20);
+  pugi::xml_document document;
+  const pugi::xml_node profile = document.load_buffer(text.data(), text.size())
+                                     ? document.child("PublishData").child("PublishProfile")
+                                     : pugi::xml_node();
+  const auto wrong = [&](const std::string& why) {
+    return Error(ErrorKind::invalid, "InvalidPublishSettings",
+                 fmt::format("{} is no publish-settings file: {}.", file, why),
+                 "'azure account download' names that of the local region.");
+  };
+  if (!profile) throw wrong("it has no PublishProfile");
+  std::vector<Subscription> found;
+  for (const pugi::xml_node node : profile.children("Subscription")) {
+    const auto attribute = [&](const char* own, const char* common) {
+      const std::string value = node.attribute(own).value();
+      return value.empty() ? std::string(profile.attribute(common).value()) : value;
+    };
+    Subscription subscription{.name = node.attribute("Name").value(),
+                              .id = node.attribute("Id").value(),
+                              .url = attribute("ServiceManagementUrl", "Url")};
+    if (subscription.id.empty()) throw wrong("a Subscription in it has no Id");
+    if (is_retired(subscription.url))
+      throw Error(ErrorKind::invalid, "RetiredService",
+                  fmt::format("{} is for the public classic service at {}, which was retired; nothing "
+                              "answers there any more.",
+                              file, host_of(subscription.url)),
+                  "The local region needs no file: 'azure vm docker create' starts it.");
+    const auto pfx = base64_decode(attribute("ManagementCertificate", "ManagementCertificate"));
+    if (!pfx || pfx->empty()) throw wrong("its ManagementCertificate is not base64");
+    parse_pfx(*pfx, "The management certificate in " + file);
+    found.push_back(std::move(subscription));
+  }
+  if (found.empty()) throw wrong("it names no Subscription");
+  return found;
+}
+
+std::vector<Subscription> imported(const json& profile) {
+  std::vector<Subscription> all;
+  for (const json& item : profile.value("subscriptions", json::array()))
+    if (item.is_object())
+      all.push_back({item.value("name", ""), item.value("id", ""), item.value("url", "")});
+  return all;
+}
+
+/// The region's own first; it is there without any import.
+std::vector<Subscription> known_subscriptions(Session& session) {
+  std::vector<Subscription> all;
+  if (const auto region = session.local.find_running())
+    all.push_back({"Local", region->subscription, region->management_endpoint + "/"});
+  for (Subscription& subscription : imported(read_profile()))
+    if (all.empty() || !same_name(all.front().id, subscription.id)) all.push_back(std::move(subscription));
+  return all;
+}
+
+const Subscription& find(const std::vector<Subscription>& all, const std::string& wanted) {
+  for (const Subscription& one : all)
+    if (same_name(one.id, wanted) || same_name(one.name, wanted)) return one;
+  throw Error(ErrorKind::not_found, "SubscriptionNotFound",
+              fmt::format("The subscription '{}' was not found.", wanted),
+              "'azure account list' shows those there are.");
+}
+
+/// Which one commands use: the one that was set, if it is still known, else the first.
+std::string current_id(const std::vector<Subscription>& all) {
+  const std::string set = read_profile().value("current", "");
+  for (const Subscription& one : all)
+    if (same_name(one.id, set)) return one.id;
+  return all.empty() ? std::string() : all.front().id;
+}
+
+void import_account(Session& session, const std::string& file) {
+  const std::vector<Subscription> found = read_publish_settings(file);
+  json profile = read_profile();
+  std::vector<Subscription> all = imported(profile);
+  json list = json::array();
+  for (const Subscription& one : found) {
+    std::erase_if(all, [&](const Subscription& other) { return same_name(other.id, one.id); });
+    all.push_back(one);
+  }
+  for (const Subscription& one : all) list.push_back({{"name", one.name}, {"id", one.id}, {"url", one.url}});
+  profile["subscriptions"] = std::move(list);
+  write_profile(profile);
+  for (const Subscription& one : found)
+    session.out.info(fmt::format("Subscription \"{}\" with id \"{}\" imported", one.name, one.id));
+  if (session.out.json_mode()) session.out.json({{"imported", found.size()}});
+}
+
+void account_import(CLI::App& app, Session& session) {
+  auto file = std::make_shared<std::string>();
+  app.add_option("file", *file, "A publish-settings file")->required();
+  app.callback([file, &session] { import_account(session, *file); });
+}
+
+void account_list(CLI::App& app, Session& session) {
+  app.callback([&session] {
+    const std::vector<Subscription> all = known_subscriptions(session);
+    const std::string current = current_id(all);
+    if (session.out.json_mode()) {
+      ordered_json list = ordered_json::array();
+      for (const Subscription& one : all)
+        list.push_back({{"name", one.name},
+                        {"id", one.id},
+                        {"managementEndpointUrl", one.url},
+                        {"isCurrent", one.id == current}});
+      return session.out.json(list);
+    }
+    if (all.empty())
+      return session.out.info("No subscriptions: the local region does not run, and nothing was imported");
+    std::vector<std::vector<std::string>> rows;
+    for (const Subscription& one : all)
+      rows.push_back({one.name, one.id, one.id == current ? "true" : "false"});
+    session.out.table({"Name", "Id", "Current"}, rows);
+  });
+}
+
+void account_show(CLI::App& app, Session& session) {
+  auto name = std::make_shared<std::string>();
+  app.add_option("name", *name, "Name or id of the subscription [the current one]");
+  app.callback([name, &session] {
+    const std::vector<Subscription> all = known_subscriptions(session);
+    const std::string current = current_id(all);
+    if (all.empty() && name->empty())
+      throw Error(ErrorKind::not_found, "SubscriptionNotFound", "There is no current subscription.",
+                  "'azure region start' starts the local region, which has one.");
+    const Subscription& one = find(all, name->empty() ? current : *name);
+    if (session.out.json_mode())
+      return session.out.json({{"name", one.name},
+                               {"id", one.id},
+                               {"managementEndpointUrl", one.url},
+                               {"isCurrent", one.id == current}});
+    session.out.pairs({{"Name", one.name},
+                       {"ID", one.id},
+                       {"Management endpoint", one.url},
+                       {"Is current", one.id == current ? "true" : "false"}});
+  });
+}
+
+void set_account(Session& session, const std::string& name) {
+  const Subscription one = find(known_subscriptions(session), name);
+  const auto region = session.local.find_running();
+  if (region && !same_name(region->subscription, one.id))
+    throw Error(ErrorKind::conflict, "OtherRegion",
+                fmt::format("The subscription \"{}\" belongs to the region at {}, not to the one in {}.",
+                            one.name, one.url, session.local.home().string()),
+                "Set BERTH_HOME to that region's folder.");
+  json profile = read_profile();
+  profile["current"] = one.id;
+  write_profile(profile);
+  session.out.info(fmt::format("Setting subscription to \"{}\" with id \"{}\".", one.name, one.id));
+  session.out.info("Changes saved");
+}
+
+void account_set(CLI::App& app, Session& session) {
+  auto name = std::make_shared<std::string>();
+  app.add_option("name", *name, "Name or id of the subscription")->required();
+  app.callback([name, &session] { set_account(session, *name); });
+}
+
+void account_clear(CLI::App& app, Session& session) {
+  auto quiet = std::make_shared<bool>(false);
+  app.add_flag("-q,--quiet", *quiet,
+               "Do not ask (it never does: nothing in the profile is a secret or hard to get back)");
+  app.callback([quiet, &session] {
+    std::error_code ignored;
+    std::filesystem::remove(profile_file(), ignored);
+    session.out.info("Account settings cleared successfully");
+  });
+}
+
+void account_download(CLI::App& app, Session& session) {
+  app.callback([&session] {
+    const RegionInfo& region = session.region();
+    if (region.publish_settings.empty())
+      throw Error(ErrorKind::unavailable, "NoPublishSettings",
+                  "The running region has written no publish-settings file.",
+                  "Restart it: 'azure region stop', then 'azure region start'.");
+    if (session.out.json_mode())
+      return session.out.json(
+          {{"publishSettings", region.publish_settings}, {"caCertificate", region.ca_certificate.string()}});
+    session.out.info(
+        "The local region's publish-settings file, for classic clients (it holds a private key):");
+    session.out.data(region.publish_settings);
+    session.out.help(fmt::format("They must trust {}, for example by NODE_EXTRA_CA_CERTS.",
+                                 region.ca_certificate.string()));
+  });
+}
+
+constexpr Command commands[] = {
+    {"account import", "Import a publish-settings file", &account_import},
+    {"account list", "List the subscriptions", &account_list},
+    {"account show", "Show a subscription", &account_show},
+    {"account set", "Choose the current subscription", &account_set},
+    {"account clear", "Forget what was imported", &account_clear},
+    {"account download", "Name the local region's publish-settings file", &account_download},
+};
+
+}  // namespace
+
+std::span<const Command> account_commands() {
+  return commands;
+}
+
+}  // namespace berth
