@@ -73,6 +73,7 @@ class Creation {
   void check_subscription() const;
   void settle_location();
   void settle_size();
+  void settle_network();
   void settle_image();
   void check_name_is_free();
   void write_template() const;
@@ -137,6 +138,7 @@ void Creation::look_around() {
     out_.info(fmt::format("Looking up image {}", plan_.host.image));
     settle_image();
     settle_size();
+    settle_network();
     check_name_is_free();
   });
   interrupt::check();
@@ -190,6 +192,33 @@ void Creation::settle_image() {
   }
   throw Error(ErrorKind::not_found, "ImageNotFound", fmt::format("Image \"{}\" not found", plan_.host.image),
               "'azure vm image list' shows the images that there are.");
+}
+
+void Creation::settle_network() {
+  DockerHost& host = plan_.host;
+  if (host.virtual_network.empty()) return;
+  std::string known;
+  for (const json& network : session_.arm().list("providers/Microsoft.Network/virtualNetworks")) {
+    const std::string name = network.value("name", "");
+    known += (known.empty() ? "" : ", ") + name;
+    if (!same_name(name, host.virtual_network) && !same_name(name, host.virtual_network + "-vnet")) continue;
+    std::string subnets;
+    for (const json& subnet : network.at("properties").at("subnets")) {
+      const std::string subnet_name = subnet.value("name", "");
+      if (host.subnet.empty() || same_name(host.subnet, subnet_name)) {
+        host.subnet = subnet_name;
+        host.virtual_network = network.value("id", "");
+        return;
+      }
+      subnets += (subnets.empty() ? "" : ", ") + subnet_name;
+    }
+    throw Error(ErrorKind::not_found, "SubnetNotFound",
+                fmt::format("Virtual network {} has no subnet {}", name, host.subnet),
+                "Subnets: " + subnets + ".");
+  }
+  throw Error(ErrorKind::not_found, "VirtualNetworkNotFound",
+              fmt::format("Virtual network with name {} not found", host.virtual_network),
+              known.empty() ? "There is none yet: leave -w away." : "Virtual networks: " + known + ".");
 }
 
 void Creation::settle_size() {

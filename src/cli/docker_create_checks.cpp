@@ -138,6 +138,11 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
   const Location* location = find_location(options.location.empty() ? "West US" : options.location);
   host.location = location != nullptr ? location->name : options.location;
   host.image = options.image;
+  if (!options.subnet.empty() && options.virtual_network.empty())
+    throw invalid("--subnet-names can only be used with --virtual-network-name",
+                  "Name the virtual network too.");
+  plan.host.virtual_network = options.virtual_network;
+  if (!options.virtual_network.empty()) plan.host.subnet = options.subnet;
   const VmSize* size = find_vm_size(options.vm_size);
   host.size = options.vm_size.empty() ? default_vm_size : size != nullptr ? size->name : options.vm_size;
   host.custom_data = read_custom_data(options.custom_data);

@@ -72,11 +72,13 @@ ordered_json security_group(const DockerHost& host) {
 
 ordered_json interface(const DockerHost& host) {
   ordered_json nic = resource(host, nic_type, host.name + "-nic", network_version);
-  nic["dependsOn"] = {resource_id(vnet_type, host.name + "-vnet"),
-                      resource_id(address_type, public_address_name(host.name)),
+  nic["dependsOn"] = {resource_id(address_type, public_address_name(host.name)),
                       resource_id(group_type, host.name + "-nsg")};
-  const std::string subnet =
-      fmt::format("[resourceId('{}/subnets', '{}-vnet', 'default')]", vnet_type, host.name);
+  const bool own_network = host.virtual_network.empty();
+  if (own_network) nic["dependsOn"].push_back(resource_id(vnet_type, host.name + "-vnet"));
+  const std::string subnet = own_network ? fmt::format("[resourceId('{}/subnets', '{}-vnet', '{}')]",
+                                                       vnet_type, host.name, host.subnet)
+                                         : host.virtual_network + "/subnets/" + host.subnet;
   ordered_json configuration = {
       {"name", "primary"},
       {"properties",
@@ -165,12 +167,13 @@ ordered_json docker_host_template(const DockerHost& host) {
       {"metadata",
        {{"description",
          R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
+  ordered_json resources = {public_address_resource(host), security_group(host), interface(host),
+                            virtual_machine(host), docker_extension(host)};
+  if (host.virtual_network.empty()) resources.insert(resources.begin(), virtual_network(host));
   return {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
           {"contentVersion", "1.0.0.0"},
           {"parameters", std::move(parameters)},
-          {"resources",
-           {virtual_network(host), public_address_resource(host), security_group(host), interface(host),
-            virtual_machine(host), docker_extension(host)}}};
+          {"resources", std::move(resources)}};
 }
 
 ordered_json docker_certificates_value(const std::string& ca_pem, const std::string& certificate_pem,

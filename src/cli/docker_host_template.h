@@ -24,6 +24,9 @@ struct DockerHost {
   std::optional<std::uint16_t> ssh_port;  ///< nullopt: not reachable by SSH
   std::uint16_t docker_port = 4243;
   std::string custom_data;  ///< bytes; "" for none
+  /// A virtual network that is there already, as it was named, then its resource id; "": one of the host's own.
+  std::string virtual_network;
+  std::string subnet = "default";
 };
 
 /// Tag of a resource (and of a group made for it alone) whose value is the host's name.

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/docker_certificates.h"
@@ -153,14 +154,25 @@ void region_logs(CLI::App& app, Session& session) {
   app.callback([options, &session] { print_log(session, options->follow, options->lines); });
 }
 
+/// All at once; a group whose network another one uses goes in a later round.
 void delete_groups(Session& session) {
   ArmClient& arm = session.arm();
-  std::vector<std::pair<std::string, ArmAccepted>> accepted;
-  for (const json& group : arm.list("resourcegroups")) {
-    const std::string path = "resourcegroups/" + group.value("name", "");
-    accepted.emplace_back(path, arm.remove(path));
+  for (;;) {
+    std::vector<std::pair<std::string, ArmAccepted>> accepted;
+    std::optional<Error> in_use;
+    for (const json& group : arm.list("resourcegroups")) {
+      const std::string path = "resourcegroups/" + group.value("name", "");
+      try {
+        accepted.emplace_back(path, arm.remove(path));
+      } catch (const Error& error) {
+        if (error.kind != ErrorKind::conflict) throw;
+        in_use = error;
+      }
+    }
+    if (accepted.empty() && in_use) throw *in_use;
+    for (const auto& [path, operation] : accepted) arm.wait(operation, path, delete_limit);
+    if (!in_use) return;
   }
-  for (const auto& [path, operation] : accepted) arm.wait(operation, path, delete_limit);
 }
 
 void delete_region(Session& session, bool quiet) {

@@ -40,10 +40,6 @@ constexpr ClassicOption classic_only[] = {
      "the local region has no affinity groups."},
     {"-u,--blob-url", "<url>", "(not here) where the disk is kept",
      "the local region keeps disks in its own folder (BERTH_HOME)."},
-    {"-w,--virtual-network-name", "<name>", "(not here yet) virtual network",
-     "every host gets a virtual network of its own."},
-    {"-b,--subnet-names", "<list>", "(not here yet) subnets",
-     "every host gets a virtual network of its own."},
     {"-S,--static-ip", "<address>", "(not here yet) private address",
      "the region chooses private addresses."},
     {"-R,--reserved-ip", "<name>", "(not here) reserved public address",
@@ -94,6 +90,9 @@ void vm_docker_create(CLI::App& app, Session& session) {
   text("-d,--custom-data", options->custom_data, "<file>", "File given to the virtual machine, below 64 KB");
   text("-s,--subscription", options->subscription, "<id>", "Subscription to use");
   text("-g,--resource-group", options->group, "<group>", "Resource group [one of its own]");
+  text("-w,--virtual-network-name", options->virtual_network, "<name>",
+       "Join this virtual network (its name, or that of a host in it) [one of its own]");
+  text("-b,--subnet-names", options->subnet, "<name>", "Subnet of that network [its first]");
   text("--password-file", options->password_file, "<file>", "File with the password; - for standard input");
   text("--context", options->context, "<name>", "Name of the docker context [dns-name]");
   app.add_flag("--no-context", options->no_context, "Write no docker context");

@@ -87,6 +87,15 @@ Accepted Region::delete_group(const std::string& name) {
   if (impl_->groups_going.contains(lower(kept)))
     for (const Operation* operation : operations_of(target))
       if (operation->status == OperationStatus::running) return {operation->id, false};
+  for (const auto& [key, nic] : impl_->interfaces.rows())
+    for (const IpConfiguration& configuration : nic.configurations)
+      if (!same_name(nic.group, kept) && same_name(configuration.network.group, kept))
+        throw Error(
+            ErrorKind::conflict, "InUseVirtualNetworkCannotBeDeleted",
+            fmt::format("The resource group '{}' cannot be deleted: its virtual network '{}' is used by "
+                        "interface '{}' of group '{}'.",
+                        kept, configuration.network.name, nic.name, nic.group),
+            fmt::format("Delete the resource group '{}' first.", nic.group));
   impl_->groups_going.insert(lower(kept));
   impl_->host.database.put("group-going", lower(kept), kept);
   return {impl_->begin("group delete", target,

@@ -378,6 +378,19 @@ TEST(Region, RefusesToDeleteWhatIsInUse) {
             ErrorKind::conflict);
 }
 
+TEST(Region, KeepsAGroupWhoseNetworkAnotherGroupUses) {
+  World world;
+  world.network();
+  world.region->put_group("h", "westus", {});
+  NetworkInterface nic;
+  static_cast<Resource&>(nic) = {.group = "h", .name = "nic", .location = "westus"};
+  nic.configurations.push_back({.name = "ipconfig", .network = {"g", "net"}, .subnet = "default"});
+  world.region->put_interface(nic);
+  EXPECT_EQ(thrown_by([&] { world.region->delete_group("g"); }).code, "InUseVirtualNetworkCannotBeDeleted");
+  world.finish(world.region->delete_group("h"));
+  world.finish(world.region->delete_group("g"));
+}
+
 TEST(Extensions, SucceedWhenTheHandlerSaysSo) {
   World world;
   world.make("web1");
