@@ -246,7 +246,7 @@ std::vector<AptSource> read_apt_sources(const fs::path& etc_apt) {
 std::vector<std::string> debian_sources(const std::vector<AptSource>& sources, const std::string& suite,
                                         const fs::path& lists) {
   for (const Owner owner : {Owner::debian, Owner::unknown}) {
-    const auto lines = lines_of_owner(owner, sources, suite, lists);
+    auto lines = lines_of_owner(owner, sources, suite, lists);
     const bool complete = std::ranges::any_of(lines, [&](const std::string& line) {
       return line.find(" " + suite + " ") != line.npos;  // not just the updates to it
     });

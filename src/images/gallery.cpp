@@ -192,7 +192,7 @@ struct Gallery::Impl {
 ImageFiles Gallery::Impl::build(const Recipe& recipe, const ImageProgress& progress,
                                 std::stop_token stop) const {
   const fs::path folder = cache_folder(recipe);
-  if (auto files = files_in(folder)) return *files;
+  if (auto files = files_in(folder)) return std::move(*files);
   make_folder(cache / "log");
   fs::path lock_file = folder, draft = folder;
   lock_file += ".lock";

@@ -28,7 +28,7 @@ std::string_view payload_of(std::string_view image) {
   const auto setup_sectors = value_at<std::uint8_t>(image, 0x1f1);
   const auto offset = value_at<std::uint32_t>(image, 0x248);
   const auto length = value_at<std::uint32_t>(image, 0x24c);
-  if (!length || *magic != 0x53726448 /* "HdrS" */) return {};
+  if (!magic || !setup_sectors || !offset || !length || *magic != 0x53726448 /* "HdrS" */) return {};
   const std::size_t start = (std::size_t{*setup_sectors} + 1) * 512 + *offset;
   if (start > image.size() || image.size() - start < *length) return {};
   return image.substr(start, *length);
