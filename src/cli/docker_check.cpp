@@ -31,10 +31,12 @@ json ask(Client& client, const std::string& url) {
 }  // namespace
 
 DockerAnswer ask_docker(const std::string& name, const std::string& address, std::uint16_t port,
-                        const std::filesystem::path& certificates, std::chrono::milliseconds limit) {
+                        const std::filesystem::path& certificates, std::chrono::milliseconds limit,
+                        const std::function<void()>& on_try) {
   const std::string url = fmt::format("https://{}:{}", name, port);
   const auto end = std::chrono::steady_clock::now() + limit;
   while (true) {
+    on_try();
     try {
       Client client(ClientOptions{.ca_file = certificates / "ca.pem",
                                   .certificate_file = certificates / "cert.pem",

@@ -1,11 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
-
-#include "cli/hosts.h"
 
 namespace berth {
 
@@ -16,9 +15,10 @@ struct DockerAnswer {
 
 /// Calls the Docker API as the docker client would: over TLS, with the client certificate of `certificates`,
 /// checking the server's certificate against `name` (an address or a DNS name), connected to
-/// `address`:`port`. Tries until `limit` is over. Throws Error(unavailable) saying what stood in the way
-/// last.
+/// `address`:`port`. Tries until `limit` is over, and calls `on_try` before each. Throws Error(unavailable)
+/// saying what stood in the way last.
 DockerAnswer ask_docker(const std::string& name, const std::string& address, std::uint16_t port,
-                        const std::filesystem::path& certificates, std::chrono::milliseconds limit);
+                        const std::filesystem::path& certificates, std::chrono::milliseconds limit,
+                        const std::function<void()>& on_try);
 
 }  // namespace berth
