@@ -128,7 +128,7 @@ namespace {
 
 constexpr std::size_t message_at = 440;
 constexpr std::size_t guest_at = message_at - 1;
-constexpr std::size_t disk_size = 1024 * 1024;  // the BIOS boots from no less than a track
+constexpr std::size_t disk_size = 1UL << 20;  // the BIOS boots from no less than a track
 
 void write_disk(const std::filesystem::path& file, const std::string& bytes) {
   const TemporaryFolder scratch;

@@ -106,7 +106,7 @@ asio::awaitable<std::optional<std::string>> probe(fs::path program, Accelerator 
                                                   std::chrono::milliseconds limit) {
   const TemporaryFolder folder;
   std::string disk(probe_guest());
-  disk.resize(1024 * 1024);  // the BIOS boots from no less than a track
+  disk.resize(1UL << 20);  // the BIOS boots from no less than a track
   write_file(folder / "disk", disk);
 
   // timeout(1) ends it: it must not stay behind for ever if we are killed meanwhile.

@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 namespace berth::qemu {
 namespace {
 
-constexpr std::size_t longest_line = 4 * 1024 * 1024;
+constexpr std::size_t longest_line = 4UL << 20;
 constexpr auto no_error = asio::as_tuple(asio::use_awaitable);
 
 Error trouble(const std::string& happened) {

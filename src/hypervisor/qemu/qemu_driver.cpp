@@ -316,7 +316,7 @@ asio::awaitable<void> QemuDriver::end_stray(std::string id) {
 QemuDriver::MachinePtr QemuDriver::watch(const std::string& id, const ProcessId& process) {
   const auto found = machines_.find(id);
   if (found != machines_.end() && found->second->process == process) return found->second;
-  const auto machine = std::make_shared<Machine>(executor_, id, process);
+  auto machine = std::make_shared<Machine>(executor_, id, process);
   machines_[id] = machine;
   asio::co_spawn(executor_, await_end(machine), asio::detached);
   return machine;
