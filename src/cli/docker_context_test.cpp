@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "cli/docker_certificates.h"
 #include "crypto/encoding.h"
 #include "host/files.h"
 #include "host/process.h"
@@ -158,7 +159,10 @@ TEST_F(Contexts, NamesFollowTheDockerClientsRule) {
 TEST_F(Contexts, TheDockerClientReadsThem) {
   const auto docker = find_program("docker");
   if (!docker) GTEST_SKIP() << "there is no docker client";
-  contexts.write(wanted());
+  DockerContext context = wanted();
+  context.certificates = folder / "real";  // client 20.10 looks into them
+  DockerCertificates::load_or_make(context.certificates);
+  contexts.write(context);
   contexts.use("web1");
   const RunOptions options{.input = {},
                            .folder = {},
