@@ -35,12 +35,18 @@ def unpack_engine(work):
     except (OSError, subprocess.CalledProcessError) as error:
         skip(f"apt-get download: {getattr(error, 'stderr', error)}")
     tree = f"{work}/tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    os.makedirs(tree)
     for package in glob.glob(f"{packages}/*.deb"):
-        run("dpkg-deb", "-x", package, tree)
-    os.makedirs(f"{work}/new", exist_ok=True)
-    for folder in ("usr/bin", "usr/sbin"):
-        for file in glob.glob(f"{tree}/{folder}/*"):
-            shutil.copy(file, f"{work}/new")
+        archive = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
+        subprocess.run(["tar", "--extract", "--directory", tree, "--wildcards", "./usr/bin/*", "./usr/sbin/*"], stdin=archive.stdout,
+                       stderr=subprocess.DEVNULL)  # a package may have none
+        archive.wait()
+    shutil.rmtree(f"{work}/new", ignore_errors=True)
+    os.makedirs(f"{work}/new")
+    for file in glob.glob(f"{tree}/usr/*bin/*"):
+        if not os.path.islink(file):
+            os.rename(file, f"{work}/new/{os.path.basename(file)}")
     os.rename(f"{work}/new", programs)
     return programs
 
@@ -58,7 +64,7 @@ def enter_namespace(work):
     unpack_engine(work)
     environment = {**os.environ, "REAL_ENGINE_INSIDE": "1"}
     sys.exit(subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-                             sys.executable, *sys.argv], env=environment, timeout=240).returncode)
+                             sys.executable, *sys.argv], env=environment, timeout=500).returncode)
 
 
 def furnish(programs, work):
