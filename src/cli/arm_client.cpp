@@ -67,6 +67,14 @@ ErrorKind kind_of(int status, std::string_view code) {
   }
 }
 
+std::string own_advice(const json& error) {
+  const json& infos = member(error, "additionalInfo");
+  if (infos.is_array())
+    for (const json& info : infos)
+      if (const std::string advice = text_of(member(info, "info"), "advice"); !advice.empty()) return advice;
+  return {};
+}
+
 /// The innermost reasons, each once: Azure wraps "Conflict" in "DeploymentFailed" in details.
 void collect_reasons(const json& error, std::vector<std::pair<std::string, std::string>>& reasons) {
   const json& details = member(error, "details");
@@ -78,15 +86,16 @@ void collect_reasons(const json& error, std::vector<std::pair<std::string, std::
         deeper = true;
       }
   std::pair<std::string, std::string> reason(text_of(error, "code"), text_of(error, "message"));
+  // Our region ends a message with the advice, which we show by itself.
+  const std::string advice = own_advice(error), tail = " " + advice;
+  if (!advice.empty() && reason.second.ends_with(tail))
+    reason.second.resize(reason.second.size() - tail.size());
   if (!deeper && std::find(reasons.begin(), reasons.end(), reason) == reasons.end())
     reasons.push_back(std::move(reason));
 }
 
 std::string advice_in(const json& error) {
-  const json& infos = member(error, "additionalInfo");
-  if (infos.is_array())
-    for (const json& info : infos)
-      if (const std::string advice = text_of(member(info, "info"), "advice"); !advice.empty()) return advice;
+  if (const std::string advice = own_advice(error); !advice.empty()) return advice;
   const json& details = member(error, "details");
   if (details.is_array())
     for (const json& detail : details)

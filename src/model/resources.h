@@ -87,6 +87,8 @@ struct IpConfiguration {
   std::string allocation = "Dynamic";
   std::string private_address;
   bool primary = true;
+  std::vector<std::string> nat_rules, pools;  ///< ids below load balancers, as Resource Manager names them
+  bool balanced = false;  ///< `public_address` is a load balancer's: only `endpoints` lead in from there
 };
 /// A public port that leads to another private port (load balancer inbound NAT rule; classic input endpoint).
 struct Endpoint {

@@ -131,9 +131,18 @@ const std::vector<std::uint16_t>& common_ports() {
 std::vector<OpenPort> open_ports(const NetworkInterface& nic, const SecurityGroup* of_interface,
                                  const SecurityGroup* of_subnet, const std::vector<std::uint16_t>& named) {
   std::vector<OpenPort> open;
-  for (const Endpoint& endpoint : nic.endpoints)
-    open.push_back({lower(endpoint.protocol), endpoint.public_port, endpoint.private_port, endpoint.sources});
-  if (nic.endpoints_only || (!nic.endpoints.empty() && !of_interface && !of_subnet)) return open;
+  const bool balanced = std::ranges::any_of(nic.configurations, &IpConfiguration::balanced);
+  for (const Endpoint& endpoint : nic.endpoints) {
+    OpenPort port{lower(endpoint.protocol), endpoint.public_port, endpoint.private_port, endpoint.sources};
+    std::vector<std::string> outer, inner;
+    // A load balancer's rule leads to the VM's own port, and its security groups have a say there.
+    if (balanced && (!admitted(of_interface, port.protocol, port.guest_port, outer) ||
+                     !admitted(of_subnet, port.protocol, port.guest_port, inner)))
+      continue;
+    if (balanced) port.sources = both(outer, inner);
+    open.push_back(std::move(port));
+  }
+  if (balanced || nic.endpoints_only || (!nic.endpoints.empty() && !of_interface && !of_subnet)) return open;
 
   std::set<std::uint16_t> candidates;
   bool wide = false;

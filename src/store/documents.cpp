@@ -65,6 +65,7 @@ template <class V>
 void fields(V&& v, IpConfiguration& x) {
   v("name", x.name), v("network", x.network), v("subnet", x.subnet), v("public_address", x.public_address);
   v("allocation", x.allocation), v("private_address", x.private_address), v("primary", x.primary);
+  v("nat_rules", x.nat_rules), v("pools", x.pools), v("balanced", x.balanced);
 }
 template <class V>
 void fields(V&& v, Endpoint& x) {

@@ -183,6 +183,12 @@ void take_keys(Vm& vm, const Field& keys, const std::string& user) {
 
 void take_os_profile(VmRequest& request, const Field& profile, const Place& place, const Vm* before) {
   Vm& vm = request.vm;
+  request.password = Secret(profile["adminPassword"].text());
+  if (!request.password.empty() && !is_strong(request.password.reveal()))
+    throw invalid_parameter(
+        "The supplied password must be between 6-72 characters long and must satisfy at least 3 of "
+        "password complexity requirements from the following: Contains an uppercase character, "
+        "Contains a lowercase character, Contains a numeric digit, Contains a special character.");
   if (before) {
     if (const std::string user = profile["adminUsername"].text(before->admin_user);
         user != before->admin_user)
@@ -206,18 +212,12 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
     linux_configuration["provisionVMAgent"].refuse(
         "true: without its agent a guest cannot be provisioned here");
   take_keys(vm, linux_configuration["ssh"]["publicKeys"], vm.admin_user);
-  request.password = Secret(profile["adminPassword"].text());
   vm.password_login = !linux_configuration["disablePasswordAuthentication"].flag(false);
   if (!vm.password_login && vm.ssh_keys.empty())
     throw invalid_parameter("Authentication using SSH keys was chosen, but no SSH public key was given.");
   if (vm.password_login && request.password.empty())
     throw invalid_parameter("Required parameter 'adminPassword' is missing (null).",
                             "Give a password, or an SSH key with disablePasswordAuthentication.");
-  if (!request.password.empty() && !is_strong(request.password.reveal()))
-    throw invalid_parameter(
-        "The supplied password must be between 6-72 characters long and must satisfy at least 3 of "
-        "password complexity requirements from the following: Contains an uppercase character, "
-        "Contains a lowercase character, Contains a numeric digit, Contains a special character.");
   if (const std::string encoded = profile["customData"].text(); !encoded.empty()) {
     const auto decoded = base64_decode(encoded);
     if (!decoded)

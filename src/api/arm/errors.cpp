@@ -8,7 +8,8 @@
 namespace berth::arm {
 
 void write_error(JsonText& out, std::string_view key, const Problem& problem) {
-  out.open(key).put("code", problem.code).put("message", problem.message);
+  out.open(key).put("code", problem.code);
+  out.put("message", problem.advice.empty() ? problem.message : problem.message + " " + problem.advice);
   if (!problem.details.empty()) {
     out.open_list("details");
     for (const Problem& detail : problem.details) write_error(out, {}, detail);

@@ -10,8 +10,9 @@ namespace berth::arm {
 
 class JsonText;
 
-/// {"error":{"code","message","details","additionalInfo"}}: Resource Manager's error body. The advice goes
-/// into additionalInfo, where clients that know it print it and others pass it over.
+/// {"error":{"code","message","details","additionalInfo"}}: Resource Manager's error body. The advice stands
+/// at the end of the message, since most clients show nothing else, and by itself in additionalInfo, for
+/// ours.
 std::string error_body(const Problem& problem);
 std::string error_body(const Error& error);
 

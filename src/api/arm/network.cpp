@@ -16,6 +16,9 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::string_view nat_rule_type = "Microsoft.Network/loadBalancers/inboundNatRules";
+constexpr std::string_view pool_type = "Microsoft.Network/loadBalancers/backendAddressPools";
+
 std::string weak_etag(const Resource& resource) {
   return "W/\"" + resource.etag + "\"";
 }
@@ -84,6 +87,16 @@ IpConfiguration parse_ip_configuration(const Field& item, const std::string& sub
   if (!same_name(version, "IPv4"))
     properties["privateIPAddressVersion"].refuse("'IPv4': the local region has no other");
   configuration.primary = properties["primary"].flag(false);
+  for (const Field& rule : properties["loadBalancerInboundNatRules"].items()) {
+    const Field id = rule["id"];
+    configuration.nat_rules.push_back(
+        parse_reference(id.required_text(), nat_rule_type, subscription, id.path()).text());
+  }
+  for (const Field& pool : properties["loadBalancerBackendAddressPools"].items()) {
+    const Field id = pool["id"];
+    configuration.pools.push_back(
+        parse_reference(id.required_text(), pool_type, subscription, id.path()).text());
+  }
   return configuration;
 }
 
@@ -373,7 +386,17 @@ void write_interface(JsonText& out, const NetworkInterface& nic, std::string_vie
              make_id(subscription, configuration.network.group, "Microsoft.Network/virtualNetworks/subnets",
                      configuration.network.name + "/" + configuration.subnet))
         .close();
-    if (!configuration.public_address.empty())
+    if (!configuration.nat_rules.empty()) {
+      out.open_list("loadBalancerInboundNatRules");
+      for (const std::string& id : configuration.nat_rules) out.open().put("id", id).close();
+      out.close_list();
+    }
+    if (!configuration.pools.empty()) {
+      out.open_list("loadBalancerBackendAddressPools");
+      for (const std::string& id : configuration.pools) out.open().put("id", id).close();
+      out.close_list();
+    }
+    if (!configuration.public_address.empty() && !configuration.balanced)
       out.open("publicIPAddress")
           .put("id", make_id(subscription, configuration.public_address.group, public_address_type,
                              configuration.public_address.name))

@@ -311,6 +311,59 @@ TEST_F(ArmEndpointsTest, SaysWhatAHostileBodyIs) {
   }
 }
 
+TEST_F(ArmEndpointsTest, OpensTheOtherPortThatAnInboundNatRuleNames) {
+  make_host();
+  const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
+  ASSERT_EQ(region.arm("PUT", network + "publicIPAddresses/lb-ip", {{"location", "westus"}}).status, 201);
+  const std::string balancer = network + "loadBalancers/lb";
+  const std::string id = region.id("g", "Microsoft.Network/loadBalancers/lb");
+  const json frontend = {
+      {"name", "front"},
+      {"properties",
+       {{"publicIPAddress", {{"id", region.id("g", "Microsoft.Network/publicIPAddresses/lb-ip")}}}}}};
+  const json rule = {{"properties",
+                      {{"frontendIPConfiguration", {{"id", id + "/frontendIPConfigurations/front"}}},
+                       {"protocol", "Tcp"},
+                       {"frontendPort", 50022},
+                       {"backendPort", 22}}}};
+  ASSERT_EQ(region
+                .arm("PUT", balancer,
+                     {{"location", "westus"},
+                      {"properties", {{"frontendIPConfigurations", json::array({frontend})}}}})
+                .status,
+            201);
+  ASSERT_EQ(region.arm("PUT", balancer + "/inboundNatRules/ssh", rule).status, 201);
+  json nic = region.get(network + "networkInterfaces/web1-nic");
+  json& properties = nic["properties"]["ipConfigurations"][0]["properties"];
+  properties["loadBalancerInboundNatRules"] = json::array({{{"id", id + "/inboundNatRules/ssh"}}});
+  EXPECT_EQ(code_of(region.arm("PUT", network + "networkInterfaces/web1-nic", nic)), "OperationNotAllowed");
+  properties.erase("publicIPAddress");
+  ASSERT_EQ(region.arm("PUT", network + "networkInterfaces/web1-nic", nic).status, 200);
+  region.run(region.region->settle_ports({"g", "web1"}));
+
+  EXPECT_EQ(
+      region.get(network + "publicIPAddresses/lb-ip")["properties"]["localPorts"],
+      json::parse(R"([{"protocol":"tcp","port":50022,"hostPort":50022,"guestPort":22,"movedBecause":""}])"));
+  EXPECT_EQ(region.get(network + "publicIPAddresses/lb-ip")["properties"]["ipConfiguration"]["id"],
+            id + "/frontendIPConfigurations/front");
+  EXPECT_FALSE(
+      region.get(network + "networkInterfaces/web1-nic")["properties"]["ipConfigurations"][0]["properties"]
+          .contains("publicIPAddress"));
+  EXPECT_EQ(code_of(region.arm("DELETE", balancer + "/inboundNatRules/ssh")), "InboundNatRuleInUse");
+  EXPECT_EQ(code_of(region.arm("DELETE", network + "publicIPAddresses/lb-ip")),
+            "PublicIPAddressCannotBeDeleted");
+}
+
+TEST_F(ArmEndpointsTest, RefusesALoadBalancerThatWouldSpreadConnections) {
+  make_group();
+  const Response response = region.arm(
+      "PUT", "resourceGroups/g/providers/Microsoft.Network/loadBalancers/lb",
+      {{"location", "westus"}, {"properties", {{"loadBalancingRules", json::array({{{"name", "http"}}})}}}});
+
+  EXPECT_EQ(code_of(response), "OperationNotAllowed");
+  EXPECT_THAT(response.body, HasSubstr("loadBalancingRules"));
+}
+
 // --- deployments
 
 TEST_F(ArmEndpointsTest, DeploysADockerHost) {
@@ -382,7 +435,7 @@ TEST_F(ArmEndpointsTest, TellsWhyADeploymentFailed) {
   EXPECT_EQ(done["status"], "Failed");
   EXPECT_EQ(done["error"]["code"], "DeploymentFailed");
   EXPECT_EQ(done["error"]["details"][0]["code"], "AllocationFailed");
-  EXPECT_EQ(done["error"]["details"][0]["message"], "There is no memory for [secret].");
+  EXPECT_EQ(done["error"]["details"][0]["message"], "There is no memory for [secret]. Stop another machine.");
   EXPECT_EQ(done["error"]["details"][0]["additionalInfo"][0]["info"]["advice"], "Stop another machine.");
   EXPECT_EQ(region.get(deployment_path)["properties"]["error"]["code"], "DeploymentFailed");
 }

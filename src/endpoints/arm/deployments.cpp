@@ -66,6 +66,9 @@ Problem problem_from(const json& error) {
       .code = error.value("code", ""), .message = error.value("message", ""), .advice = {}, .details = {}};
   if (const auto infos = error.find("additionalInfo"); infos != error.end() && !infos->empty())
     problem.advice = (*infos)[0]["info"].value("advice", "");
+  if (const std::string tail = " " + problem.advice;
+      !problem.advice.empty() && problem.message.ends_with(tail))
+    problem.message.resize(problem.message.size() - tail.size());
   if (const auto details = error.find("details"); details != error.end())
     for (const json& detail : *details) problem.details.push_back(problem_from(detail));
   return problem;

@@ -90,4 +90,36 @@ asio::awaitable<Response> list_resources(Arm& arm, Request request) {
   co_return json_response(200, out.take());
 }
 
+asio::awaitable<Response> list_tag_names(Arm& arm, Request) {
+  std::map<std::string, std::map<std::string, std::size_t>> names;
+  const auto count = [&](const Tags& tags) {
+    for (const auto& [name, value] : tags) ++names[name][value];
+  };
+  for (const ResourceGroup* group : arm.region.groups()) count(group->tags);
+  for (const Kind& kind : kinds())
+    if (kind.all)
+      for (const Resource* resource : kind.all(arm.region, {})) count(resource->tags);
+  const auto write_count = [](JsonText& out, std::size_t number) {
+    out.open("count").put("type", "Total").put("value", number).close();
+  };
+  JsonText out;
+  out.open().open_list("value");
+  for (const auto& [name, values] : names) {
+    std::size_t total = 0;
+    const std::string id = fmt::format("/subscriptions/{}/tagNames/{}", arm.subscription(), name);
+    out.open().put("id", id).put("tagName", name).open_list("values");
+    for (const auto& [value, number] : values) {
+      out.open().put("id", id + "/tagValues/" + value).put("tagValue", value);
+      write_count(out, number);
+      out.close();
+      total += number;
+    }
+    out.close_list();
+    write_count(out, total);
+    out.close();
+  }
+  out.close_list().close();
+  co_return json_response(200, out.take());
+}
+
 }  // namespace berth::arm

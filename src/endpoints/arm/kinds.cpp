@@ -9,7 +9,7 @@ namespace {
 
 std::vector<Kind> all_kinds() {
   std::vector<Kind> all;
-  for (auto part : {network_kinds, compute_kinds, inert_kinds})
+  for (auto part : {network_kinds, load_balancer_kinds, compute_kinds, inert_kinds})
     for (Kind& kind : part()) all.push_back(std::move(kind));
   for (Kind& kind : all) {
     if (kind.show || !kind.find) continue;

@@ -34,16 +34,10 @@ void write_nic(Arm& arm, JsonText& out, const NetworkInterface& nic, const View&
 }
 
 void write_address(Arm& arm, JsonText& out, const PublicAddress& address, const View& view) {
-  std::string used_by;
-  if (view.address_users) {
-    if (const auto user = view.address_users->find(address.ref().key()); user != view.address_users->end())
-      used_by = user->second;
-  } else {
-    for (const NetworkInterface* nic : arm.region.interfaces(address.group))
-      for (const IpConfiguration& configuration : nic->configurations)
-        if (configuration.public_address == address.ref())
-          used_by = ip_configuration_id(*nic, configuration, arm.subscription());
-  }
+  const auto users = view.address_users ? std::map<std::string, std::string>() : address_users(arm);
+  const auto& known = view.address_users ? *view.address_users : users;
+  const auto user = known.find(address.ref().key());
+  const std::string used_by = user == known.end() ? "" : user->second;
   write_public_address(out, address, arm.subscription(), used_by);
 }
 
@@ -71,7 +65,22 @@ Applied put_address(Arm& arm, const ResourceId& id, const json& body) {
                  write_address);
 }
 Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
-  return applied(arm, arm.region.put_interface(parse_interface(body, place_of(arm, id))), write_nic);
+  NetworkInterface nic = parse_interface(body, place_of(arm, id));
+  balance(arm, nic, arm.region.find_interface(id.ref()));
+  return applied(arm, arm.region.put_interface(std::move(nic)), write_nic);
+}
+
+std::optional<std::string> remove_address(Arm& arm, const ResourceId& id, const Request*) {
+  if (!arm.region.find_public_address(id.ref())) return std::nullopt;
+  const auto users = address_users(arm);
+  if (const auto user = users.find(id.ref().key()); user != users.end())
+    throw Error(
+        ErrorKind::conflict, "PublicIPAddressCannotBeDeleted",
+        fmt::format("Public IP address {} can not be deleted since it is still allocated to resource {}.",
+                    id.name(), user->second),
+        "Delete that first, or take the address away from it.");
+  arm.region.delete_public_address(id.ref());
+  return "";
 }
 
 template <class T>
@@ -208,7 +217,7 @@ std::vector<Kind> network_kinds() {
   Kind address = top_level<PublicAddress>(public_address_type, &Region::find_public_address,
                                           &Region::public_addresses, write_address);
   address.put = put_address;
-  address.remove = remover<PublicAddress>(&Region::find_public_address, &Region::delete_public_address);
+  address.remove = remove_address;
   Kind nic =
       top_level<NetworkInterface>(interface_type, &Region::find_interface, &Region::interfaces, write_nic);
   nic.put = put_nic;

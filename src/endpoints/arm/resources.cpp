@@ -40,11 +40,7 @@ Response list_of(Arm& arm, const Request& request, const Kind& kind, const std::
       same_name(request.parameter("$expand"), "instanceView") || request.parameter("statusOnly") == "true";
   std::map<std::string, std::string> users;
   if (kind.type == public_address_type) {
-    for (const NetworkInterface* nic : arm.region.interfaces())
-      for (const IpConfiguration& configuration : nic->configurations)
-        if (!configuration.public_address.empty())
-          users[configuration.public_address.key()] =
-              ip_configuration_id(*nic, configuration, arm.subscription());
+    users = address_users(arm);
     view.address_users = &users;
   }
   JsonText out;

@@ -87,6 +87,7 @@ constexpr Route routes[] = {
     {"DELETE", GROUP, Access::version, delete_group},
     {"GET", SUBSCRIPTION "/resources", Access::version, list_resources},
     {"GET", GROUP "/resources", Access::version, list_resources},
+    {"GET", SUBSCRIPTION "/tagNames", Access::version, list_tag_names},
 
     // Deployments
     {"GET", DEPLOYMENTS, Access::version, list_deployments},

@@ -82,6 +82,7 @@ const Kind* find_kind(std::string_view type);
 const Kind& get_kind(std::string_view type);
 
 std::vector<Kind> network_kinds();
+std::vector<Kind> load_balancer_kinds();
 std::vector<Kind> compute_kinds();
 std::vector<Kind> inert_kinds();
 
@@ -105,6 +106,14 @@ asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
 std::string operation_url(const Arm& arm, const Request& request, const std::string& operation);
 /// The phases of an operation and, for a deployment, of those below it.
 std::vector<Phase> phases_of(const Arm& arm, const Operation& operation);
+
+// --- load_balancers.cpp
+/// Sets the endpoints of an interface from the inbound NAT rules that it names; `before` is what stands
+/// there, or nullptr. Throws Error: not_found when a rule is not there, conflict when the interface has a
+/// public address of its own or the rule is another's.
+void balance(Arm& arm, NetworkInterface& nic, const NetworkInterface* before);
+/// Who uses each public address: the id of an IP configuration or of a frontend, by Ref::key().
+std::map<std::string, std::string> address_users(const Arm& arm);
 
 /// The document of any resource, for reference() and GET. nullopt when there is none.
 std::optional<std::string> show_resource(Arm& arm, const ResourceId& id, const View& view);
@@ -156,6 +165,7 @@ asio::awaitable<Response> put_group(Arm&, Request);
 asio::awaitable<Response> patch_group(Arm&, Request);
 asio::awaitable<Response> delete_group(Arm&, Request);
 asio::awaitable<Response> list_resources(Arm&, Request);
+asio::awaitable<Response> list_tag_names(Arm&, Request);
 
 // --- resources.cpp: any type
 asio::awaitable<Response> get_resource(Arm&, Request);

@@ -75,6 +75,15 @@ class TestRegion {
     return call(method, target, body.is_null() ? "" : body.dump(), std::move(headers));
   }
 
+  void run(boost::asio::awaitable<void> work) {
+    bool done = false;
+    boost::asio::co_spawn(*io, std::move(work), [&](std::exception_ptr trouble) {
+      done = true;
+      if (trouble) std::rethrow_exception(trouble);
+    });
+    while (!done) turn();
+  }
+
   nlohmann::json get(const std::string& path) { return nlohmann::json::parse(arm("GET", path).body); }
 
   /// Polls what a long operation named; the body of the last answer.
@@ -185,15 +194,6 @@ class TestRegion {
   void turn() {
     io->restart();
     io->run_one();
-  }
-
-  void run(boost::asio::awaitable<void> work) {
-    bool done = false;
-    boost::asio::co_spawn(*io, std::move(work), [&](std::exception_ptr trouble) {
-      done = true;
-      if (trouble) std::rethrow_exception(trouble);
-    });
-    while (!done) turn();
   }
 
   void sign_in() {

@@ -139,7 +139,7 @@ def extensions():
            "--settings", settings, "--protected-settings", '{"certs":{"ca":"Y2E=","cert":"Y2VydA==","key":"a2V5"}}', says='"provisioningState": "Succeeded"')
     az.run("vm", "extension", "list", "--vm-name", "N", "-g", "G", says="DockerExtension")
     az.run("vm", "extension", "show", "--vm-name", "N", "-g", "G", "-n", "DockerExtension", "--instance-view", says="Enable succeeded")
-    az.run("vm", "extension", "set", "--publisher", "Nobody", "--name", "Nothing", "--version", "1.0", "--vm-name", "N", "-g", "G", rc=1, says="VMExtensionNotFound")
+    az.run("vm", "extension", "set", "--publisher", "Nobody", "--name", "Nothing", "--version", "1.0", "--vm-name", "N", "-g", "G", rc=3, says="VMExtensionNotFound")
     az.run("vm", "extension", "delete", "--vm-name", "N", "-g", "G", "-n", "DockerExtension")
     az.run("vm", "extension", "delete", "--vm-name", "N", "-g", "G", "-n", "DockerExtension")
 
@@ -156,7 +156,17 @@ def deployments():
     az.run("deployment", "group", "create", "-g", "G", "-n", "D2", "-f", template, "-p", "name=tmpl", "adminPassword=x", rc=1, says="complexity")
     az.run("deployment", "group", "show", "-g", "G", "-n", "none", rc=3, says="DeploymentNotFound")
     az.run("resource", "list", "-g", "G", says="Microsoft.Compute/virtualMachines")
-    az.run("tag", "list", rc=0)
+    az.run("tag", "list", says='"tagName": "a"')
+
+
+def images():
+    az.run("vm", "deallocate", "-g", "G", "-n", "N2")
+    az.run("vm", "generalize", "-g", "G", "-n", "N2")
+    az.run("image", "create", "-g", "G", "-n", "golden", "--source", "N2", says='"provisioningState": "Succeeded"')
+    az.run("image", "list", "-g", "G", says="golden")
+    az.run("vm", "create", "-g", "G", "-n", "FromImage", "--image", "golden", "--admin-username", "azureuser", "--admin-password", "Passw0rd-1234",
+           says='"powerState": "VM running"')
+    az.run("image", "delete", "-g", "G", "-n", "golden")
 
 
 def networks():
@@ -177,7 +187,7 @@ def endings():
 
 
 try:
-    for part in (sign_in, groups_and_catalog, machines, extensions, deployments, networks, endings):
+    for part in (sign_in, groups_and_catalog, machines, extensions, deployments, images, networks, endings):
         part()
 finally:
     region.close()
