@@ -383,12 +383,10 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
       co_await settle(network_ref);
     }
     phase(operation, "Starting the virtual machine");
-    const std::string image = still(ref, id).image;
-    const auto stop = live_vm(id).giving_up.get_token();
-    const ImageFiles files = co_await on_pool([&gallery = host.gallery, image, stop] {
-      return gallery.ensure(
-          image, [](const std::string&, double) {}, stop);
-    });
+    const Disk* disk = disks.find(still(ref, id).os_disk);
+    if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
+    const ImageFiles files = co_await on_pool(
+        [&gallery = host.gallery, file = host.home / disk->file] { return gallery.files_of(file); });
     if (host.driver.observe(id) != MachineState::running)
       co_await host.driver.start(machine(still(ref, id), files), std::move(medium));
     Vm& running = still(ref, id);

@@ -101,7 +101,7 @@ class DockerHost(unittest.TestCase):
         network = self.world.show("mydockerhost")
         self.world.create("second", "-w", "mydockerhost")
         self.world.docker("--context", "second", "info")
-        out = self.world.ssh("second", "timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost/22; head -c 7 <&3'").stdout
+        out = self.world.ssh("second", "timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost.internal/22; head -c 7 <&3'").stdout
         self.assertIn("SSH-2.0", out)
         self.assertIsNotNone(network)
 
