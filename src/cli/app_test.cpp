@@ -232,8 +232,6 @@ TEST_F(CreateOptions, WhatTheRegionDoesNotHaveIsRefusedByName) {
   for (const auto& option : {std::vector<std::string>{"--connect"},
                              {"-a", "x"},
                              {"-u", "x"},
-                             {"-w", "x"},
-                             {"-b", "x"},
                              {"-S", "10.0.0.9"},
                              {"-R", "x"},
                              {"-A", "x"},

@@ -72,10 +72,11 @@ ordered_json security_group(const DockerHost& host) {
 
 ordered_json interface(const DockerHost& host) {
   ordered_json nic = resource(host, nic_type, host.name + "-nic", network_version);
-  nic["dependsOn"] = {resource_id(address_type, public_address_name(host.name)),
-                      resource_id(group_type, host.name + "-nsg")};
   const bool own_network = host.virtual_network.empty();
+  nic["dependsOn"] = ordered_json::array();
   if (own_network) nic["dependsOn"].push_back(resource_id(vnet_type, host.name + "-vnet"));
+  nic["dependsOn"].push_back(resource_id(address_type, public_address_name(host.name)));
+  nic["dependsOn"].push_back(resource_id(group_type, host.name + "-nsg"));
   const std::string subnet = own_network ? fmt::format("[resourceId('{}/subnets', '{}-vnet', '{}')]",
                                                        vnet_type, host.name, host.subnet)
                                          : host.virtual_network + "/subnets/" + host.subnet;
