@@ -89,7 +89,7 @@ TEST(HostNames, AnswerReverseQuestionsOfTheirBlockAndNoOthers) {
 }
 
 TEST(HostNames, LeaveOtherNamesToTheNameServer) {
-  EXPECT_FALSE(two_machines().answer(question("deb.debian.org", a)));
+  EXPECT_FALSE(two_machines().answer(question("pkg.mirror.lan", a)));
   EXPECT_FALSE(two_machines().answer(question("web1.example.com", a)));
   EXPECT_FALSE(two_machines().answer(question("web2", a)));
 }
@@ -117,7 +117,7 @@ TEST(HostNames, DoNotTakeNamesThatDnsCannotCarry) {
 }
 
 TEST(Dns, RefusesAnyQuestion) {
-  const auto reply = refuse_dns(question("deb.debian.org", a));
+  const auto reply = refuse_dns(question("pkg.mirror.lan", a));
   EXPECT_EQ(code(reply), 5u);
   EXPECT_EQ(answers(reply), 0u);
   EXPECT_FALSE(refuse_dns(Bytes{1, 2, 3}));
@@ -139,7 +139,7 @@ TEST(Dns, MalformedQuestionsGetNoAnswer) {
 
 Bytes answer_with_alias() {
   Bytes bytes = {0x12, 0x34, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0};
-  put_name(bytes, "deb.debian.org");
+  put_name(bytes, "pkg.mirror.lan");
   const Bytes rest = {0,    1,  0, 1,                                                         //
                       0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 6, 3,   'c', 'd', 'n', 0xc0, 16,  // alias
                       0xc0, 44, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 151, 101, 2,   132};
@@ -150,7 +150,7 @@ Bytes answer_with_alias() {
 TEST(DnsAnswer, GivesTheAddressesBehindAliases) {
   const auto answer = read_dns_answer(answer_with_alias());
   ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->name, "deb.debian.org");
+  EXPECT_EQ(answer->name, "pkg.mirror.lan");
   EXPECT_THAT(answer->addresses, ElementsAre(ipv4(151, 101, 2, 132)));
 }
 
@@ -161,7 +161,7 @@ TEST(DnsAnswer, IsNothingWhenCutOffOrAnError) {
   Bytes failed = whole;
   failed[3] = 0x83;
   EXPECT_FALSE(read_dns_answer(failed));
-  EXPECT_FALSE(read_dns_answer(question("deb.debian.org", a)));
+  EXPECT_FALSE(read_dns_answer(question("pkg.mirror.lan", a)));
 }
 
 }  // namespace

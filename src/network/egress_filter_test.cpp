@@ -42,19 +42,19 @@ TEST(EgressFilter, HostsLetsOutToListedAddressesAndBlocks) {
 }
 
 TEST(EgressFilter, HostsLetsOutToWhatListedNamesLeadTo) {
-  EgressFilter filter({Egress::Policy::hosts, {"Deb.Debian.org."}});
+  EgressFilter filter({Egress::Policy::hosts, {"Pkg.Mirror.lan."}});
   EXPECT_FALSE(filter.allows(somewhere, now));
-  filter.learn("deb.debian.org", std::vector{somewhere}, now);
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now);
   EXPECT_TRUE(filter.allows(somewhere, now));
   filter.learn("evil.example", std::vector{ipv4(6, 6, 6, 6)}, now);
   EXPECT_FALSE(filter.allows(ipv4(6, 6, 6, 6), now));
 }
 
 TEST(EgressFilter, ForgetsAnAddressAnHourAfterItWasLastTold) {
-  EgressFilter filter({Egress::Policy::hosts, {"deb.debian.org"}});
-  filter.learn("deb.debian.org", std::vector{somewhere}, now);
+  EgressFilter filter({Egress::Policy::hosts, {"pkg.mirror.lan"}});
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now);
   EXPECT_TRUE(filter.allows(somewhere, now + 59min));
-  filter.learn("deb.debian.org", std::vector{somewhere}, now + 59min);
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now + 59min);
   EXPECT_TRUE(filter.allows(somewhere, now + 118min));
   EXPECT_FALSE(filter.allows(somewhere, now + 120min));
 }

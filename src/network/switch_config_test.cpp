@@ -15,7 +15,7 @@ using nlohmann::json;
 SwitchConfig whole_config() {
   SwitchConfig config;
   config.subnet = "10.1.0.0/24";
-  config.egress = {Egress::Policy::hosts, {"deb.debian.org", "192.0.2.0/24"}};
+  config.egress = {Egress::Policy::hosts, {"pkg.mirror.lan", "192.0.2.0/24"}};
   config.ports.push_back({"0123456789ab",
                           "00:0d:3a:00:00:01",
                           "10.1.0.4",

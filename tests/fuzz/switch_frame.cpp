@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Egress egress{(how & 8)    ? Egress::Policy::hosts
                       : (how & 16) ? Egress::Policy::none
                                    : Egress::Policy::full,
-                      {"deb.debian.org", "198.51.100.0/24"}};
+                      {"pkg.mirror.lan", "198.51.100.0/24"}};
   Gateway gateway(subnet, egress);
   gateway.names().add("web1", member.lease.address);
   gateway.names().add("db", ipv4(10, 0, 0, 5));
