@@ -135,6 +135,8 @@ VmOrder vm_order(const Classic& classic, const CloudService& service, const std:
   for (const PublicKey& key : who.keys)
     vm.ssh_keys.push_back({key.path.empty() ? "/home/" + who.user + "/.ssh/authorized_keys" : key.path,
                            service_ssh_key(region, service, key.fingerprint)});
+  if (!who.password.empty())
+    if (const auto problem = password_problem(who.password.reveal())) throw bad_request(*problem);
   order.password = who.password;
   order.custom_data = who.custom_data;
   return order;
