@@ -33,3 +33,9 @@ function(berth_module name)
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}. PROPERTIES TIMEOUT 120)
   endif()
 endfunction()
+
+# berth_fixtures(<folder below tests/fixtures> TESTS…) tells these files BERTH_FIXTURES. These alone: in another
+# checkout a path makes them other files to the compiler cache.
+function(berth_fixtures folder)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_DEFINITIONS BERTH_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures/${folder}")
+endfunction()

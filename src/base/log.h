@@ -5,7 +5,7 @@
 namespace berth {
 
 /// Sends spdlog's default logger to `file` (appended; created 0600; turned over at 10 MiB, three kept):
-/// one line per event, UTC, flushed at once. The level is `BERTH_LOG` (trace…error) or info. Threads may
+/// one line per event, UTC, flushed at once. The level is `BERTH_LOG` (trace…error, off) or info. Threads may
 /// log. Throws Error(unavailable) naming the file when it cannot be opened.
 void log_to_file(const std::string& file);
 

@@ -4,11 +4,10 @@
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <pugixml.hpp>
 
+#include "api/classic/publish_settings.h"
 #include "cli/command.h"
 #include "cli/session.h"
-#include "crypto/encoding.h"
 #include "crypto/envelope.h"
 #include "host/directories.h"
 #include "host/files.h"
@@ -60,42 +59,19 @@ bool is_retired(const std::string& url) {
   return false;
 }
 
-/// Both schemas: 2.0 keeps address and certificate with each subscription, 1.0 with the profile.
-/// Source: docs/wire/classic.md, "The publish-settings file".
 std::vector<Subscription> read_publish_settings(const std::string& file) {
-  const std::string text = read_file(file, 4u << 20);
-  pugi::xml_document document;
-  const pugi::xml_node profile = document.load_buffer(text.data(), text.size())
-                                     ? document.child("PublishData").child("PublishProfile")
-                                     : pugi::xml_node();
-  const auto wrong = [&](const std::string& why) {
-    return Error(ErrorKind::invalid, "InvalidPublishSettings",
-                 fmt::format("{} is no publish-settings file: {}.", file, why),
-                 "'azure account download' names that of the local region.");
-  };
-  if (!profile) throw wrong("it has no PublishProfile");
   std::vector<Subscription> found;
-  for (const pugi::xml_node node : profile.children("Subscription")) {
-    const auto attribute = [&](const char* own, const char* common) {
-      const std::string value = node.attribute(own).value();
-      return value.empty() ? std::string(profile.attribute(common).value()) : value;
-    };
-    Subscription subscription{.name = node.attribute("Name").value(),
-                              .id = node.attribute("Id").value(),
-                              .url = attribute("ServiceManagementUrl", "Url")};
-    if (subscription.id.empty()) throw wrong("a Subscription in it has no Id");
-    if (is_retired(subscription.url))
+  for (const classic::PublishedSubscription& one :
+       classic::parse_publish_settings(read_file(file, 4u << 20), file)) {
+    if (is_retired(one.url))
       throw Error(ErrorKind::invalid, "RetiredService",
                   fmt::format("{} is for the public classic service at {}, which was retired; nothing "
                               "answers there any more.",
-                              file, host_of(subscription.url)),
+                              file, host_of(one.url)),
                   "The local region needs no file: 'azure vm docker create' starts it.");
-    const auto pfx = base64_decode(attribute("ManagementCertificate", "ManagementCertificate"));
-    if (!pfx || pfx->empty()) throw wrong("its ManagementCertificate is not base64");
-    parse_pfx(*pfx, "The management certificate in " + file);
-    found.push_back(std::move(subscription));
+    parse_pfx(one.pfx.reveal(), "The management certificate in " + file);
+    found.push_back({.name = one.name, .id = one.id, .url = one.url});
   }
-  if (found.empty()) throw wrong("it names no Subscription");
   return found;
 }
 

@@ -31,13 +31,15 @@ constexpr Group groups[] = {
     {"vm", "Virtual machines and Docker hosts"},
     {"vm docker", "Virtual machines that run a Docker host"},
     {"vm image", "Images that virtual machines are made from"},
+    {"vm extension", "VM extensions: in the region's gallery, and on virtual machines"},
     {"region", "The local region: the cloud on this machine"},
     {"account", "Subscriptions, and publish-settings files of classic clients"},
 };
 
 std::vector<Command> all_commands() {
   std::vector<Command> all;
-  for (const auto& table : {vm_commands(), region_commands(), account_commands()})
+  for (const auto& table : {vm_commands(), vm_power_commands(), vm_image_commands(), extension_gallery_commands(),
+                            extension_commands(), region_commands(), account_commands()})
     all.insert(all.end(), table.begin(), table.end());
   return all;
 }
@@ -219,7 +221,8 @@ Error unknown_command(const std::vector<std::string>& words) {
 // --- running a command ----------------------------------------------------------------------------------
 
 /// Spells two-letter options in full, and gives -e its number when it stands alone.
-std::vector<std::string> plain_spelling(const std::vector<std::string>& arguments) {
+std::vector<std::string> plain_spelling(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const bool opens_ssh = app.get_option_no_throw("--ssh") != nullptr;
   std::vector<std::string> plain;
   bool literal = false;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -233,7 +236,7 @@ std::vector<std::string> plain_spelling(const std::vector<std::string>& argument
         plain.back() = std::string(two.name) + argument.substr(two.two_letters.size());
     }
     const bool alone = i + 1 == arguments.size() || arguments[i + 1].starts_with("-");
-    if (is_one_of(argument, {"-e", "--ssh"}) && alone) plain.emplace_back("22");
+    if (opens_ssh && is_one_of(argument, {"-e", "--ssh"}) && alone) plain.emplace_back("22");
   }
   return plain;
 }
@@ -302,7 +305,7 @@ int run_command(Output& out, const Command& command, const Invocation& invocatio
   std::vector<std::string> arguments(
       invocation.words.begin() + static_cast<std::ptrdiff_t>(words_of(command.name).size()),
       invocation.words.end());
-  arguments = plain_spelling(arguments);
+  arguments = plain_spelling(app, arguments);
   // The callback runs inside parse(): what it says first is printed once the arguments are known to be right.
   app.parse_complete_callback([&] { out.info(fmt::format("Executing command {}", command.name)); });
   try {

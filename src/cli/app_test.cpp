@@ -90,8 +90,11 @@ TEST(App, HelpOfACommandListsEveryOptionAndDoesNothing) {
 }
 
 TEST(App, EveryCommandHasHelp) {
-  for (const char* command : {"vm list", "vm show", "vm delete", "vm image list", "region start",
-                              "region stop", "region status", "region logs", "region delete"}) {
+  for (const char* command :
+       {"vm list", "vm show", "vm delete", "vm docker show", "vm image list", "vm extension publish",
+        "vm extension unpublish", "vm extension list", "vm extension set", "vm extension get",
+        "vm extension logs", "vm extension delete", "region start", "region stop", "region status",
+        "region logs", "region delete"}) {
     std::vector<std::string> words{"help"};
     std::istringstream stream(command);
     for (std::string word; stream >> word;) words.push_back(word);
@@ -140,6 +143,31 @@ TEST_F(CreateOptions, OptionsMayStandAnywhere) {
       run({}, {"web1", "-dp", "5555", "Debian-12", "ops", "-z", "Standard_A1", "Str0ng!pass"}).exit_code, 0);
   EXPECT_EQ(docker_port(), "5555");
   EXPECT_EQ(vm()["hardwareProfile"]["vmSize"], "Standard_A1");
+}
+
+TEST_F(CreateOptions, SshElsewhereThanAtPort22GoesThroughALoadBalancer) {
+  ASSERT_EQ(run({"-e", "2222"}).exit_code, 0);
+  const json balancer = resource("Microsoft.Network/loadBalancers")["properties"];
+  ASSERT_EQ(balancer["inboundNatRules"].size(), 2U);
+  const json& ssh = balancer["inboundNatRules"][0]["properties"];
+  EXPECT_EQ(ssh["frontendPort"], 2222);
+  EXPECT_EQ(ssh["backendPort"], 22);
+  EXPECT_EQ(balancer["inboundNatRules"][1]["properties"]["frontendPort"], 4243);
+  const json nic =
+      resource("Microsoft.Network/networkInterfaces")["properties"]["ipConfigurations"][0]["properties"];
+  EXPECT_EQ(nic["loadBalancerInboundNatRules"].size(), 2U);
+  EXPECT_FALSE(nic.contains("publicIPAddress"));
+  const json rules = resource("Microsoft.Network/networkSecurityGroups")["properties"]["securityRules"];
+  EXPECT_EQ(rules[0]["properties"]["destinationPortRange"], "22");
+}
+
+TEST_F(CreateOptions, AStaticAddressIsTheInterfaces) {
+  ASSERT_EQ(run({"-S", "10.0.0.9"}).exit_code, 0);
+  const json nic =
+      resource("Microsoft.Network/networkInterfaces")["properties"]["ipConfigurations"][0]["properties"];
+  EXPECT_EQ(nic["privateIPAllocationMethod"], "Static");
+  EXPECT_EQ(nic["privateIPAddress"], "10.0.0.9");
+  EXPECT_THAT(error({"-S", "10.0.0"}), HasSubstr("--static-ip must be an IPv4 address, not '10.0.0'"));
 }
 
 TEST_F(CreateOptions, SshIsOpenedOnlyWhenItIsAskedFor) {
@@ -229,13 +257,8 @@ TEST_F(CreateOptions, NamesAndPortsThatCannotBeAreRefused) {
 }
 
 TEST_F(CreateOptions, WhatTheRegionDoesNotHaveIsRefusedByName) {
-  for (const auto& option : {std::vector<std::string>{"--connect"},
-                             {"-a", "x"},
-                             {"-u", "x"},
-                             {"-S", "10.0.0.9"},
-                             {"-R", "x"},
-                             {"-A", "x"},
-                             {"-o"}})
+  for (const auto& option :
+       {std::vector<std::string>{"--connect"}, {"-a", "x"}, {"-u", "x"}, {"-R", "x"}, {"-A", "x"}, {"-o"}})
     EXPECT_THAT(error(option), HasSubstr("cannot be used here: ")) << option[0];
 }
 

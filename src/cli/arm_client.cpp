@@ -218,14 +218,14 @@ struct ArmClient::Impl {
     token_good_until = steady_clock::now() + std::chrono::seconds(std::max(lifetime - 300, lifetime / 2));
   }
 
-  Response send(ArmClient& outer, const std::string& method, const std::string& url,
-                const std::string& body) {
+  Response send(ArmClient& outer, const std::string& method, const std::string& url, const std::string& body,
+                const char* type = "application/json") {
     bool renewed = false;
     for (int attempt = 1;; ++attempt) {
       if (token.empty() || steady_clock::now() >= token_good_until) sign_in();
       ClientRequest request{.method = method, .url = url, .body = body, .bearer = token};
       request.headers["Accept"] = "application/json";
-      if (!body.empty()) request.headers["Content-Type"] = "application/json";
+      if (!body.empty()) request.headers["Content-Type"] = type;
       request.headers["x-ms-client-request-id"] = new_uuid();
       const auto began = steady_clock::now();
       Response response = client.send(request);
@@ -252,9 +252,9 @@ struct ArmClient::Impl {
   }
 
   ArmAccepted change(ArmClient& outer, const std::string& method, const std::string& path,
-                     const std::string& body) {
+                     const std::string& body, const char* type = "application/json") {
     const std::string where = url(path);
-    const Response response = send(outer, method, where, body);
+    const Response response = send(outer, method, where, body, type);
     if (response.status == 404 && method == "DELETE") return {};
     if (response.status < 200 || response.status > 299) refuse(response, method, where);
     return ArmAccepted{.created = response.status == 201,
@@ -333,6 +333,9 @@ std::vector<json> ArmClient::list(const std::string& path) {
 
 ArmAccepted ArmClient::put(const std::string& path, const json& body) {
   return impl_->change(*this, "PUT", path, body.dump());
+}
+ArmAccepted ArmClient::put_file(const std::string& path, const std::string& bytes) {
+  return impl_->change(*this, "PUT", path, bytes, "application/octet-stream");
 }
 ArmAccepted ArmClient::post(const std::string& path, const json& body) {
   return impl_->change(*this, "POST", path, body.is_null() ? "" : body.dump());

@@ -55,6 +55,8 @@ class ArmClient {
   /// All pages of a collection.
   std::vector<nlohmann::json> list(const std::string& path);
   ArmAccepted put(const std::string& path, const nlohmann::json& body);
+  /// A file, as it is.
+  ArmAccepted put_file(const std::string& path, const std::string& bytes);
   ArmAccepted post(const std::string& path, const nlohmann::json& body);
   ArmAccepted remove(const std::string& path);
 

@@ -21,6 +21,10 @@ struct Command {
 };
 
 std::span<const Command> vm_commands();
+std::span<const Command> vm_power_commands();
+std::span<const Command> vm_image_commands();
+std::span<const Command> extension_gallery_commands();
+std::span<const Command> extension_commands();
 std::span<const Command> region_commands();
 std::span<const Command> account_commands();
 

@@ -18,6 +18,12 @@ std::string text(const json& document, const char* key) {
   return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::optional<long> number(const json& document, const char* key) {
+  const auto found = document.find(key);
+  return found != document.end() && found->is_number_integer() ? std::optional(found->get<long>())
+                                                               : std::nullopt;
+}
+
 json ask(Client& client, const std::string& url) {
   const Response response = client.send({.url = url});
   json document = json::parse(response.body, nullptr, false);
@@ -49,7 +55,9 @@ DockerAnswer ask_docker(const std::string& name, const std::string& address, std
               .api_version = text(version, "ApiVersion"),
               .os = text(info, "OperatingSystem"),
               .kernel = text(version, "KernelVersion"),
-              .storage_driver = text(info, "Driver")};
+              .storage_driver = text(info, "Driver"),
+              .containers = number(info, "Containers"),
+              .running = number(info, "ContainersRunning")};
     } catch (const Error& error) {
       if (error.code == "OperationCanceled") throw;
       if (std::chrono::steady_clock::now() >= end)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace berth {
@@ -11,6 +12,7 @@ namespace berth {
 /// What a Docker Engine said of itself.
 struct DockerAnswer {
   std::string version, api_version, os, kernel, storage_driver;
+  std::optional<long> containers, running;  ///< how many there are, and how many of them run
 };
 
 /// Calls the Docker API as the docker client would: over TLS, with the client certificate of `certificates`,

@@ -158,7 +158,7 @@ TEST_F(Contexts, NamesFollowTheDockerClientsRule) {
 /// What the docker client itself makes of it, when there is one.
 TEST_F(Contexts, TheDockerClientReadsThem) {
   const auto docker = find_program("docker");
-  if (!docker) GTEST_SKIP() << "there is no docker client";
+  ASSERT_TRUE(docker) << "The docker client is missing: scripts/setup installs it.";
   DockerContext context = wanted();
   context.certificates = folder / "real";  // client 20.10 looks into them
   DockerCertificates::load_or_make(context.certificates);

@@ -17,7 +17,7 @@ struct DockerCreateOptions {
   Secret password;
   std::string password_file;  ///< "-": standard input
   std::string ssh, location, docker_port = "4243", cert_dir, cert_cn, vm_size, vm_name, ssh_cert, custom_data;
-  std::string group, context, subscription, template_file, timeout, virtual_network, subnet;
+  std::string group, context, subscription, template_file, timeout, virtual_network, subnet, static_ip;
   bool no_ssh_password = false, no_ssh_endpoint = false, generate_ssh_keys = false;
   bool strict_ports = false, keep_failed = false, no_context = false, use = false;
   /// Options of the classic client that need a thing which this region does not have: name and reason.

@@ -1,7 +1,7 @@
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <charconv>
-#include <iostream>
 
 #include "base/error.h"
 #include "cli/docker_certificates.h"
@@ -54,12 +54,6 @@ void check_ssh_options(const DockerCreateOptions& options) {
 }
 
 void check_ports(const DockerHost& host) {
-  if (host.ssh_port && *host.ssh_port != 22)
-    throw Error(
-        ErrorKind::invalid, "NotSupported",
-        fmt::format("--ssh {} cannot be used here: the virtual machine's SSH server listens on port 22",
-                    *host.ssh_port),
-        "Every host has an address of its own, so port 22 is free: -e 22.");
   if (host.ssh_port && *host.ssh_port == host.docker_port)
     throw invalid(fmt::format("--ssh and --docker-port both name port {}", host.docker_port),
                   "Choose another port for Docker: -dp 4243.");
@@ -103,14 +97,6 @@ std::string context_name(const DockerCreateOptions& options, const std::string& 
   throw invalid(fmt::format("'{}' cannot name a docker context: {}", name, *problem));
 }
 
-std::string first_line_of(std::istream& stream) {
-  std::string line;
-  line.reserve(512);
-  std::getline(stream, line);
-  if (line.ends_with('\r')) line.pop_back();
-  return line;
-}
-
 }  // namespace
 
 DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
@@ -143,6 +129,10 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
                   "Name the virtual network too.");
   plan.host.virtual_network = options.virtual_network;
   if (!options.virtual_network.empty()) plan.host.subnet = options.subnet;
+  if (in_addr parsed{};
+      !options.static_ip.empty() && ::inet_pton(AF_INET, options.static_ip.c_str(), &parsed) != 1)
+    throw invalid(fmt::format("--static-ip must be an IPv4 address, not '{}'", options.static_ip));
+  host.private_address = options.static_ip;
   const VmSize* size = find_vm_size(options.vm_size);
   host.size = options.vm_size.empty() ? default_vm_size : size != nullptr ? size->name : options.vm_size;
   host.custom_data = read_custom_data(options.custom_data);
@@ -167,10 +157,7 @@ Secret docker_host_password(const DockerCreateOptions& options) {
   Secret password = options.password;
   const std::string advice = "Give it with --password-file FILE (or - for standard input).";
   if (!options.password_file.empty()) {
-    password = options.password_file == "-" ? Secret(first_line_of(std::cin)) : Secret([&] {
-      std::string text = read_file(options.password_file, 4096);
-      return text.substr(0, text.find_first_of("\r\n"));
-    }());
+    password = read_password(options.password_file);
   } else if (password.empty()) {
     password = prompt_secret(fmt::format("Enter VM '{}' password:", options.user), advice);
     if (const auto problem = password_problem(password.reveal())) throw invalid(*problem);

@@ -94,6 +94,17 @@ TEST_F(DockerCreate, WarnsOfAPortThatMovedAndPrintsTheCommandWithIt) {
   EXPECT_THAT(ran.out, HasSubstr("ssh -p 40022 ops@127.0.0.1\n"));
 }
 
+TEST_F(DockerCreate, AHostBehindALoadBalancerIsShownWithThatAddress) {
+  std::vector<std::string> words = article();
+  words[4] = "2222";
+  const Ran ran = run_program(words);
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("ssh -p 2222 ops@127.0.0.1\n"));
+  const Ran shown = run_program({"vm", "show", "web1", "--json"});
+  ASSERT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_EQ(json::parse(shown.out)["fqdn"], "web1.cloudapp.net") << shown.out;
+}
+
 TEST_F(DockerCreate, StrictPortsFailsAndRemovesTheHost) {
   region.ssh_host_port = 40022;
   const Ran ran = create({"--strict-ports"});

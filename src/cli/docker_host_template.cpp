@@ -35,7 +35,16 @@ constexpr const char* vnet_type = "Microsoft.Network/virtualNetworks";
 constexpr const char* address_type = "Microsoft.Network/publicIPAddresses";
 constexpr const char* group_type = "Microsoft.Network/networkSecurityGroups";
 constexpr const char* nic_type = "Microsoft.Network/networkInterfaces";
+constexpr const char* balancer_type = "Microsoft.Network/loadBalancers";
 constexpr const char* vm_type = "Microsoft.Compute/virtualMachines";
+
+constexpr std::uint16_t ssh_server_port = 22;
+
+/// Only a load balancer leads a public port to another one: SSH that is wanted elsewhere than at 22 needs it,
+/// and an address stands either in front of a load balancer or at an interface.
+bool has_balancer(const DockerHost& host) {
+  return host.ssh_port && *host.ssh_port != ssh_server_port;
+}
 
 ordered_json virtual_network(const DockerHost& host) {
   ordered_json network = resource(host, vnet_type, host.name + "-vnet", network_version);
@@ -62,7 +71,7 @@ ordered_json allow_rule(const char* name, int priority, std::uint16_t port, cons
 
 ordered_json security_group(const DockerHost& host) {
   ordered_json rules = ordered_json::array();
-  if (host.ssh_port) rules.push_back(allow_rule("ssh", 1000, *host.ssh_port, "Secure shell"));
+  if (host.ssh_port) rules.push_back(allow_rule("ssh", 1000, ssh_server_port, "Secure shell"));
   rules.push_back(
       allow_rule("docker", 1010, host.docker_port, "Docker Engine: TLS, with client certificates only"));
   ordered_json group = resource(host, group_type, host.name + "-nsg", network_version);
@@ -70,22 +79,57 @@ ordered_json security_group(const DockerHost& host) {
   return group;
 }
 
+std::string balancer_part(const DockerHost& host, const char* part, const char* name) {
+  return fmt::format("[resourceId('{}/{}', '{}-lb', '{}')]", balancer_type, part, host.name, name);
+}
+
+ordered_json nat_rule(const DockerHost& host, const char* name, std::uint16_t from, std::uint16_t to) {
+  return {{"name", name},
+          {"properties",
+           {{"frontendIPConfiguration", {{"id", balancer_part(host, "frontendIPConfigurations", "public")}}},
+            {"protocol", "Tcp"},
+            {"frontendPort", from},
+            {"backendPort", to}}}};
+}
+
+ordered_json load_balancer(const DockerHost& host) {
+  ordered_json balancer = resource(host, balancer_type, host.name + "-lb", network_version);
+  balancer["dependsOn"] = ordered_json::array({resource_id(address_type, public_address_name(host.name))});
+  const ordered_json address = reference(address_type, public_address_name(host.name));
+  balancer["properties"] = {
+      {"frontendIPConfigurations",
+       ordered_json::array({{{"name", "public"}, {"properties", {{"publicIPAddress", address}}}}})},
+      {"inboundNatRules",
+       ordered_json::array({nat_rule(host, "ssh", *host.ssh_port, ssh_server_port),
+                            nat_rule(host, "docker", host.docker_port, host.docker_port)})}};
+  return balancer;
+}
+
 ordered_json interface(const DockerHost& host) {
   ordered_json nic = resource(host, nic_type, host.name + "-nic", network_version);
   const bool own_network = host.virtual_network.empty();
   nic["dependsOn"] = ordered_json::array();
   if (own_network) nic["dependsOn"].push_back(resource_id(vnet_type, host.name + "-vnet"));
-  nic["dependsOn"].push_back(resource_id(address_type, public_address_name(host.name)));
+  nic["dependsOn"].push_back(has_balancer(host) ? resource_id(balancer_type, host.name + "-lb")
+                                                : resource_id(address_type, public_address_name(host.name)));
   nic["dependsOn"].push_back(resource_id(group_type, host.name + "-nsg"));
   const std::string subnet = own_network ? fmt::format("[resourceId('{}/subnets', '{}-vnet', '{}')]",
                                                        vnet_type, host.name, host.subnet)
                                          : host.virtual_network + "/subnets/" + host.subnet;
   ordered_json configuration = {
       {"name", "primary"},
-      {"properties",
-       {{"privateIPAllocationMethod", "Dynamic"},
-        {"subnet", {{"id", subnet}}},
-        {"publicIPAddress", reference(address_type, public_address_name(host.name))}}}};
+      {"properties", {{"privateIPAllocationMethod", "Dynamic"}, {"subnet", {{"id", subnet}}}}}};
+  ordered_json& properties = configuration["properties"];
+  if (!host.private_address.empty()) {
+    properties["privateIPAllocationMethod"] = "Static";
+    properties["privateIPAddress"] = host.private_address;
+  }
+  if (has_balancer(host))
+    for (const char* rule : {"ssh", "docker"})
+      properties["loadBalancerInboundNatRules"].push_back(
+          {{"id", balancer_part(host, "inboundNatRules", rule)}});
+  else
+    properties["publicIPAddress"] = reference(address_type, public_address_name(host.name));
   nic["properties"] = {{"ipConfigurations", ordered_json::array({std::move(configuration)})},
                        {"networkSecurityGroup", reference(group_type, host.name + "-nsg")}};
   return nic;
@@ -170,6 +214,7 @@ ordered_json docker_host_template(const DockerHost& host) {
          R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
   ordered_json resources = {public_address_resource(host), security_group(host), interface(host),
                             virtual_machine(host), docker_extension(host)};
+  if (has_balancer(host)) resources.insert(resources.begin() + 1, load_balancer(host));
   if (host.virtual_network.empty()) resources.insert(resources.begin(), virtual_network(host));
   return {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
           {"contentVersion", "1.0.0.0"},

@@ -11,7 +11,7 @@
 namespace berth {
 
 /// A Docker host that is wanted, as one deployment: virtual network, public address, security group,
-/// interface, virtual machine, Docker extension. All of them carry the tag `host_tag`.
+/// interface, virtual machine, Docker extension; and a load balancer, when SSH is not to be at port 22. All of them carry the tag `host_tag`.
 struct DockerHost {
   std::string name;  ///< DNS label, and the stem of all names
   std::string vm_name;
@@ -21,12 +21,13 @@ struct DockerHost {
   std::string user;
   bool password_login = true;
   std::vector<std::string> ssh_keys;      ///< OpenSSH lines
-  std::optional<std::uint16_t> ssh_port;  ///< nullopt: not reachable by SSH
+  std::optional<std::uint16_t> ssh_port;  ///< the public port; nullopt: not reachable by SSH
   std::uint16_t docker_port = 4243;
   std::string custom_data;  ///< bytes; "" for none
   /// A virtual network that is there already, as it was named, then its resource id; "": one of the host's own.
   std::string virtual_network;
   std::string subnet = "default";
+  std::string private_address = {};  ///< IPv4, of that subnet; "": the next free one
 };
 
 /// Tag of a resource (and of a group made for it alone) whose value is the host's name.

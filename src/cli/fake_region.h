@@ -141,6 +141,8 @@ class FakeRegion {
   /// Where the public SSH port came to be; 0: where it was asked for.
   int ssh_host_port = 0;
   bool docker_answers = true;
+  /// What the extension's handler says, as the instance view shows it; null: nothing yet.
+  json extension_view;
   std::string docker_seen_client;  ///< thumbprint of what the Docker client presented
   json deployment;                 ///< the last deployment that was put
 
@@ -214,6 +216,7 @@ class FakeRegion {
     if (has("/publicipaddresses")) return address_request(request, path);
     if (has("/providers/microsoft.compute/virtualmachines")) return vm_request(request, path);
     if (has("/networkinterfaces")) return list_of(interfaces_);
+    if (has("/loadbalancers")) return list_of(balancers_);
     if (path.starts_with("/resourcegroups")) return group_request(request, path);
     return refuse(404, "ResourceNotFound", "There is no " + path);
   }
@@ -243,6 +246,8 @@ class FakeRegion {
     groups_.erase(found);
     std::erase_if(interfaces_,
                   [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
+    std::erase_if(balancers_,
+                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
     std::erase_if(addresses_,
                   [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
     std::erase_if(vms_,
@@ -262,17 +267,25 @@ class FakeRegion {
       const bool is_new = addresses_.emplace(path, document).second;
       return reply(is_new ? 201 : 200, document);
     }
-    if (path.ends_with("/publicipaddresses")) return list_of(addresses_);
+    if (path.ends_with("/publicipaddresses")) {
+      auto all = addresses_;
+      for (auto& [key, document] : all) document["properties"]["localPorts"] = local_ports();
+      return list_of(all);
+    }
     const auto found = addresses_.find(path);
     if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
     if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
     json document = found->second;
+    document["properties"]["localPorts"] = local_ports();
+    return reply(200, document);
+  }
+
+  json local_ports() const {
     json ports = json::array();
     if (docker_server_) ports.push_back({{"port", 4243}, {"hostPort", docker_server_->port()}});
     if (ssh_host_port != 0)
       ports.push_back({{"port", 22}, {"hostPort", ssh_host_port}, {"movedBecause", "permission denied"}});
-    document["properties"]["localPorts"] = ports;
-    return reply(200, document);
+    return ports;
   }
 
   Response vm_request(const Request& request, const std::string& path) {
@@ -314,14 +327,18 @@ class FakeRegion {
             if (request.client_certificate.empty()) co_return Response{.status = 401};
             docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();
             if (request.path == "/info")
-              co_return reply(200, {{"OperatingSystem", "Debian"}, {"Driver", "overlay2"}});
+              co_return reply(200, {{"OperatingSystem", "Debian"},
+                                    {"Driver", "overlay2"},
+                                    {"Containers", 3},
+                                    {"ContainersRunning", 2}});
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           });
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
-    json vm, extension;
+    json vm, extension, balancer;
     for (const json& resource : deployment["properties"]["template"]["resources"]) {
       if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
       if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
+      if (resource["type"] == "Microsoft.Network/loadBalancers") balancer = resource;
     }
     const std::string name = vm["name"], host = vm["tags"]["berth:host"];
     const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
@@ -334,13 +351,22 @@ class FakeRegion {
     vm["properties"]["provisioningState"] = "Succeeded";
     vm["properties"]["networkProfile"]["networkInterfaces"] = {{{"id", nic_id}}};
     vm["properties"]["instanceView"] = {{"statuses", {{{"code", "PowerState/running"}}}}};
+    if (!extension_view.is_null())
+      vm["properties"]["instanceView"]["extensions"] = json::array({extension_view});
     vm["resources"] = json::array({extension});
     vms_[vm_key] = vm;
-    const json configuration = {
-        {"properties",
-         {{"privateIPAddress", "10.0.0.4"},
-          {"publicIPAddress",
-           {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}}}}}};
+    json configuration = {{"properties", {{"privateIPAddress", "10.0.0.4"}}}};
+    const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}};
+    if (balancer.is_null()) {
+      configuration["properties"]["publicIPAddress"] = address;
+    } else {
+      const std::string key = providers + "microsoft.network/loadbalancers/" + host + "-lb";
+      balancer["id"] = base + key;
+      balancer["properties"]["frontendIPConfigurations"][0]["properties"]["publicIPAddress"] = address;
+      balancers_[key] = balancer;
+      configuration["properties"]["loadBalancerInboundNatRules"] = {
+          {{"id", base + key + "/inboundNatRules/ssh"}}};
+    }
     interfaces_[nic_key] = {{"id", base + nic_key},
                             {"properties", {{"ipConfigurations", json::array({configuration})}}}};
   }
@@ -353,7 +379,7 @@ class FakeRegion {
   Secret key_;
   std::mutex mutex_;
   std::vector<std::string> requests_;
-  std::map<std::string, json> groups_, addresses_, vms_, interfaces_;
+  std::map<std::string, json> groups_, addresses_, vms_, interfaces_, balancers_;
   int polled_ = 0;
 };
 

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "cli/docker_host_template.h"
+#include "cli/json_view.h"
 #include "host/files.h"
+#include "model/docker_extension.h"
 #include "model/names.h"
 
 namespace berth {
@@ -17,38 +18,11 @@ namespace {
 
 using nlohmann::json;
 
-const json& at(const json& object, std::initializer_list<const char*> path) {
-  static const json nothing;
-  const json* here = &object;
-  for (const char* key : path) {
-    if (!here->is_object()) return nothing;
-    const auto found = here->find(key);
-    if (found == here->end()) return nothing;
-    here = &*found;
-  }
-  return *here;
-}
-
-std::string text(const json& object, std::initializer_list<const char*> path) {
-  const json& value = at(object, path);
-  if (value.is_string()) return value.get<std::string>();
-  return value.is_number_integer() ? std::to_string(value.get<long long>()) : std::string();
-}
-
 std::uint16_t number(const json& object, const char* key) {
   const json& value = at(object, {key});
   return value.is_number_unsigned() && value.get<unsigned long>() <= 65535
              ? static_cast<std::uint16_t>(value.get<unsigned long>())
              : std::uint16_t{0};
-}
-
-/// The part after `kind` in ".../resourceGroups/web1/…".
-std::string part_of_id(const std::string& id, const std::string& kind) {
-  const std::string low = lower(id), key = "/" + lower(kind) + "/";
-  const std::size_t start = low.find(key);
-  if (start == std::string::npos) return {};
-  const std::size_t from = start + key.size();
-  return id.substr(from, id.find('/', from) - from);
 }
 
 std::string image_text(const json& reference) {
@@ -60,17 +34,6 @@ std::string image_text(const json& reference) {
                      text(reference, {"version"}));
 }
 
-bool is_docker(const std::string& handler) {
-  return same_name(handler, "Microsoft.Azure.Extensions.DockerExtension") ||
-         same_name(handler, "MSOpenTech.Extensions.DockerExtension");
-}
-
-std::string docker_port_in(const json& settings) {
-  std::string port = text(settings, {"docker", "port"});
-  if (port.empty()) port = text(settings, {"dockerport"});
-  return port.empty() ? "2376" : port;
-}
-
 HostView::Extension parse_extension(const json& document) {
   HostView::Extension extension;
   extension.name = text(document, {"name"});
@@ -80,9 +43,20 @@ HostView::Extension parse_extension(const json& document) {
       text(document, {"properties", "publisher"}) + "." + text(document, {"properties", "type"});
   extension.version = text(document, {"properties", "typeHandlerVersion"});
   extension.provisioning = text(document, {"properties", "provisioningState"});
-  if (is_docker(extension.handler))
-    extension.docker_port = docker_port_in(at(document, {"properties", "settings"}));
+  if (is_docker_extension(extension.handler))
+    extension.docker_port = berth::docker_port(at(document, {"properties", "settings"}).dump());
   return extension;
+}
+
+/// "ComponentStatus/tls/succeeded" with its message.
+HostView::Extension::Part parse_part(const json& document) {
+  const std::string code = text(document, {"code"});
+  const std::size_t first = code.find('/'), last = code.rfind('/');
+  HostView::Extension::Part part{.name = code, .status = {}, .message = text(document, {"message"})};
+  if (first == last) return part;
+  part.name = code.substr(first + 1, last - first - 1);
+  part.status = code.substr(last + 1);
+  return part;
 }
 
 /// What the instance view adds: the version that runs, and what the handler said last.
@@ -98,6 +72,8 @@ void add_extension_status(const json& view, std::vector<HostView::Extension>& ex
       found->version = version;
     const json& statuses = at(item, {"statuses"});
     if (statuses.is_array() && !statuses.empty()) found->message = text(statuses.front(), {"message"});
+    if (const json& parts = at(item, {"substatuses"}); parts.is_array())
+      for (const json& part : parts) found->parts.push_back(parse_part(part));
   }
 }
 
@@ -124,7 +100,7 @@ HostView parse_vm(const json& document) {
   const json& view = at(document, {"properties", "instanceView"});
   host.power = power_in(view);
   host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
-  host.serial_log = text(view, {"bootDiagnostics", "serialConsoleLogBlobUri"});
+  host.serial_log = text(view, {"bootDiagnostics", "localSerialLog"});
   const json& agent = at(view, {"vmAgent", "statuses"});
   if (agent.is_array() && !agent.empty()) host.agent_status = text(agent.front(), {"displayStatus"});
   const json& resources = at(document, {"resources"});
@@ -134,7 +110,14 @@ HostView parse_vm(const json& document) {
   return host;
 }
 
-/// All addresses of a subscription at once: two requests, not two per host.
+/// The first element of an array below `object`; null without one.
+const json& first(const json& object, std::initializer_list<const char*> path) {
+  static const json nothing;
+  const json& list = at(object, path);
+  return list.is_array() && !list.empty() ? list.front() : nothing;
+}
+
+/// All addresses of a subscription at once: three requests, not three per host.
 class Addresses {
  public:
   explicit Addresses(ArmClient& arm) {
@@ -144,24 +127,32 @@ class Addresses {
       std::string key = lower(text(item, {"id"}));
       interfaces_.emplace(std::move(key), std::move(item));
     }
+    for (const json& item : arm.list("providers/Microsoft.Network/loadBalancers"))
+      balanced_[lower(text(item, {"id"}))] = lower(text(
+          first(item, {"properties", "frontendIPConfigurations"}), {"properties", "publicIPAddress", "id"}));
   }
 
   void add_to(HostView& host, const json& vm) const {
-    const json& nics = at(vm, {"properties", "networkProfile", "networkInterfaces"});
-    if (!nics.is_array() || nics.empty()) return;
-    const auto nic = interfaces_.find(lower(text(nics.front(), {"id"})));
+    const auto nic = interfaces_.find(
+        lower(text(first(vm, {"properties", "networkProfile", "networkInterfaces"}), {"id"})));
     if (nic == interfaces_.end()) return;
-    const json& configurations = at(nic->second, {"properties", "ipConfigurations"});
-    if (!configurations.is_array() || configurations.empty()) return;
-    const json& properties = at(configurations.front(), {"properties"});
-    host.private_address = text(properties, {"privateIPAddress"});
-    const auto address = addresses_.find(lower(text(properties, {"publicIPAddress", "id"})));
+    const json& configuration = first(nic->second, {"properties", "ipConfigurations"});
+    host.private_address = text(configuration, {"properties", "privateIPAddress"});
+    std::string id = lower(text(configuration, {"properties", "publicIPAddress", "id"}));
+    if (id.empty()) {
+      const std::string rule =
+          lower(text(first(configuration, {"properties", "loadBalancerInboundNatRules"}), {"id"}));
+      const auto balancer = balanced_.find(rule.substr(0, rule.find("/inboundnatrules/")));
+      if (balancer != balanced_.end()) id = balancer->second;
+    }
+    const auto address = addresses_.find(id);
     if (address != addresses_.end()) host.public_address = address->second;
   }
 
  private:
   std::map<std::string, PublicAddressView> addresses_;
   std::map<std::string, json> interfaces_;
+  std::map<std::string, std::string> balanced_;  ///< load balancer -> its public address; ids in lower case
 };
 
 }  // namespace
@@ -184,13 +175,15 @@ PublicAddressView parse_public_address(const json& document) {
   return view;
 }
 
+const HostView::Extension* HostView::docker_extension() const {
+  const auto found = std::ranges::find_if(
+      extensions, [](const Extension& extension) { return is_docker_extension(extension.handler); });
+  return found == extensions.end() ? nullptr : &*found;
+}
+
 std::optional<std::uint16_t> HostView::docker_port() const {
-  for (const Extension& extension : extensions) {
-    std::uint16_t port = 0;
-    const std::string& digits = extension.docker_port;
-    if (std::from_chars(digits.data(), digits.data() + digits.size(), port).ec == std::errc() && port != 0)
-      return port;
-  }
+  for (const Extension& extension : extensions)
+    if (extension.docker_port) return extension.docker_port;
   return std::nullopt;
 }
 
@@ -202,15 +195,23 @@ std::string HostView::docker_endpoint(bool name_resolves) const {
   return fmt::format("tcp://{}:{}", where, public_address.host_port(*port));
 }
 
+std::string HostView::path() const {
+  return fmt::format("resourcegroups/{}/providers/Microsoft.Compute/virtualMachines/{}", group, name);
+}
+
 std::vector<HostView> list_hosts(ArmClient& arm) {
   std::vector<HostView> hosts;
-  const std::vector<json> vms = arm.list("providers/Microsoft.Compute/virtualMachines");
+  const std::vector<json> vms = arm.list("providers/Microsoft.Compute/virtualMachines?$expand=instanceView");
   if (vms.empty()) return hosts;
   const Addresses addresses(arm);
   for (const json& item : vms) {
-    const auto vm = arm.find(
-        fmt::format("resourceGroups/{}/providers/Microsoft.Compute/virtualMachines/{}?$expand=instanceView",
-                    part_of_id(text(item, {"id"}), "resourceGroups"), text(item, {"name"})));
+    if (!at(item, {"properties", "instanceView"}).is_null()) {
+      hosts.push_back(parse_vm(item));
+      addresses.add_to(hosts.back(), item);
+      continue;
+    }
+    // Not every cloud has it in lists.
+    const auto vm = arm.find(parse_vm(item).path() + "?$expand=instanceView");
     if (!vm) continue;  // deleted since
     hosts.push_back(parse_vm(*vm));
     addresses.add_to(hosts.back(), *vm);
@@ -236,11 +237,20 @@ HostView get_host(ArmClient& arm, const std::string& name, const std::string& gr
   return std::move(found.front());
 }
 
+std::string part_of_id(const std::string& id, const std::string& kind) {
+  const std::string low = lower(id), key = "/" + lower(kind) + "/";
+  const std::size_t start = low.find(key);
+  if (start == std::string::npos) return {};
+  const std::size_t from = start + key.size();
+  return id.substr(from, id.find('/', from) - from);
+}
+
 std::vector<std::string> host_resources(const std::string& group, const std::string& host,
                                         const std::string& vm_name) {
   const std::string in_group = "resourcegroups/" + group + "/providers/";
   return {in_group + "Microsoft.Compute/virtualMachines/" + vm_name,
           in_group + "Microsoft.Network/networkInterfaces/" + host + "-nic",
+          in_group + "Microsoft.Network/loadBalancers/" + host + "-lb",
           in_group + "Microsoft.Network/publicIPAddresses/" + host + "-ip",
           in_group + "Microsoft.Network/networkSecurityGroups/" + host + "-nsg",
           in_group + "Microsoft.Network/virtualNetworks/" + host + "-vnet",

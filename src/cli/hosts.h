@@ -36,9 +36,15 @@ struct HostView {
   std::string host_tag;  ///< name under which docker create made it; "" if another client made it
   struct Extension {
     std::string name, handler, version, provisioning, message;
-    std::string docker_port;  ///< of the Docker extension; "" if it is another one
+    std::optional<std::uint16_t> docker_port;  ///< of the Docker extension, if its settings name one
+    struct Part {
+      std::string name, status, message;  ///< "tls", "succeeded", …
+    };
+    std::vector<Part> parts;  ///< what the handler says of each part of its work
   };
   std::vector<Extension> extensions;
+  std::string path() const;                   ///< of the VM, below the subscription
+  const Extension* docker_extension() const;  ///< null without one
   std::optional<std::uint16_t> docker_port() const;
   /// "tcp://web1.cloudapp.net:4243"; "" without Docker. By name only if `name_resolves`.
   std::string docker_endpoint(bool name_resolves) const;
@@ -52,6 +58,10 @@ HostView get_host(ArmClient& arm, const std::string& name, const std::string& gr
 /// Paths of what docker create makes for a host, in the order in which they can be deleted.
 std::vector<std::string> host_resources(const std::string& group, const std::string& host,
                                         const std::string& vm_name);
+
+/// The part after `kind`: "web1" for "virtualMachines" in ".../virtualMachines/web1/extensions/Echo"; "" if
+/// there is none.
+std::string part_of_id(const std::string& id, const std::string& kind);
 
 PublicAddressView parse_public_address(const nlohmann::json& document);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/phases.h"
 #include "cli/terminal.h"
 
 namespace berth {
@@ -47,6 +48,15 @@ void Session::persist(const std::function<void()>& work) {
     info_.reset();
     interrupt::sleep(std::chrono::milliseconds(200));
   }
+}
+
+void Session::await(const ArmAccepted& accepted, const std::string& path, const std::string& doing,
+                    std::chrono::seconds limit) {
+  PhaseDisplay phases(out);
+  phases.begin(doing);
+  persist(
+      [&] { arm().wait(accepted, path, limit, [&phases](const std::vector<Phase>&) { phases.tick(); }); });
+  phases.end();
 }
 
 }  // namespace berth

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "cli/arm_client.h"
 #include "cli/local_region.h"
@@ -26,6 +28,10 @@ class Session {
   /// Runs `work`; when the region goes away under it, finds it again (starts it, if it is dead, up to three
   /// times in the whole session) and repeats the work. So `work` must be safe to repeat.
   void persist(const std::function<void()>& work);
+  /// Waits for the end of what the region accepted, shown as one phase named `doing`. Throws as
+  /// ArmClient::wait.
+  void await(const ArmAccepted& accepted, const std::string& path, const std::string& doing,
+             std::chrono::seconds limit);
   /// How often the region went away.
   int losses() const { return losses_; }
 

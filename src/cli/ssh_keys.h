@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace berth {
@@ -14,6 +15,9 @@ struct GeneratedSshKey {
   std::string line;                   ///< the public half
   bool made = false;                  ///< false: it was there already
 };
+
+/// The private key that was made for a host; nullopt if none was.
+std::optional<std::filesystem::path> find_ssh_key(const std::string& host);
 
 /// The key pair for a host below Berth's configuration folder, made if it is not there; RSA, which every
 /// image accepts.

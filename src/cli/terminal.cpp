@@ -12,9 +12,11 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <iostream>
 
 #include "base/error.h"
 #include "host/fd.h"
+#include "host/files.h"
 
 namespace berth {
 namespace {
@@ -85,6 +87,20 @@ Secret prompt_secret(const std::string& prompt, const std::string& advice) {
   const NoEcho quiet(terminal);
   print(terminal, prompt);
   return read_terminal_line(terminal);
+}
+
+bool can_prompt() {
+  return ::isatty(STDIN_FILENO) == 1;
+}
+
+Secret read_password(const std::string& file) {
+  std::string line;
+  line.reserve(512);  // so that no half of it stays behind in a smaller, freed buffer
+  if (file == "-")
+    std::getline(std::cin, line);
+  else
+    line = read_file(file, 4096);
+  return Secret(line.substr(0, line.find_first_of("\r\n")));
 }
 
 bool prompt_yes(const std::string& question, const std::string& advice) {

@@ -12,6 +12,12 @@ namespace berth {
 /// (`advice` says how else to give it), unavailable("OperationCanceled") on Ctrl-C or end of input.
 Secret prompt_secret(const std::string& prompt, const std::string& advice);
 
+/// True when there is a terminal to ask on.
+bool can_prompt();
+
+/// The first line of a file, or of standard input ("-").
+Secret read_password(const std::string& file);
+
 /// Asks on the controlling terminal; true for y or yes. Throws as above.
 bool prompt_yes(const std::string& question, const std::string& advice);
 

@@ -8,8 +8,8 @@
 #include "cli/docker_certificates.h"
 #include "cli/docker_context.h"
 #include "cli/docker_create.h"
+#include "cli/docker_show.h"
 #include "cli/hosts.h"
-#include "cli/image_list.h"
 #include "cli/phases.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -40,8 +40,6 @@ constexpr ClassicOption classic_only[] = {
      "the local region has no affinity groups."},
     {"-u,--blob-url", "<url>", "(not here) where the disk is kept",
      "the local region keeps disks in its own folder (BERTH_HOME)."},
-    {"-S,--static-ip", "<address>", "(not here yet) private address",
-     "the region chooses private addresses."},
     {"-R,--reserved-ip", "<name>", "(not here) reserved public address",
      "a host keeps its public address for as long as it exists."},
     {"-A,--availability-set", "<name>", "(not here) availability set",
@@ -93,6 +91,8 @@ void vm_docker_create(CLI::App& app, Session& session) {
   text("-w,--virtual-network-name", options->virtual_network, "<name>",
        "Join this virtual network (its name, or that of a host in it) [one of its own]");
   text("-b,--subnet-names", options->subnet, "<name>", "Subnet of that network [its first]");
+  text("-S,--static-ip", options->static_ip, "<address>",
+       "Private address in that subnet [the next free one]");
   text("--password-file", options->password_file, "<file>", "File with the password; - for standard input");
   text("--context", options->context, "<name>", "Name of the docker context [dns-name]");
   app.add_flag("--no-context", options->no_context, "Write no docker context");
@@ -107,6 +107,18 @@ void vm_docker_create(CLI::App& app, Session& session) {
     options->password = Secret(std::move(*password));
     create_docker_host(session, *options);
   });
+}
+
+// --- vm docker show
+
+void vm_docker_show(CLI::App& app, Session& session) {
+  auto options = std::make_shared<DockerShowOptions>();
+  app.add_option("name", options->name, "Name of the Docker host")->required();
+  app.add_option("-g,--resource-group", options->group, "Resource group, if the name is in several")
+      ->type_name("<group>");
+  app.add_option("-C,--docker-cert-dir", options->cert_dir, "Directory containing docker certs [~/.docker]")
+      ->type_name("<dir>");
+  app.callback([options, &session] { show_docker_host(session, *options); });
 }
 
 // --- vm list, vm show
@@ -235,7 +247,7 @@ void remove_host(Session& session, const HostView& host) {
     for (const std::string& path : host_resources(host.group, host.host_tag, host.name)) remove(path);
     return;
   }
-  remove(group_path + "/providers/Microsoft.Compute/virtualMachines/" + host.name);
+  remove(host.path());
   session.out.warn(
       fmt::format("{} was made by another client: its network and disks in the resource group {} stay.",
                   host.name, host.group));
@@ -272,44 +284,12 @@ void vm_delete(CLI::App& app, Session& session) {
   app.callback([options, &session] { delete_vm(session, options->name, options->group, options->quiet); });
 }
 
-// --- vm image list
-
-void list_vm_images(Session& session) {
-  session.out.info("Fetching VM images");
-  const std::vector<ImageView> images = list_images(session.arm());
-  if (session.out.json_mode()) {
-    ordered_json all = ordered_json::array();
-    for (const ImageView& image : images)
-      all.emplace_back(ordered_json{{"name", image.name},
-                                    {"label", image.label},
-                                    {"category", image.category},
-                                    {"os", image.os},
-                                    {"publisher", image.publisher},
-                                    {"offer", image.offer},
-                                    {"sku", image.sku},
-                                    {"version", image.version},
-                                    {"family", image.family},
-                                    {"docker", image.docker},
-                                    {"built", image.built},
-                                    {"sizeGiB", image.size_gib}});
-    return session.out.json(all);
-  }
-  if (images.empty()) return session.out.info("No VM images found");
-  std::vector<std::vector<std::string>> rows;
-  for (const ImageView& image : images)
-    rows.push_back({image.name, image.category, image.os, image.publisher});
-  session.out.table({"Name", "Category", "OS", "Publisher"}, rows);
-}
-
-void vm_image_list(CLI::App& app, Session& session) {
-  app.callback([&session] { list_vm_images(session); });
-}
-
 constexpr TwoLetterOption two_letters[] = {{"-dp", "--docker-port"}, {"-dc", "--docker-cert-dir"}};
 
 constexpr Command commands[] = {
     {"vm docker create", "Create a virtual machine that runs a Docker host", &vm_docker_create},
-    {"vm image list", "List the images that virtual machines are made from", &vm_image_list},
+    {"vm docker show", "Show a Docker host: its engine, TLS, containers and security report",
+     &vm_docker_show},
     {"vm list", "List the virtual machines", &vm_list},
     {"vm show", "Show one virtual machine", &vm_show},
     {"vm delete", "Delete a virtual machine with everything made for it", &vm_delete},

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "crypto/digest.h"
+
 namespace berth {
 namespace {
 
@@ -69,6 +71,14 @@ TEST(Digests, MatchPublishedVectors) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(sha256("abc").size(), 32u);
+  const std::string long_text(1'000'000, 'x');
+  std::size_t at = 0;
+  const auto next = [&] {
+    const std::string_view piece = std::string_view(long_text).substr(at, 70'000);
+    at += piece.size();
+    return piece;
+  };
+  EXPECT_EQ(sha256_hex(next), sha256_hex(long_text));
   // RFC 4231, test case 2.
   EXPECT_EQ(hex_encode(hmac_sha256("Jefe", "what do ya want for nothing?")),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");

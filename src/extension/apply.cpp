@@ -84,22 +84,34 @@ void add_user_to_group(Machine& machine, std::vector<Substatus>& parts) {
 }
 
 void bring_engine(Machine& machine, const Settings& settings, State& state, Packages& packages) {
-  if (look_at_system(machine.root).dockerd) return;
-  state.installed_engine = true;
+  if (look_at_system(machine.root).dockerd && !state.installing) return;
+  if (state.installing) packages.mend();
+  state.installed_engine = state.installing = true;
   write_state(machine.root, state);
   machine.log.timed("install engine", [&] {
     install_engine(machine.root, machine.runner, machine.log, packages, settings, state.files);
   });
+  state.installing = false;
+  write_state(machine.root, state);
 }
 
 void log_in_once(Machine& machine, const Settings& settings, State& state, std::vector<Substatus>& parts) {
-  if (!settings.login) {
+  const auto wanted = settings.login ? std::optional(settings.login->server) : std::nullopt;
+  if (state.login_server && state.login_server != wanted) {
     state.login_mark.clear();
-    return;
+    try {
+      log_out(machine.runner, *state.login_server);
+      state.login_server.reset();
+    } catch (const Error& error) {
+      parts.push_back({"login", Outcome::warning, fmt::format("{} {}", error.what(), error.advice)});
+    }
   }
+  if (!settings.login) return;
   const std::string mark = login_mark(state.salt, *settings.login);
   if (mark != state.login_mark || !std::filesystem::exists(machine.root("/root/.docker/config.json"))) {
     state.login_mark.clear();
+    state.login_server = wanted;
+    write_state(machine.root, state);
     log_in(machine.runner, *settings.login);
     state.login_mark = mark;
   }
@@ -109,22 +121,34 @@ void log_in_once(Machine& machine, const Settings& settings, State& state, std::
                                                                       : settings.login->server)});
 }
 
+std::string this_boot(const Root& root) {
+  return read_file_if_there(root("/proc/sys/kernel/random/boot_id")).value_or("");
+}
+
+bool compose_is_due(Machine& machine, const Settings& settings, const State& state) {
+  return !settings.compose.empty() && (compose_mark(state.salt, settings) != state.compose_mark ||
+                                       read_file_if_there(machine.root(compose_path)) != settings.compose ||
+                                       !project_is_up(machine.probe, state.compose_project,
+                                                      state.compose_boot != this_boot(machine.root)));
+}
+
 void compose_once(Machine& machine, const Settings& settings, State& state, Packages& packages,
                   std::vector<Substatus>& parts) {
-  const std::string mark = compose_mark(state.salt, settings);
-  if (mark.empty()) {
+  if (settings.compose.empty()) {
     if (!state.compose_mark.empty())
       parts.push_back(
           {"compose", Outcome::warning, "The containers of an earlier compose setting were left running."});
+    state.compose_project.clear();
     return;
   }
-  const bool same_file = read_file_if_there(machine.root(compose_path)) == settings.compose;
-  if (mark != state.compose_mark || !same_file || !project_is_up(machine.probe, settings)) {
+  if (compose_is_due(machine, settings, state)) {
     state.compose_mark.clear();
     machine.log.timed("compose", [&] {
       compose_up(machine.root, machine.runner, machine.log, packages, settings, state.files);
     });
-    state.compose_mark = mark;
+    state.compose_mark = compose_mark(state.salt, settings);
+    state.compose_project = compose_project(settings);
+    state.compose_boot = this_boot(machine.root);
   }
   parts.push_back({"compose", Outcome::success, fmt::format("{} is up.", compose_path)});
 }
@@ -144,26 +168,22 @@ void report_security(Machine& machine, const Settings& settings, std::vector<Sub
       {"security", Outcome::success, security_text(check_security(machine.root, settings, info))});
 }
 
-/// Whichever of its names the package has here.
-void remove_engine_package(Machine& machine) {
-  if (find_package_tool(machine.root) != PackageTool::apt) return;
-  for (const char* package : {"docker.io", "docker-ce"})
-    if (machine.runner.run({"dpkg", "--status", package}).exit_code == 0)
-      machine.runner.run({"apt-get", "-o", "DPkg::Lock::Timeout=240", "remove", "--yes", package});
-}
-
 }  // namespace
 
-bool takes_long(const Machine& machine, const Settings& settings, const State& state) {
+bool takes_long(Machine& machine, const Settings& settings, const State& state) {
+  if (state.installing) return true;
   if (!look_at_system(machine.root).dockerd && settings.channel != Channel::none) return true;
-  return !settings.compose.empty() &&
-         (state.salt.empty() || compose_mark(state.salt, settings) != state.compose_mark);
+  return compose_is_due(machine, settings, state);
 }
 
 void apply_settings(Machine& machine, const Settings& settings, State& state, bool same_settings,
                     std::vector<Substatus>& parts) {
   for (const std::string& warning : settings.warnings)
     parts.push_back({"settings", Outcome::warning, warning});
+  if (look_at_system(machine.root).init == Init::none)
+    throw Error(ErrorKind::unavailable, "NoServiceManager",
+                "Neither systemd nor init scripts (/etc/init.d) run this machine's services.",
+                "Use an image with systemd.");
   sort_options(settings.options);  // what is wrong with them is said before anything is touched
 
   ServerCertificates certificates;
@@ -184,11 +204,15 @@ void apply_settings(Machine& machine, const Settings& settings, State& state, bo
     parts.push_back({"engine", Outcome::success, "The engine is installed; installonly asks for no more."});
     return;
   }
+  if (const auto dockerd = look_at_system(machine.root).dockerd)
+    check_engine_fits(machine.root, machine.runner, *dockerd);
   if (settings.add_user_to_docker_group) add_user_to_group(machine, parts);
 
   Configuration configuration(machine, settings, state);
   configuration.plan(certificates);
   const EngineAction action = configuration.carry_out();
+  if (!configuration.system().enabled)
+    Engine(configuration.system().init, machine.runner, machine.probe, machine.log).enable_at_boot();
   if (settings.port && settings.has_certificates()) {
     state.tls_address = reachable_address(settings.address);
     state.tls_port = *settings.port;
@@ -211,14 +235,16 @@ std::string fingerprint(const Root& root, const State& state) {
   std::map<std::string, std::string> seen;
   const auto look = [&](const std::string& path) {
     struct stat status {};
-    const auto bytes = read_file_if_there(root(path));
-    if (!bytes || ::stat(root(path).c_str(), &status) != 0)
+    if (::stat(root(path).c_str(), &status) != 0)
       seen[path] = "-";
     else
-      seen[path] = fmt::format("{} {:o} {}", sha256_hex(*bytes), status.st_mode & 07777, status.st_uid);
+      seen[path] =
+          fmt::format("{} {} {}.{:09} {:o} {}:{}", status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                      status.st_mtim.tv_nsec, status.st_mode & 07777, status.st_uid, status.st_gid);
   };
   for (const auto& [path, hash] : state.files) look(path);
   look(std::string(daemon_file));
+  look(std::string(defaults_file));
   std::string text = fmt::format("{} {} {} {} {}\n", state.owner_version, system.dockerd.value_or("-"),
                                  system.enabled, system.masked, system.swarm);
   if (system.unit)
@@ -233,6 +259,9 @@ bool still_as_applied(Machine& machine, const State& state) {
     return false;
   if (state.fingerprint.empty() || state.fingerprint != fingerprint(machine.root, state)) return false;
   if (!machine.probe.get("/_ping", milliseconds(5000))) return false;
+  if (!state.compose_project.empty() &&
+      !project_is_up(machine.probe, state.compose_project, state.compose_boot != this_boot(machine.root)))
+    return false;
   if (state.tls_address.empty()) return true;
   const TlsProbe found = machine.probe.handshake(state.tls_address, state.tls_port, milliseconds(2000));
   const auto certificate = read_file_if_there(machine.root(certificate_file));
@@ -240,25 +269,51 @@ bool still_as_applied(Machine& machine, const State& state) {
          found.leaf->to_der() == Certificate::parse_pem(*certificate, certificate_file).to_der();
 }
 
-void withdraw_settings(Machine& machine, State& state, bool remove_engine) {
+std::vector<std::string> withdraw_settings(Machine& machine, State& state) {
+  std::vector<std::string> left;
+  const auto attempt = [&](const auto& step) {
+    try {
+      step();
+      return true;
+    } catch (const Error& error) {
+      left.push_back(error.what());
+      return false;
+    }
+  };
   const System system = look_at_system(machine.root);
   Engine engine(system.init, machine.runner, machine.probe, machine.log);
   engine.up_limit = machine.engine_up_limit;
-  remove_engine = remove_engine && state.installed_engine;
-  if (system.dockerd && !remove_engine) {
+  const bool remove_engine = state.remove_engine && state.installed_engine;
+  bool runs = false;
+  attempt([&] { runs = system.dockerd && engine.is_active(); });
+
+  if (state.login_server && attempt([&] { log_out(machine.runner, *state.login_server); }))
+    state.login_server.reset();
+  bool closed = true;
+  if (remove_engine && runs) {
+    attempt([&] { engine.stop(); });
+  } else if (runs && is_configured_by_us(state)) {
     // First without the port but with live-restore, so that the restart which closes it spares the
     // containers.
-    const Settings nothing;
-    Configuration configuration(machine, nothing, state);
-    configuration.plan({});
-    configuration.carry_out();
+    closed = attempt([&] {
+      const Settings nothing;
+      Configuration configuration(machine, nothing, state);
+      configuration.plan({});
+      configuration.carry_out();
+    });
   }
-  if (remove_engine && engine.is_active()) engine.stop();
-  if (remove_our_files(machine, state, remove_engine)) engine.reread_units();
-  if (remove_engine)
-    remove_engine_package(machine);
-  else if (system.dockerd && engine.is_active())
-    engine.act(EngineAction::reload, false);
+  const bool changed = remove_our_files(machine, state, remove_engine, left);
+  if (changed) attempt([&] { engine.reread_units(); });
+  if (remove_engine) {
+    const bool gone = attempt([&] {
+      Packages packages(machine.root, machine.runner, machine.log, machine.pause, std::chrono::minutes(3));
+      remove_engine_packages(packages);
+    });
+    if (gone) state.installed_engine = false;
+  } else if (runs && (changed || !closed)) {
+    attempt([&] { engine.act(closed ? EngineAction::reload : EngineAction::restart, false); });
+  }
+  return left;
 }
 
 }  // namespace berth::extension

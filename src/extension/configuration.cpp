@@ -19,8 +19,7 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view tls_files[] = {ca_file, certificate_file, key_file};
 constexpr std::string_view command_line_files[] = {"/etc/systemd/system/docker.service.d/10-docker-ext.conf",
-                                                   "/etc/systemd/system/docker.service.d/zz-docker-ext.conf",
-                                                   defaults_file};
+                                                   "/etc/systemd/system/docker.service.d/zz-docker-ext.conf"};
 constexpr mode_t public_file = 0444, private_file = 0400, config_file = 0644;
 
 mode_t config_mode(const Root& root, std::string_view file) {
@@ -42,11 +41,20 @@ ordered_json without_ours(ordered_json document, const ordered_json& owned) {
   return document;
 }
 
+/// The user's part of the defaults file, likewise.
+std::string without_our_options(const std::string& text, const State& state) {
+  const bool ours = !state.options_ours.empty() && find_options_line(text) == state.options_ours;
+  return ours ? with_options_line(text, state.options_before) : text;
+}
+
+bool is_command_line(const std::string& path) {
+  return std::find(std::begin(command_line_files), std::end(command_line_files), path) !=
+         std::end(command_line_files);
+}
+
 bool is_part_of_configuration(const std::string& path) {
-  const auto among = [&](const auto& files) {
-    return std::find(std::begin(files), std::end(files), path) != std::end(files);
-  };
-  return among(tls_files) || among(command_line_files) || path == daemon_file;
+  return is_command_line(path) || path == daemon_file ||
+         std::find(std::begin(tls_files), std::end(tls_files), path) != std::end(tls_files);
 }
 
 bool is_engine_program(const std::string& path) {
@@ -67,6 +75,7 @@ Configuration::Configuration(Machine& machine, const Settings& settings, State& 
       state_(state),
       system_(look_at_system(machine.root)),
       files_(machine.root),
+      listener_(machine.root),
       engine_(system_.init, machine.runner, machine.probe, machine.log) {
   engine_.up_limit = machine.engine_up_limit;
 }
@@ -79,15 +88,15 @@ void Configuration::plan(const ServerCertificates& certificates) {
     throw Error(ErrorKind::unavailable, "NoEngineUnit", "There is no docker.service on this machine.",
                 "Install an engine that brings one, or let docker.channel install it.");
   const DaemonOptions options = sort_options(settings_.options);
+  if (!certificates.ca.empty()) {
+    want(files_, std::string(ca_file), certificates.ca, public_file);
+    want(files_, std::string(certificate_file), certificates.certificate, public_file);
+    want(files_, std::string(key_file), certificates.key.reveal(), private_file);
+  }
   plan_daemon_file(options);
   plan_command_line(options);
-  if (certificates.ca.empty()) {
+  if (certificates.ca.empty())
     for (const std::string_view file : tls_files) files_.want_gone(std::string(file), state_.files);
-  } else {
-    want(std::string(ca_file), certificates.ca, public_file);
-    want(std::string(certificate_file), certificates.certificate, public_file);
-    want(std::string(key_file), certificates.key.reveal(), private_file);
-  }
   certificate_ = certificates.certificate;
   // The names of 2014; a second copy of a private key helps nobody.
   files_.want_gone("/etc/docker/server-cert.pem",
@@ -96,40 +105,49 @@ void Configuration::plan(const ServerCertificates& certificates) {
                    {{"/etc/docker/server-key.pem", sha256_hex(certificates.key.reveal())}});
 }
 
-void Configuration::want(const std::string& path, const std::string& bytes, mode_t mode) {
+void Configuration::want(FileChanges& files, const std::string& path, const std::string& bytes, mode_t mode) {
   claims_[path] = sha256_hex(bytes);
-  files_.want(path, bytes, mode);
+  files.want(path, bytes, mode);
 }
 
 void Configuration::plan_daemon_file(const DaemonOptions& options) {
   const auto current = read_file_if_there(machine_.root(daemon_file));
-  std::vector<DaemonKey> wanted = wanted_daemon_keys(settings_, options, system_.swarm);
+  const std::string info = machine_.probe.get("/info", milliseconds(10'000)).value_or("");
+  std::vector<DaemonKey> wanted = wanted_daemon_keys(settings_, options, in_swarm(info, system_));
   if (system_.unit)
     settle_flags(*system_.unit, without_ours(parse_or_empty(current.value_or("")), state_.daemon_keys),
-                 wanted);
+                 adds_flags(settings_, options), wanted);
   daemon_ = merge_daemon_file(current, wanted, state_.daemon_keys);
   if (!daemon_.text.empty())
-    want(std::string(daemon_file), daemon_.text, config_mode(machine_.root, daemon_file));
+    want(files_, std::string(daemon_file), daemon_.text, config_mode(machine_.root, daemon_file));
 }
 
 void Configuration::plan_command_line(const DaemonOptions& options) {
   std::string wanted_file;
   if (system_.unit) {
     if (const auto text = drop_in_text(*system_.unit, settings_, options))
-      want(wanted_file = drop_in_file(*system_.unit), *text, config_file);
-  } else if (settings_.port || !options.words.empty() || state_.files.contains(std::string(defaults_file))) {
-    const std::string current = read_file_if_there(machine_.root(defaults_file)).value_or("");
-    want(wanted_file = defaults_file, defaults_text(current, settings_, options),
-         config_mode(machine_.root, defaults_file));
+      want(listener_, wanted_file = drop_in_file(*system_.unit), *text, config_file);
+  } else if (adds_flags(settings_, options)) {
+    options_ours_ = options_line(settings_, options);
   }
+  const std::string current = read_file_if_there(machine_.root(defaults_file)).value_or("");
+  const std::string users = without_our_options(current, state_);
+  if (!options_ours_.empty()) options_before_ = find_options_line(users);
+  if (!options_ours_.empty() || users != current)
+    listener_.want(std::string(defaults_file),
+                   options_ours_.empty() ? users : with_options_line(users, options_ours_),
+                   config_mode(machine_.root, defaults_file));
   for (const std::string_view name : command_line_files)
-    if (name != wanted_file) files_.want_gone(std::string(name), state_.files);
+    if (name != wanted_file) listener_.want_gone(std::string(name), state_.files);
 }
 
 ConfigChange Configuration::changes() const {
-  const auto differs = [&](std::string_view file) { return files_.differs(std::string(file)); };
+  const auto differs = [&](std::string_view file) {
+    return files_.differs(std::string(file)) || listener_.differs(std::string(file));
+  };
   return {.tls = std::any_of(std::begin(tls_files), std::end(tls_files), differs),
-          .unit = std::any_of(std::begin(command_line_files), std::end(command_line_files), differs),
+          .unit = differs(defaults_file) ||
+                  std::any_of(std::begin(command_line_files), std::end(command_line_files), differs),
           .daemon_keys = daemon_.changed};
 }
 
@@ -143,12 +161,9 @@ EngineAction Configuration::carry_out() {
     if (was_active_ && !change.daemon_keys.empty()) validate();
     claim(action);
     if (action == EngineAction::restart) keep_containers();
-    files_.apply();
-    engine_touched_ = engine_touched_ || action != EngineAction::none;
-    machine_.log.timed(fmt::format("engine action={}", to_string(action)),
-                       [&] { engine_.act(action, change.unit); });
+    write_files();
+    machine_.log.timed(fmt::format("engine action={}", to_string(action)), [&] { act(action, change.unit); });
     verify(action);
-    if (!system_.enabled) engine_.enable_at_boot();
   } catch (const Error& error) {
     undo(before, error);
   }
@@ -157,23 +172,57 @@ EngineAction Configuration::carry_out() {
   return action;
 }
 
+void Configuration::act(EngineAction action, bool unit_changed) {
+  touched_ = std::max(touched_, action);
+  engine_.act(action, unit_changed);
+}
+
 /// Puts on record what is about to be ours, and what the engine has to do to see it.
 void Configuration::claim(EngineAction action) {
   state_.pending = action;
   for (const auto& [path, hash] : claims_) state_.files[path] = hash;
-  if (files_.any()) write_state(machine_.root, state_);
+  if (files_.any() || listener_.any()) write_state(machine_.root, state_);
   std::erase_if(state_.files, [&](const auto& file) {
     return is_part_of_configuration(file.first) && !claims_.contains(file.first);
   });
   state_.daemon_keys = daemon_.owned;
+  state_.options_ours = options_ours_;
+  state_.options_before = options_before_;
+}
+
+/// A listener on TCP is known to the service manager only while daemon.json asks for TLS: whenever the engine
+/// starts, also after a crash between two of these files, no port is open that was not asked for so.
+void Configuration::write_files() {
+  const bool tls = !certificate_.empty();
+  if (tls) files_.apply();
+  listener_.apply();
+  if (tls) return;
+  if (listener_.any()) engine_.reread_units();
+  files_.apply();
+}
+
+/// The way of write_files() in reverse. Returns what could not be put back.
+std::vector<std::string> Configuration::put_files_back() {
+  const bool tls = !certificate_.empty();
+  std::vector<std::string> stuck = (tls ? listener_ : files_).roll_back();
+  try {
+    if (tls && listener_.any()) engine_.reread_units();
+  } catch (const Error& error) {
+    machine_.log.line(error.what());
+  }
+  for (std::string& path : (tls ? files_ : listener_).roll_back()) stuck.push_back(std::move(path));
+  return stuck;
 }
 
 /// Asks the engine's program before a running engine loses a good configuration. Before 23 it cannot tell.
+/// It would load the TLS files, too, which are written only after this and were checked already.
 void Configuration::validate() {
   if (!system_.dockerd) return;
+  ordered_json asked = parse_or_empty(daemon_.text);
+  for (const char* key : {"tls", "tlsverify", "tlscacert", "tlscert", "tlskey"}) asked.erase(key);
   const std::string candidate = std::string(state_folder) + "/daemon.json.candidate";
   make_folder(machine_.root(state_folder), 0700);
-  write_file(machine_.root(candidate), daemon_.text, 0600);
+  write_file(machine_.root(candidate), asked.dump(2) + "\n", 0600);
   const RunResult result = machine_.runner.run(
       {*system_.dockerd, "--validate", "--config-file", machine_.root(candidate).string()});
   std::filesystem::remove(machine_.root(candidate));
@@ -194,13 +243,17 @@ void Configuration::keep_containers() {
   FileChanges first(machine_.root);
   first.want(std::string(daemon_file), interim.dump(2) + "\n", config_mode(machine_.root, daemon_file));
   first.apply();
-  engine_touched_ = true;
-  engine_.act(EngineAction::reload, false);
-  const auto end = std::chrono::steady_clock::now() + machine_.reload_limit;
-  bool kept = false;
-  while (!(kept = engine_.keeps_containers()) && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(milliseconds(50));
-  if (!kept) machine_.log.line("live-restore did not take effect; containers restart with the engine");
+  try {
+    act(EngineAction::reload, false);
+    const auto end = std::chrono::steady_clock::now() + machine_.reload_limit;
+    bool kept = false;
+    while (!(kept = engine_.keeps_containers()) && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(milliseconds(50));
+    if (!kept) machine_.log.line("live-restore did not take effect; containers restart with the engine");
+  } catch (const Error&) {
+    first.roll_back();
+    throw;
+  }
   first.roll_back();
 }
 
@@ -218,25 +271,27 @@ void Configuration::verify(EngineAction& action) {
     machine_.log.line(fmt::format("restarting because {}", error.what()));
     action = EngineAction::restart;
     keep_containers();
-    engine_touched_ = true;
-    engine_.act(action, true);
+    act(action, true);
     check();
   }
 }
 
 void Configuration::undo(const State& before, const Error& error) {
   machine_.log.line(fmt::format("rolling back because {}", error.what()));
+  machine_.before_undo();
   std::string message = error.what();
-  const auto stuck = files_.roll_back();
+  const auto stuck = put_files_back();
   state_ = before;
   try {
     engine_.reread_units();
-    if (engine_touched_ && was_active_) engine_.act(EngineAction::restart, false);
-    if (engine_touched_ && !was_active_) engine_.stop();
+    if (was_active_)
+      engine_.act(touched_, false);
+    else if (touched_ != EngineAction::none)
+      engine_.stop();
     message += was_active_ ? " The engine runs with its previous configuration."
                            : " The previous configuration is back in place.";
   } catch (const Error& second) {
-    state_.pending = EngineAction::restart;
+    state_.pending = touched_;
     message += fmt::format(
         " The previous configuration is back in place, but the engine does not run with it either: {}",
         second.what());
@@ -250,20 +305,66 @@ void Configuration::undo(const State& before, const Error& error) {
   throw Error(error.kind, error.code, message, error.advice);
 }
 
-bool remove_our_files(const Machine& machine, const State& state, bool programs) {
-  FileChanges files(machine.root);
-  const auto current = read_file_if_there(machine.root(daemon_file));
-  if (current) {
+bool is_configured_by_us(const State& state) {
+  return !state.daemon_keys.empty() || !state.options_ours.empty() ||
+         std::any_of(state.files.begin(), state.files.end(),
+                     [](const auto& file) { return is_part_of_configuration(file.first); });
+}
+
+bool remove_our_files(const Machine& machine, State& state, bool programs,
+                      std::vector<std::string>& troubles) {
+  bool changed = false;
+  const auto attempt = [&](const auto& step) {
+    try {
+      step();
+      return true;
+    } catch (const Error& error) {
+      troubles.push_back(error.what());
+      return false;
+    }
+  };
+  const auto remove_those = [&](const auto& chosen) {
+    std::erase_if(state.files, [&](const auto& file) {
+      const auto& [path, hash] = file;
+      return chosen(path) && attempt([&] {
+               if (hash_of_file(machine.root(path)) != hash) return;
+               remove_file(machine.root(path));
+               changed = true;
+             });
+    });
+  };
+  const auto put_options_back = [&] {
+    const std::string current = read_file_if_there(machine.root(defaults_file)).value_or("");
+    const std::string users = without_our_options(current, state);
+    if (users != current)
+      write_file(machine.root(defaults_file), users, config_mode(machine.root, defaults_file));
+    changed = changed || users != current;
+    state.options_ours = state.options_before = "";
+  };
+  const auto put_daemon_file_back = [&] {
+    const auto current = read_file_if_there(machine.root(daemon_file));
     const DaemonFile rest = merge_daemon_file(current, {}, state.daemon_keys);
-    if (rest.changed.empty() || !parse_or_empty(rest.text).empty())
-      files.want(std::string(daemon_file), rest.text, config_mode(machine.root, daemon_file));
-    else
-      files.want_gone(std::string(daemon_file), {{std::string(daemon_file), sha256_hex(*current)}});
-  }
-  for (const auto& [path, hash] : state.files)
-    if (path != daemon_file && (programs || !is_engine_program(path))) files.want_gone(path, state.files);
-  files.apply();
-  return files.any();
+    if (current && !rest.changed.empty()) {
+      if (parse_or_empty(rest.text).empty())
+        remove_file(machine.root(daemon_file));
+      else
+        write_file(machine.root(daemon_file), rest.text, config_mode(machine.root, daemon_file));
+      changed = true;
+    }
+    state.daemon_keys = ordered_json::object();
+    state.files.erase(std::string(daemon_file));
+  };
+
+  // The port first: while something opens it the engine must find its TLS files and the keys that name them.
+  remove_those(is_command_line);
+  const bool closed =
+      attempt(put_options_back) && std::none_of(state.files.begin(), state.files.end(),
+                                                [](const auto& file) { return is_command_line(file.first); });
+  const bool plain = closed && attempt(put_daemon_file_back);
+  remove_those([&](const std::string& path) {
+    return (plain || !is_part_of_configuration(path)) && (programs || !is_engine_program(path));
+  });
+  return changed;
 }
 
 }  // namespace berth::extension

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "extension/certificates.h"
@@ -29,13 +30,16 @@ class Configuration {
   const System& system() const { return system_; }
 
  private:
-  void want(const std::string& path, const std::string& bytes, mode_t mode);
+  void want(FileChanges& files, const std::string& path, const std::string& bytes, mode_t mode);
   void plan_daemon_file(const DaemonOptions& options);
   void plan_command_line(const DaemonOptions& options);
   ConfigChange changes() const;
   void claim(EngineAction action);
   void validate();
+  void write_files();
+  std::vector<std::string> put_files_back();
   void keep_containers();
+  void act(EngineAction action, bool unit_changed);
   void verify(EngineAction& action);
   [[noreturn]] void undo(const State& before, const Error& error);
 
@@ -43,19 +47,26 @@ class Configuration {
   const Settings& settings_;
   State& state_;
   System system_;
-  FileChanges files_;
+  FileChanges files_;     ///< TLS files and daemon.json
+  FileChanges listener_;  ///< the engine's command line
   Engine engine_;
   DaemonFile daemon_;
   std::string certificate_;                    ///< PEM that the port is to serve
   std::map<std::string, std::string> claims_;  ///< path -> SHA-256 of what is to be ours
+  std::string options_ours_, options_before_;  ///< State::options_ours and options_before to be
   bool was_active_ = false;
-  bool engine_touched_ = false;
+  EngineAction touched_ = EngineAction::none;  ///< the most that was done to the engine
 };
 
 std::string_view to_string(EngineAction action);
 
+/// True when something of the engine's configuration is our doing.
+bool is_configured_by_us(const State& state);
+
 /// Takes our keys out of daemon.json and everything in `state.files` that is still as we wrote it off the
-/// disk, except programs and units of the engine itself unless `programs`. True if anything changed.
-bool remove_our_files(const Machine& machine, const State& state, bool programs);
+/// disk, except programs and units of the engine itself unless `programs`. What is gone leaves `state`; what
+/// cannot be removed stays there, and its sentence goes to `troubles`. True if anything changed.
+bool remove_our_files(const Machine& machine, State& state, bool programs,
+                      std::vector<std::string>& troubles);
 
 }  // namespace berth::extension

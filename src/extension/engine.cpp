@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -103,9 +104,13 @@ bool Engine::keeps_containers() {
 }
 
 void Engine::control(const std::string& verb) {
-  const std::vector<std::string> argv = init_ == Init::systemd
-                                            ? std::vector<std::string>{"systemctl", verb, "docker.service"}
-                                            : std::vector<std::string>{"service", "docker", verb};
+  std::vector<std::string> argv = {"systemctl", verb, "docker.service"};
+  if (init_ != Init::systemd) {
+    argv = {"service", "docker", verb};
+    // The init script has no such verb.
+    if (verb == "reload")
+      argv = {"start-stop-daemon", "--stop", "--signal", "HUP", "--pidfile", "/run/docker.pid"};
+  }
   RunOptions options;
   options.limit = command_limit;
   const RunResult result = runner_.run(argv, options);
@@ -178,6 +183,31 @@ void Engine::enable_at_boot() {
 
 void Engine::stop() {
   control("stop");
+}
+
+void check_engine_fits(const Root& root, Runner& runner, const std::string& dockerd) {
+  std::error_code trouble;
+  if (!std::filesystem::exists(root("/sys/fs/cgroup/cgroup.controllers"), trouble)) return;
+  const std::string said = runner.run({dockerd, "--version"}).out;  // "Docker version 19.03.15, build …"
+  constexpr std::string_view start = "Docker version ";
+  int major = 0, minor = 0;
+  if (!said.starts_with(start) || std::sscanf(said.c_str() + start.size(), "%d.%d", &major, &minor) != 2)
+    return;
+  if (major > 20 || (major == 20 && minor >= 10)) return;
+  throw Error(
+      ErrorKind::unavailable, "EngineTooOld",
+      fmt::format("{} is engine {}.{:02}: before 20.10 it starts no container on a machine with cgroup v2, "
+                  "as this one.",
+                  dockerd, major, minor),
+      "Replace it by engine 20.10 or later, or boot this machine with systemd.unified_cgroup_hierarchy=0.");
+}
+
+bool in_swarm(std::string_view info, const System& system) {
+  const auto document = nlohmann::json::parse(info, nullptr, false);
+  const nlohmann::json::json_pointer place("/Swarm/LocalNodeState");
+  const auto state = document.is_object() ? document.value(place, nlohmann::json()) : nlohmann::json();
+  if (!state.is_string()) return system.swarm;
+  return state != "" && state != "inactive";
 }
 
 std::string reachable_address(const std::string& address) {

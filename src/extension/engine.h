@@ -68,6 +68,14 @@ class Engine {
 void verify_tls(EngineProbe& probe, const Settings& settings, const std::string& certificate,
                 std::chrono::milliseconds limit);
 
+/// Throws Error(unavailable) for an engine that starts no container on this machine: one before 20.10 where
+/// there is cgroup v2 only.
+void check_engine_fits(const Root& root, Runner& runner, const std::string& dockerd);
+
+/// Whether this machine takes part in a swarm, which forbids live-restore: as the engine says in `info` (the
+/// answer to GET /info), or by its files when it does not run.
+bool in_swarm(std::string_view info, const System& system);
+
 /// Where to connect to reach what listens on `address`.
 std::string reachable_address(const std::string& address);
 

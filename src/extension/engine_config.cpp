@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-enum class FlagType { text, flag, number, list, map };
+enum class FlagType { text, flag, number, list, map, limits };
 
 struct Flag {
   std::string_view name;  ///< without dashes
@@ -35,6 +35,7 @@ constexpr Flag flags[] = {
     {"debug", "debug", FlagType::flag},
     {"default-runtime", "default-runtime", FlagType::text},
     {"default-shm-size", "default-shm-size", FlagType::text},
+    {"default-ulimit", "default-ulimits", FlagType::limits},
     {"dns", "dns", FlagType::list},
     {"dns-opt", "dns-opts", FlagType::list},
     {"dns-search", "dns-search", FlagType::list},
@@ -90,6 +91,21 @@ constexpr std::string_view reloadable[] = {"debug",
                                            "shutdown-timeout",
                                            "features"};
 
+/// Defaults of ours that go with another key's default only: the options of a log driver are its own, and
+/// without the engine's packet filter a published port needs the proxy. Who chose the second key chose the
+/// first.
+constexpr std::pair<std::string_view, std::string_view> companions[] = {{"log-opts", "log-driver"},
+                                                                        {"userland-proxy", "iptables"}};
+
+/// The user chose `key` otherwise than by our settings: defaults of ours give way.
+void give_way(std::vector<DaemonKey>& wanted, std::string_view key) {
+  std::erase_if(wanted, [&](const DaemonKey& ours) {
+    return !ours.firm && (ours.name == key || std::find(std::begin(companions), std::end(companions),
+                                                        std::pair<std::string_view, std::string_view>(
+                                                            ours.name, key)) != std::end(companions));
+  });
+}
+
 /// A command-line word taken apart: "--log-opt=a=b" is {"log-opt", "a=b"}; "-H" and "tcp://…" come
 /// separately.
 struct FlagWord {
@@ -120,6 +136,10 @@ bool is_listener(std::string_view name) {
 bool is_tls(std::string_view name) {
   return name.starts_with("tls");
 }
+/// Another daemon.json: ours, with its TLS keys, would not be read.
+bool is_other_file(std::string_view name) {
+  return name == "config-file";
+}
 
 [[noreturn]] void throw_bad_option(const std::string& happened, const std::string& advice = {}) {
   throw Error(ErrorKind::invalid, "BadSettings", happened, advice);
@@ -142,14 +162,34 @@ ordered_json flag_value(const Flag& flag, const std::string& text) {
   }
 }
 
+/// "nofile=1024:4096" or "nofile=1024", as daemon.json has it.
+void add_limit(ordered_json& limits, const Flag& flag, const std::string& text) {
+  const std::size_t equals = std::min(text.find('='), text.size());
+  const std::size_t colon = std::min(text.find(':', equals), text.size());
+  const std::string name = text.substr(0, equals);
+  const auto amount = [&](std::size_t begin, std::size_t end) {
+    const std::string digits = begin < end ? text.substr(begin, end - begin) : "";
+    if (digits == "-1") return -1;
+    if (name.empty() || digits.empty() || digits.size() > 9 ||
+        digits.find_first_not_of("0123456789") != std::string::npos)
+      throw_bad_option(
+          fmt::format("docker.options gives --{} the value '{}', which is not NAME=SOFT or NAME=SOFT:HARD.",
+                      flag.name, text));
+    return std::stoi(digits);
+  };
+  const int soft = amount(equals + 1, colon);
+  const int hard = colon == text.size() ? soft : amount(colon + 1, text.size());
+  limits[name] = {{"Name", name}, {"Hard", hard}, {"Soft", soft}};
+}
+
 void add_key(DaemonOptions& sorted, const Flag& flag, const std::string& text) {
   auto found = std::find_if(sorted.keys.begin(), sorted.keys.end(),
                             [&](const DaemonKey& key) { return key.name == flag.key; });
   if (found == sorted.keys.end()) {
-    const bool many = flag.type == FlagType::list || flag.type == FlagType::map;
-    sorted.keys.push_back({std::string(flag.key), !many                         ? ordered_json()
-                                                  : flag.type == FlagType::list ? ordered_json::array()
-                                                                                : ordered_json::object()});
+    const bool named = flag.type == FlagType::map || flag.type == FlagType::limits;
+    sorted.keys.push_back({std::string(flag.key), flag.type == FlagType::list ? ordered_json::array()
+                                                  : named                     ? ordered_json::object()
+                                                                              : ordered_json()});
     found = sorted.keys.end() - 1;
   }
   if (flag.type == FlagType::list) {
@@ -160,28 +200,56 @@ void add_key(DaemonOptions& sorted, const Flag& flag, const std::string& text) {
       throw_bad_option(
           fmt::format("docker.options gives --{} the value '{}', which is not NAME=VALUE.", flag.name, text));
     found->value[text.substr(0, equals)] = text.substr(equals + 1);
+  } else if (flag.type == FlagType::limits) {
+    add_limit(found->value, flag, text);
   } else {
     found->value = flag_value(flag, text);
   }
 }
 
-/// The words of the unit's command line after dockerd itself, with $VARIABLES of one word replaced by theirs.
-std::vector<std::pair<std::string, std::string>> flag_words(const EngineUnit& unit) {
-  std::vector<std::pair<std::string, std::string>> result;  // word, file
-  for (const UnitWord& word : split_unit_words(unit.exec_start)) {
-    std::string name = word.text;
-    if (name.starts_with("${") && name.ends_with("}"))
-      name = name.substr(2, name.size() - 3);
-    else if (name.starts_with("$"))
-      name = name.substr(1);
-    else {
-      result.emplace_back(word.text, unit.file);
+/// A word of the command line as dockerd gets it.
+struct CommandWord {
+  std::string text;
+  std::string file;       ///< that sets it
+  std::size_t place = 0;  ///< of the word of ExecStart that it comes from; 0 is the program
+};
+
+/// ${NAME} within a word: its value, one word still.
+std::string with_variables(const EngineUnit& unit, const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::size_t end = text.compare(i, 2, "${") == 0 ? text.find('}', i) : std::string::npos;
+    if (end == std::string::npos) {
+      result += text[i];
+      if (text.compare(i, 2, "$$") == 0) ++i;
       continue;
     }
-    const auto variable = unit.variables.find(name);
+    const auto variable = unit.variables.find(text.substr(i + 2, end - i - 2));
+    if (variable != unit.variables.end()) result += variable->second;
+    i = end;
+  }
+  return result;
+}
+
+/// The unit's command line with its variables as systemd replaces them: $NAME becomes as many words as it
+/// holds.
+std::vector<CommandWord> command_words(const EngineUnit& unit) {
+  std::vector<CommandWord> result;
+  const std::vector<UnitWord> words = split_unit_words(unit.exec_start);
+  for (std::size_t place = 0; place < words.size(); ++place) {
+    const std::string& text = words[place].text;
+    if (text.size() < 2 || text[0] != '$' || text[1] == '{' || text[1] == '$') {
+      const std::string name =
+          text.starts_with("${") && text.ends_with("}") ? text.substr(2, text.size() - 3) : "";
+      const auto origin = unit.origins.find(name);
+      result.push_back(
+          {with_variables(unit, text), origin == unit.origins.end() ? unit.file : origin->second, place});
+      continue;
+    }
+    const auto variable = unit.variables.find(text.substr(1));
     if (variable == unit.variables.end()) continue;
     for (const UnitWord& inner : split_unit_words(variable->second))
-      result.emplace_back(inner.text, unit.origins.at(name));
+      result.push_back({inner.text, unit.origins.at(variable->first), place});
   }
   return result;
 }
@@ -197,30 +265,41 @@ bool on_port(std::string_view listener, std::uint16_t port) {
   return is_tcp(listener) && (listener.ends_with(ending) || listener.ends_with(ending + "/"));
 }
 
-/// The unit's own words that stay, as written.
+/// The unit's own words that stay: as written, but for a variable that holds something that makes room, of
+/// which the rest is written out.
 std::vector<std::string> kept_words(const EngineUnit& unit, const Settings& settings,
                                     bool& has_local_listener) {
-  std::vector<std::string> kept;
-  const std::vector<UnitWord> words = split_unit_words(unit.exec_start);
+  const std::vector<CommandWord> words = command_words(unit);
+  std::set<std::size_t> goes, changed;  // words, and places that lose one
   for (std::size_t i = 0; i < words.size(); ++i) {
     const auto flag = take_apart(words[i].text);
-    if (i == 0 || !flag || (!is_listener(flag->name) && !(is_tls(flag->name) && settings.port))) {
-      kept.push_back(words[i].raw);
+    if (words[i].place == 0 || !flag || (!is_listener(flag->name) && !is_tls(flag->name))) continue;
+    const std::size_t at = i;
+    const bool takes_value = flag->name != "tls" && flag->name != "tlsverify";
+    if (!flag->value && takes_value && i + 1 < words.size()) ++i;
+    bool make_room = settings.port.has_value();
+    if (is_listener(flag->name)) {
+      const std::string value = flag->value ? *flag->value : i > at ? words[i].text : "";
+      const bool dead_socket = value.starts_with("fd://") && !unit.has_socket;
+      make_room = dead_socket || (settings.port && on_port(value, *settings.port));
+      if (!make_room && (value.starts_with("fd://") || value.starts_with("unix://")))
+        has_local_listener = true;
+    }
+    for (std::size_t word = at; make_room && word <= i; ++word) {
+      goes.insert(word);
+      changed.insert(words[word].place);
+    }
+  }
+  std::vector<std::string> kept;
+  const std::vector<UnitWord> written = split_unit_words(unit.exec_start);
+  for (std::size_t place = 0; place < written.size(); ++place) {
+    if (!changed.contains(place)) {
+      kept.push_back(written[place].raw);
       continue;
     }
-    const bool value_follows = !flag->value && is_listener(flag->name) && i + 1 < words.size();
-    const bool tls_value_follows = !flag->value && is_tls(flag->name) && flag->name != "tls" &&
-                                   flag->name != "tlsverify" && i + 1 < words.size();
-    const std::string value = flag->value ? *flag->value : value_follows ? words[i + 1].text : "";
-    if (is_listener(flag->name)) {
-      const bool dead_socket = value.starts_with("fd://") && !unit.has_socket;
-      if (!dead_socket && !(settings.port && on_port(value, *settings.port))) {
-        kept.push_back(words[i].raw);
-        if (value_follows) kept.push_back(words[i + 1].raw);
-        if (value.starts_with("fd://") || value.starts_with("unix://")) has_local_listener = true;
-      }
-    }
-    if (value_follows || tls_value_follows) ++i;
+    for (std::size_t word = 0; word < words.size(); ++word)
+      if (words[word].place == place && !goes.contains(word))
+        kept.push_back(quote_unit_word(words[word].text));
   }
   return kept;
 }
@@ -256,6 +335,10 @@ DaemonOptions sort_options(const std::vector<std::string>& options) {
       throw_bad_option(fmt::format(
           "docker.options holds '{}'; listeners and TLS are set by docker.port and the certificates.",
           word.substr(0, 80)));
+    if (is_other_file(flag->name))
+      throw_bad_option(
+          fmt::format("docker.options holds '{}'; the engine's file is {}.", word.substr(0, 80), daemon_file),
+          fmt::format("Put what that file holds into {}, where it stays.", daemon_file));
     const std::size_t blank = word.find(' ');
     if (blank != std::string::npos && blank < word.find('='))
       throw_bad_option(fmt::format("docker.options holds '{}', two words in one item.", word.substr(0, 80)),
@@ -294,28 +377,28 @@ std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const Daemon
         {"live-restore", settings.live_restore.value_or(true), settings.live_restore.has_value()});
   wanted.push_back({"log-driver", "json-file", false});
   wanted.push_back({"log-opts", {{"max-size", "10m"}, {"max-file", "3"}}, false});
-  if (settings.hardening == Hardening::cis) {
+  const bool cis = settings.hardening == Hardening::cis;
+  wanted.push_back({"userland-proxy", false, cis});
+  wanted.push_back(
+      {"default-ulimits", {{"nofile", {{"Name", "nofile"}, {"Hard", 524288}, {"Soft", 65536}}}}, false});
+  if (cis) {
     wanted.push_back({"no-new-privileges", true});
-    wanted.push_back({"userland-proxy", false});
     wanted.push_back({"icc", false});
-    wanted.push_back(
-        {"default-ulimits", {{"nofile", {{"Name", "nofile"}, {"Hard", 524288}, {"Soft", 1024}}}}, false});
   }
   for (const DaemonKey& key : options.keys) {
     std::erase_if(wanted, [&](const DaemonKey& ours) { return ours.name == key.name; });
     if (key.name == "live-restore" && swarm && key.value == true)
       throw Error(ErrorKind::conflict, "BadSettings",
                   "docker.options asks for live-restore on a machine in a swarm; the engine refuses both.");
-    // Rotation options belong to the driver that they were meant for.
-    if (key.name == "log-driver")
-      std::erase_if(wanted, [](const DaemonKey& ours) { return ours.name == "log-opts"; });
+    give_way(wanted, key.name);
     wanted.push_back(key);
   }
   return wanted;
 }
 
-DaemonFile merge_daemon_file(const std::optional<std::string>& current, const std::vector<DaemonKey>& wanted,
-                             const ordered_json& owned) {
+DaemonFile merge_daemon_file(const std::optional<std::string>& current,
+                             const std::vector<DaemonKey>& all_wanted, const ordered_json& owned) {
+  std::vector<DaemonKey> wanted = all_wanted;
   const bool blank = !current || current->find_first_not_of(" \t\r\n") == std::string::npos;
   const ordered_json before = blank ? ordered_json::object() : ordered_json::parse(*current, nullptr, false);
   if (!before.is_object())
@@ -328,6 +411,12 @@ DaemonFile merge_daemon_file(const std::optional<std::string>& current, const st
                ? &*found
                : nullptr;
   };
+  const auto is_users = [&](const std::string& name) {
+    const ordered_json* mine = ours_before(name);
+    return before.contains(name) && !(mine && before[name] == (*mine)["ours"]);
+  };
+  for (const auto& [name, value] : before.items())
+    if (is_users(name)) give_way(wanted, name);
 
   DaemonFile result;
   result.owned = ordered_json::object();
@@ -343,16 +432,13 @@ DaemonFile merge_daemon_file(const std::optional<std::string>& current, const st
         after.erase(name);
     }
   }
-  const bool own_driver = before.contains("log-driver") && !ours_before("log-driver");
   for (const DaemonKey& key : wanted) {
     const ordered_json* mine = ours_before(key.name);
-    const bool users = after.contains(key.name) && !(mine && after[key.name] == (*mine)["ours"]);
-    if (!key.firm && (users || (own_driver && key.name == "log-opts"))) continue;
     ordered_json record = {{"ours", key.value}};
     if (mine && mine->contains("before")) record["before"] = (*mine)["before"];
     // A TLS key that already says exactly ours is ours, whatever became of our records: left behind without
     // its files it would keep the engine from starting.
-    else if (users && !(key.name.starts_with("tls") && after[key.name] == key.value))
+    else if (is_users(key.name) && !(key.name.starts_with("tls") && after[key.name] == key.value))
       record["before"] = after[key.name];
     after[key.name] = key.value;
     result.owned[key.name] = std::move(record);
@@ -380,28 +466,50 @@ std::string daemon_key_of_flag(std::string_view word) {
   return known ? std::string(known->key) : std::string();
 }
 
-void settle_flags(const EngineUnit& unit, const ordered_json& daemon, std::vector<DaemonKey>& wanted) {
-  const auto words = flag_words(unit);
+void settle_flags(const EngineUnit& unit, const ordered_json& daemon, bool adds_flags,
+                  std::vector<DaemonKey>& wanted) {
+  const auto conflict = [](const std::string& happened, const std::string& advice) {
+    throw Error(ErrorKind::conflict, "EngineConfigConflict", happened, advice);
+  };
+  const std::vector<CommandWord> words = command_words(unit);
   for (std::size_t i = 1; i < words.size(); ++i) {
-    const auto& [word, file] = words[i];
+    const auto& [word, file, place] = words[i];
+    const auto flag = take_apart(word);
+    if (flag && is_other_file(flag->name)) {
+      const std::string other = flag->value ? *flag->value : i + 1 < words.size() ? words[i + 1].text : "";
+      if (other != daemon_file)
+        conflict(
+            fmt::format("{} starts the engine with --config-file={}, and this extension configures it in {}.",
+                        file, other.substr(0, 80), daemon_file),
+            fmt::format("Move what {} holds to {} and remove the flag from {}.", other.substr(0, 80),
+                        daemon_file, file));
+    }
     const std::string key = daemon_key_of_flag(word);
     if (key.empty() || key.starts_with("tls")) continue;  // the unit's TLS flags make room for ours
-    std::erase_if(wanted, [&](const DaemonKey& ours) { return ours.name == key && !ours.firm; });
+    give_way(wanted, key);
     const bool asked =
         std::any_of(wanted.begin(), wanted.end(), [&](const DaemonKey& ours) { return ours.name == key; });
     if (asked || daemon.contains(key))
-      throw Error(ErrorKind::conflict, "EngineConfigConflict",
-                  fmt::format("{} sets {} by a flag ({}), and {} {} '{}' as well; the engine refuses both.",
-                              file, key, word.substr(0, 80), daemon_file,
-                              asked && !daemon.contains(key) ? "is to set" : "sets", key),
-                  fmt::format("Remove it from {} or from {}.", file,
-                              daemon.contains(key) ? daemon_file : "the settings"));
+      conflict(fmt::format("{} sets {} by a flag ({}), and {} {} '{}' as well; the engine refuses both.",
+                           file, key, word.substr(0, 80), daemon_file,
+                           asked && !daemon.contains(key) ? "is to set" : "sets", key),
+               fmt::format("Remove it from {} or from {}.", file,
+                           daemon.contains(key) ? daemon_file : "the settings"));
   }
+  if (adds_flags && daemon.contains("hosts"))
+    conflict(
+        fmt::format("{} sets 'hosts', and listeners are set by flags; the engine refuses both.", daemon_file),
+        fmt::format("Remove hosts from {}: docker.port opens a port, and the unix socket stays.",
+                    daemon_file));
+}
+
+bool adds_flags(const Settings& settings, const DaemonOptions& options) {
+  return settings.port || !options.words.empty();
 }
 
 std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
                                         const DaemonOptions& options) {
-  if (!settings.port && options.words.empty()) return std::nullopt;
+  if (!adds_flags(settings, options)) return std::nullopt;
   bool has_local_listener = false;
   std::string command;
   for (const std::string& word : kept_words(unit, settings, has_local_listener))
@@ -420,8 +528,7 @@ std::string drop_in_file(const EngineUnit& unit) {
          (unit.later_drop_in ? "zz-docker-ext.conf" : "10-docker-ext.conf");
 }
 
-std::string defaults_text(const std::string& current, const Settings& settings,
-                          const DaemonOptions& options) {
+std::string options_line(const Settings& settings, const DaemonOptions& options) {
   std::string words;
   for (const std::string& word : options.words) {
     if (word.find_first_of(" \"'$`\\") != std::string::npos)
@@ -430,13 +537,27 @@ std::string defaults_text(const std::string& current, const Settings& settings,
     words += word + " ";
   }
   if (settings.port) words += fmt::format("-H unix:///var/run/docker.sock -H {}", tcp_listener(settings));
-  const std::string line = fmt::format("DOCKER_OPTS=\"{}\"", words);
-  const std::size_t at = current.find("DOCKER_OPTS=");
-  if (at == std::string::npos)
-    return current + (current.empty() || current.ends_with('\n') ? "" : "\n") + line + "\n";
-  const std::size_t begin = current.rfind('\n', at) == std::string::npos ? 0 : current.rfind('\n', at) + 1;
-  const std::size_t end = std::min(current.find('\n', at), current.size());
-  return current.substr(0, begin) + line + current.substr(end);
+  return fmt::format("DOCKER_OPTS=\"{}\"", words);
+}
+
+std::string find_options_line(const std::string& text) {
+  const std::size_t at = text.find("DOCKER_OPTS=");
+  if (at == std::string::npos) return {};
+  const std::size_t begin = text.rfind('\n', at) + 1;  // npos + 1 is the beginning
+  return text.substr(begin, text.find('\n', at) - begin);
+}
+
+std::string with_options_line(const std::string& text, const std::string& line) {
+  const std::string there = find_options_line(text);
+  std::string result = text;
+  if (there.empty()) {
+    if (!line.empty()) result += (text.empty() || text.ends_with('\n') ? "" : "\n") + line + "\n";
+    return result;
+  }
+  const std::size_t begin = text.find(there);
+  const std::size_t end = begin + there.size();
+  const bool whole = line.empty() && end < text.size();
+  return result.replace(begin, there.size() + (whole ? 1 : 0), line);
 }
 
 EngineAction action_for(const ConfigChange& change, bool active) {

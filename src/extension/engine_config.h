@@ -32,8 +32,8 @@ struct DaemonOptions {
   std::vector<DaemonKey> keys;
   std::vector<std::string> words;
 };
-/// Throws Error(invalid) for flags that would open or unlock a listener (-H, --host, --tls…), for two words
-/// in one item, for a value that is not of the flag's type.
+/// Throws Error(invalid) for flags that would open or unlock a listener (-H, --host, --tls…, --config-file),
+/// for two words in one item, for a value that is not of the flag's type.
 DaemonOptions sort_options(const std::vector<std::string>& options);
 
 /// Everything that we want in daemon.json.
@@ -53,24 +53,33 @@ DaemonFile merge_daemon_file(const std::optional<std::string>& current, const st
 /// The key of daemon.json that a dockerd flag sets ("--log-driver=x" -> "log-driver"); "" when it is none.
 std::string daemon_key_of_flag(std::string_view word);
 
+/// True when there are flags for the engine's command line: a listener, or options without a key.
+bool adds_flags(const Settings& settings, const DaemonOptions& options);
+
 /// Default keys that the unit's own flags already set would be fatal for dockerd: removes those from
-/// `wanted`. Throws Error(conflict) naming the file when a firm key, or one of the user's in `daemon`,
-/// collides so.
-void settle_flags(const EngineUnit& unit, const nlohmann::ordered_json& daemon,
+/// `wanted`, and those that go with them. Throws Error(conflict) naming the file when a firm key, or one of
+/// the user's in `daemon`, collides so, also with the listeners of `adds_flags`, and when the unit names
+/// another file than daemon.json.
+void settle_flags(const EngineUnit& unit, const nlohmann::ordered_json& daemon, bool adds_flags,
                   std::vector<DaemonKey>& wanted);
 
 /// The text of our drop-in, nullopt when none is needed. The unit's own command line stays: its fd://
 /// listener if there is a docker.socket, else a unix socket; TCP listeners on our port and TLS flags are
-/// replaced.
+/// replaced, also those that come from a variable (DOCKER_OPTS of /etc/default/docker, OPTIONS of
+/// /etc/sysconfig/docker).
 std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
                                         const DaemonOptions& options);
 
 /// Where it goes: after every other drop-in that sets ExecStart.
 std::string drop_in_file(const EngineUnit& unit);
 
-/// The defaults file with DOCKER_OPTS as asked for: the first line that sets it, commented or not, is
-/// replaced, or one is added. Throws Error(invalid) for a word that a shell would read otherwise.
-std::string defaults_text(const std::string& current, const Settings& settings, const DaemonOptions& options);
+/// The line of the defaults file that sets DOCKER_OPTS as asked for. Throws Error(invalid) for a word that a
+/// shell would read otherwise.
+std::string options_line(const Settings& settings, const DaemonOptions& options);
+/// The first line of `text` that sets DOCKER_OPTS, commented or not; "" when there is none.
+std::string find_options_line(const std::string& text);
+/// The text with `line` in its place, or at the end; "" takes it out.
+std::string with_options_line(const std::string& text, const std::string& line);
 
 enum class EngineAction { none, start, reload, restart };
 

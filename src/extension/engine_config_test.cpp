@@ -71,6 +71,27 @@ TEST(DaemonOptions, MayNotOpenListenersOrChangeTls) {
     EXPECT_THAT(refusal([&] { sort_options({word}); }), HasSubstr("listeners and TLS")) << word;
 }
 
+TEST(DaemonOptions, MayNotNameAnotherConfigurationFile) {
+  for (const char* word : {"--config-file=/srv/engine.json", "--config-file"})
+    EXPECT_THAT(refusal([&] {
+                  sort_options({word, "/srv/engine.json"});
+                }),
+                HasSubstr("/etc/docker/daemon.json"))
+        << word;
+}
+
+TEST(DaemonOptions, HaveLimitsAsDaemonJsonWritesThem) {
+  const DaemonOptions sorted =
+      sort_options({"--default-ulimit=nofile=1024:4096", "--default-ulimit", "nproc=-1"});
+  ASSERT_EQ(sorted.keys.size(), 1u);
+  EXPECT_EQ(sorted.keys[0].name, "default-ulimits");
+  EXPECT_EQ(sorted.keys[0].value, ordered_json::parse(R"({"nofile":{"Name":"nofile","Hard":4096,"Soft":1024},
+                                                          "nproc":{"Name":"nproc","Hard":-1,"Soft":-1}})"));
+  for (const char* word : {"--default-ulimit=nofile", "--default-ulimit=nofile=many",
+                           "--default-ulimit=nofile=1:", "--default-ulimit==1"})
+    EXPECT_THAT(refusal([&] { sort_options({word}); }), HasSubstr("NAME=SOFT")) << word;
+}
+
 TEST(DaemonOptions, AreOneWordEach) {
   EXPECT_THAT(refusal([] { sort_options({"--dns 10.0.0.2"}); }), HasSubstr("two words"));
   EXPECT_NO_THROW(sort_options({"--log-opt=tag=a b"}));
@@ -164,12 +185,39 @@ TEST(WantedKeys, TurnLiveRestoreOffInASwarm) {
   EXPECT_EQ(keys.front().value, false);
 }
 
+TEST(WantedKeys, AreWhatCostsNothingAndInProfileCisMore) {
+  Settings settings;
+  const auto names = [&] {
+    std::vector<std::string> found;
+    for (const DaemonKey& key : wanted_daemon_keys(settings, {}, false)) found.push_back(key.name);
+    return found;
+  };
+  EXPECT_THAT(names(),
+              ElementsAre("live-restore", "log-driver", "log-opts", "userland-proxy", "default-ulimits"));
+  settings.hardening = Hardening::cis;
+  EXPECT_THAT(names(), ElementsAre("live-restore", "log-driver", "log-opts", "userland-proxy",
+                                   "default-ulimits", "no-new-privileges", "icc"));
+}
+
+TEST(WantedKeys, LeaveTheProxyWhereTheUserTurnedThePacketFilterOff) {
+  std::vector<DaemonKey> wanted = wanted_daemon_keys(Settings{}, {}, false);
+  EXPECT_THAT(merge_daemon_file(R"({"iptables":false})", wanted, {}).text, Not(HasSubstr("userland-proxy")));
+  settle_flags(unit_with("/usr/bin/dockerd --iptables=false"), ordered_json::object(), false, wanted);
+  for (const DaemonKey& key : wanted) EXPECT_NE(key.name, "userland-proxy");
+}
+
 TEST(WantedKeys, LeaveTheUsersLogDriverItsOwnOptions) {
   const DaemonFile merged =
       merge_daemon_file(R"({"log-driver":"journald"})", wanted_daemon_keys(Settings{}, {}, false), {});
   EXPECT_THAT(merged.text, Not(HasSubstr("max-size")));
   const auto keys = wanted_daemon_keys(Settings{}, sort_options({"--log-driver=journald"}), false);
   for (const DaemonKey& key : keys) EXPECT_NE(key.name, "log-opts");
+  // Also one that replaces ours later.
+  const DaemonFile ours = merge_daemon_file(std::nullopt, wanted_daemon_keys(Settings{}, {}, false), {});
+  ordered_json changed = ordered_json::parse(ours.text);
+  changed["log-driver"] = "journald";
+  EXPECT_THAT(merge_daemon_file(changed.dump(), wanted_daemon_keys(Settings{}, {}, false), ours.owned).text,
+              AllOf(HasSubstr("journald"), Not(HasSubstr("max-size"))));
 }
 
 // -- flags against keys -----------------------------------------------------------------------------------
@@ -179,17 +227,35 @@ TEST(Conflicts, BetweenAUsersFlagAndAUsersKeyNameBothFiles) {
   unit.file = "/etc/systemd/system/docker.service.d/override.conf";
   std::vector<DaemonKey> wanted;
   EXPECT_THAT(refusal([&] {
-                settle_flags(unit, ordered_json{{"log-driver", "local"}}, wanted);
+                settle_flags(unit, ordered_json{{"log-driver", "local"}}, false, wanted);
               }),
               AllOf(HasSubstr("override.conf"), HasSubstr("daemon.json"), HasSubstr("log-driver")));
 }
 
 TEST(Conflicts, WithHostsInDaemonJsonAreFound) {
   std::vector<DaemonKey> wanted;
-  EXPECT_THAT(refusal([&] {
-                settle_flags(unit_with(debian_command), ordered_json{{"hosts", {"tcp://0.0.0.0:1"}}}, wanted);
-              }),
-              HasSubstr("hosts"));
+  EXPECT_THAT(
+      refusal([&] {
+        settle_flags(unit_with(debian_command), ordered_json{{"hosts", {"tcp://0.0.0.0:1"}}}, false, wanted);
+      }),
+      HasSubstr("hosts"));
+  EXPECT_THAT(
+      refusal([&] {
+        settle_flags(unit_with("/usr/bin/dockerd"), ordered_json{{"hosts", {"unix:///x"}}}, true, wanted);
+      }),
+      HasSubstr("listeners are set by flags"));
+}
+
+TEST(Conflicts, WithAnotherConfigurationFileAreFound) {
+  std::vector<DaemonKey> wanted;
+  EngineUnit unit = unit_with(debian_command);
+  unit.variables["DOCKER_OPTS"] = "--config-file /srv/engine.json";
+  unit.origins["DOCKER_OPTS"] = "/etc/sysconfig/docker";
+  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), true, wanted); }),
+              AllOf(HasSubstr("/etc/sysconfig/docker"), HasSubstr("/srv/engine.json"),
+                    HasSubstr("/etc/docker/daemon.json")));
+  unit.variables["DOCKER_OPTS"] = "--config-file=/etc/docker/daemon.json";
+  EXPECT_NO_THROW(settle_flags(unit, ordered_json::object(), true, wanted));
 }
 
 TEST(Conflicts, InTheDefaultsFileAreFound) {
@@ -197,13 +263,16 @@ TEST(Conflicts, InTheDefaultsFileAreFound) {
   unit.variables["DOCKER_OPTS"] = "--dns 10.0.0.2";
   unit.origins["DOCKER_OPTS"] = "/etc/default/docker";
   std::vector<DaemonKey> wanted = {{"dns", {"10.0.0.3"}}};
-  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), wanted); }),
+  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), false, wanted); }),
               HasSubstr("/etc/default/docker"));
 }
 
 TEST(Conflicts, OfADefaultOfOursAreAvoided) {
-  std::vector<DaemonKey> wanted = {{"log-driver", "json-file", false}, {"tlsverify", true}};
-  settle_flags(unit_with("/usr/bin/dockerd -H fd:// --log-driver=journald"), ordered_json::object(), wanted);
+  std::vector<DaemonKey> wanted = {{"log-driver", "json-file", false},
+                                   {"log-opts", {{"max-size", "10m"}}, false},  // no option of journald
+                                   {"tlsverify", true}};
+  settle_flags(unit_with("/usr/bin/dockerd -H fd:// --log-driver=journald"), ordered_json::object(), false,
+               wanted);
   ASSERT_EQ(wanted.size(), 1u);
   EXPECT_EQ(wanted[0].name, "tlsverify");
 }
@@ -234,6 +303,31 @@ TEST(DropIn, TakesThePlaceOfAnEarlierListenerAndItsTlsFlags) {
             "/usr/bin/dockerd -H=unix:///var/run/docker.sock --label=x -H tcp://0.0.0.0:2376");
 }
 
+TEST(DropIn, TakesThePlaceOfListenersAndTlsFlagsThatComeFromAVariable) {
+  EngineUnit unit = unit_with("/usr/bin/dockerd $OPTIONS ${STORAGE} $MORE");
+  const auto give = [&](const std::string& name, const std::string& value) {
+    unit.variables[name] = value;
+    unit.origins[name] = "/etc/sysconfig/docker";
+  };
+  give("OPTIONS",
+       "--label 'a=b $c' -H tcp://0.0.0.0:2376 --tlsverify --tlscacert /a --tlskey=/k -H unix:///run/x.sock");
+  give("STORAGE", "--storage-opt=dm.fs=xfs");
+  EXPECT_EQ(
+      command_of(drop_in_text(unit, tls_on(2376), {})),
+      "/usr/bin/dockerd --label \"a=b $$c\" -H unix:///run/x.sock ${STORAGE} $MORE -H tcp://0.0.0.0:2376");
+  // What needs not make room stays a variable.
+  give("OPTIONS", "--label=a -H unix:///run/x.sock");
+  EXPECT_EQ(command_of(drop_in_text(unit, tls_on(2376), {})),
+            "/usr/bin/dockerd $OPTIONS ${STORAGE} $MORE -H tcp://0.0.0.0:2376");
+  // A flag in the unit, its value in a variable.
+  unit.exec_start =
+      "/usr/bin/dockerd -H unix:///run/x.sock -H tcp://${ADDRESS}:2376 --tlskey $KEY --label=$$x";
+  give("ADDRESS", "10.0.0.4");
+  give("KEY", "/k");
+  EXPECT_EQ(command_of(drop_in_text(unit, tls_on(2376), {})),
+            "/usr/bin/dockerd -H unix:///run/x.sock --label=$$x -H tcp://0.0.0.0:2376");
+}
+
 TEST(DropIn, PassesOptionsThroughSystemdUnchanged) {
   DaemonOptions options;
   options.words = {"--x=tag={{.Name}} $1 50% \"q\" \\"};
@@ -256,11 +350,17 @@ TEST(DropIn, SortsBehindAUsersOverride) {
 }
 
 TEST(DefaultsFile, HasItsFirstLineReplacedEvenWhenCommented) {
-  EXPECT_EQ(defaults_text("# a\n#DOCKER_OPTS=\"--dns 8.8.8.8\"\nexport X=1\n", tls_on(2376), {}),
-            "# a\nDOCKER_OPTS=\"-H unix:///var/run/docker.sock -H tcp://0.0.0.0:2376\"\nexport X=1\n");
-  EXPECT_EQ(defaults_text("X=1", Settings{}, {}), "X=1\nDOCKER_OPTS=\"\"\n");
+  const std::string ours = options_line(tls_on(2376), {});
+  EXPECT_EQ(ours, "DOCKER_OPTS=\"-H unix:///var/run/docker.sock -H tcp://0.0.0.0:2376\"");
+  const std::string before = "# a\n#DOCKER_OPTS=\"--dns 8.8.8.8\"\nexport X=1\n";
+  EXPECT_EQ(find_options_line(before), "#DOCKER_OPTS=\"--dns 8.8.8.8\"");
+  const std::string after = with_options_line(before, ours);
+  EXPECT_EQ(after, "# a\n" + ours + "\nexport X=1\n");
+  EXPECT_EQ(with_options_line(after, find_options_line(before)), before);
+  EXPECT_EQ(with_options_line("X=1", ours), "X=1\n" + ours + "\n");
+  EXPECT_EQ(with_options_line("X=1\n" + ours + "\n", ""), "X=1\n");
   EXPECT_THAT(refusal([] {
-                defaults_text("", Settings{}, DaemonOptions{{}, {"--x=$(reboot)"}});
+                options_line(Settings{}, DaemonOptions{{}, {"--x=$(reboot)"}});
               }),
               HasSubstr("cannot carry"));
 }

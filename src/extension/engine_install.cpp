@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "crypto/encoding.h"
+#include "extension/managed_files.h"
 #include "host/files.h"
 #include "host/temporary_folder.h"
 
@@ -18,8 +19,9 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr minutes longest_trying{20};
-constexpr seconds lock_pause{5}, longest_pause{60};
+constexpr minutes longest_download{20};
+constexpr seconds first_pause{1}, lock_pause{5}, longest_pause{60};
+constexpr minutes longest_lock{10};  ///< that apt itself waits for
 constexpr std::size_t largest_archive = 512 * 1024 * 1024;
 
 bool is_program(const Root& root, std::string_view path) {
@@ -34,9 +36,9 @@ bool says(const RunResult& result, std::initializer_list<std::string_view> texts
 }
 
 bool is_locked(const RunResult& result) {
-  return says(result,
-              {"Could not get lock", "Unable to acquire the dpkg frontend lock", "Unable to lock",
-               "is another process using it", "Waiting for process with pid", "System management is locked"});
+  return says(result, {"Could not get lock", "Unable to acquire the dpkg frontend lock", "Unable to lock",
+                       "is another process using it", "lock was locked by another process",
+                       "Waiting for process with pid", "System management is locked"});
 }
 
 bool is_missing(const RunResult& result) {
@@ -44,11 +46,15 @@ bool is_missing(const RunResult& result) {
                        "No match for argument", "Unable to find a match", "not found in package names"});
 }
 
+/// A source that may answer in a minute; not one that has nothing under that address.
+bool is_unreachable(const RunResult& result) {
+  return says(result, {"Temporary failure resolving", "Could not resolve", "Could not connect",
+                       "Connection timed out", "Connection failed", "Unable to connect", "Curl error",
+                       "Hash Sum mismatch", "Cannot initiate the connection"});
+}
+
 bool is_network(const RunResult& result) {
-  return says(result,
-              {"Temporary failure resolving", "Could not resolve", "Failed to fetch", "Could not connect",
-               "Connection timed out", "Connection failed", "Unable to connect", "Cannot download",
-               "Curl error", "Hash Sum mismatch", "Cannot initiate the connection"});
+  return is_unreachable(result) || says(result, {"Failed to fetch", "Cannot download"});
 }
 
 /// What our file at `path` shall be; recorded before it is written.
@@ -128,7 +134,7 @@ fs::path download(const Root& root, Runner& runner, const Settings& settings, co
     throw Error(ErrorKind::unavailable, "NoDownloader",
                 "Channel static needs curl or wget, and this machine has neither.");
   RunOptions options;
-  options.limit = longest_trying;
+  options.limit = longest_download;
   const RunResult result = runner.run(command, options);
   if (result.exit_code != 0)
     throw Error(ErrorKind::unavailable, "DownloadFailed",
@@ -138,7 +144,7 @@ fs::path download(const Root& root, Runner& runner, const Settings& settings, co
 }
 
 void check_archive(const fs::path& archive, const Settings& settings) {
-  const std::string found = sha256_hex(read_file(archive, largest_archive));
+  const std::string found = hash_of_file(archive);
   std::string wanted = settings.archive_sha256;
   std::transform(wanted.begin(), wanted.end(), wanted.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -189,6 +195,10 @@ WantedBy=sockets.target
 
 void install_archive(const Root& root, Runner& runner, const Settings& settings,
                      std::map<std::string, std::string>& files) {
+  if (look_at_system(root).init != Init::systemd)
+    throw Error(ErrorKind::unavailable, "NoSystemd",
+                "Channel static needs systemd, which does not run this machine.",
+                "Use an image with an engine, or set docker.channel to distro.");
   make_folder(root("/var/lib/docker-ext"), 0700);
   const TemporaryFolder folder(root("/var/lib/docker-ext"));
   const fs::path archive = download(root, runner, settings, folder.path());
@@ -231,54 +241,73 @@ std::string pinned_package(PackageTool tool, const std::string& package, const s
   return package + "=" + (needs_epoch ? "5:" : "") + version + (exact ? "" : "*");
 }
 
-RunResult Packages::run(std::vector<std::string> arguments) {
-  RunOptions options;
-  options.limit = longest_trying;
+/// False when enough was waited already.
+bool Packages::wait(std::string_view because, milliseconds time) {
+  if (waited_ >= longest_) return false;
+  log_.line(fmt::format("waiting because='{}' ms={}", because, time.count()));
+  pause_(time);
+  waited_ += time;
+  return true;
+}
+
+RunResult Packages::run(const std::vector<std::string>& arguments) {
   std::vector<std::string> command;
   switch (tool_) {
     case PackageTool::apt:
-      command = {"apt-get", "--quiet",
-                 "-o",      "DPkg::Lock::Timeout=600",
-                 "-o",      "Acquire::Retries=3",
-                 "-o",      "Dpkg::Options::=--force-confold",
-                 "-o",      "Dpkg::Use-Pty=0"};
-      options.environment = {
-          {"DEBIAN_FRONTEND", "noninteractive"}, {"NEEDRESTART_MODE", "l"}, {"LC_ALL", "C"}};
+      command = {
+          "apt-get",
+          "--quiet",
+          "-o",
+          fmt::format("DPkg::Lock::Timeout={}", std::min(longest_, milliseconds(longest_lock)) / seconds(1)),
+          "-o",
+          "Acquire::Retries=3",
+          "-o",
+          "Dpkg::Options::=--force-confold",
+          "-o",
+          "Dpkg::Use-Pty=0"};
       break;
     case PackageTool::dnf:
       command = {"dnf", "--assumeyes", "--quiet"};
-      options.environment = {{"LC_ALL", "C"}};
       break;
     case PackageTool::zypper:
       command = {"zypper", "--non-interactive"};
-      options.environment = {{"LC_ALL", "C"}, {"ZYPP_LOCK_TIMEOUT", "600"}};
       break;
     case PackageTool::none:
       throw Error(ErrorKind::unavailable, "NoPackageTool",
                   "This machine has no apt-get, dnf or zypper to install packages with.");
   }
   command.insert(command.end(), arguments.begin(), arguments.end());
+  const RunResult result = run_patiently(command);
+  if (tool_ != PackageTool::apt || result.exit_code == 0 || !says(result, {"dpkg was interrupted"}))
+    return result;
+  mend();
+  return run_patiently(command);
+}
 
-  milliseconds waited{0}, pause{1000};
-  bool mended = false;
+RunResult Packages::run_patiently(const std::vector<std::string>& command) {
+  RunOptions options;
+  options.limit = longest_;
+  options.environment = {{"LC_ALL", "C"}};
+  if (tool_ == PackageTool::apt)
+    options.environment.insert({{"DEBIAN_FRONTEND", "noninteractive"}, {"NEEDRESTART_MODE", "l"}});
+  if (tool_ == PackageTool::zypper) options.environment["ZYPP_LOCK_TIMEOUT"] = "600";
+  milliseconds pause = first_pause;
   while (true) {
     RunResult result = runner_.run(command, options);
-    // apt-get update goes on past a source that does not answer, with exit 0 and a warning.
-    if (result.exit_code == 0) return result;
-    if (tool_ == PackageTool::apt && !mended && says(result, {"dpkg was interrupted"})) {
-      mended = true;
-      runner_.run({"dpkg", "--configure", "-a"}, options);
-      continue;
+    if (result.exit_code == 0 || is_missing(result)) return result;
+    if (is_locked(result)) {
+      if (!wait("another package manager works", lock_pause)) return result;
+    } else {
+      if (!is_network(result) || !wait(last_lines(result, 1), pause)) return result;
+      pause = std::min(pause * 2, milliseconds(longest_pause));
     }
-    const bool locked = is_locked(result);
-    if (is_missing(result) || (!locked && !is_network(result)) || waited >= longest_trying) return result;
-    const milliseconds now = locked ? milliseconds(lock_pause) : pause;
-    log_.line(fmt::format("waiting because='{}' ms={}",
-                          locked ? "another package manager works" : last_lines(result, 1), now.count()));
-    pause_(now);
-    waited += now;
-    if (!locked) pause = std::min(pause * 2, milliseconds(longest_pause));
   }
+}
+
+void Packages::mend() {
+  if (tool_ != PackageTool::apt) return;  // the others do not unpack before they configure
+  const RunResult result = run_patiently({"dpkg", "--configure", "-a"});
+  if (result.exit_code != 0) log_.line(fmt::format("dpkg could not mend everything: {}", last_lines(result)));
 }
 
 void Packages::refresh() {
@@ -288,34 +317,61 @@ void Packages::refresh() {
     throw Error(ErrorKind::unavailable, "PackagesUnavailable",
                 fmt::format("The lists of packages could not be read: {}", last_lines(result)),
                 "Check this machine's package sources and its way to the network.");
+  // apt-get goes on past a source that does not answer, with exit code 0 and a warning.
+  unread_ = is_unreachable(result) ? last_lines(result, 2) : "";
 }
 
-void Packages::install(const std::vector<std::string>& packages) {
-  std::vector<std::string> arguments = {"install"};
-  if (tool_ == PackageTool::apt) arguments.insert(arguments.end(), {"--yes", "--no-install-recommends"});
-  arguments.insert(arguments.end(), packages.begin(), packages.end());
-  const RunResult result = run(arguments);
-  if (result.exit_code == 0) return;
-  std::string names;
-  for (const std::string& package : packages) names += (names.empty() ? "" : ", ") + package;
-  if (is_missing(result))
-    throw Error(
-        ErrorKind::not_found, "PackageNotFound",
-        fmt::format("This machine's package sources do not have {}: {}", names, last_lines(result, 1)),
-        "Check docker.version and docker.channel, or add a source that has it (docker.repository).");
-  throw Error(
-      ErrorKind::unavailable, "InstallFailed",
-      fmt::format("Installing {} ended with exit code {}: {}", names, result.exit_code, last_lines(result)));
+void Packages::install_any(const std::vector<std::vector<std::string>>& alternatives) {
+  for (milliseconds pause = first_pause;; pause = std::min(pause * 2, milliseconds(longest_pause))) {
+    RunResult result;
+    for (const std::vector<std::string>& packages : alternatives) {
+      std::vector<std::string> arguments = {"install"};
+      if (tool_ == PackageTool::apt) arguments.insert(arguments.end(), {"--yes", "--no-install-recommends"});
+      arguments.insert(arguments.end(), packages.begin(), packages.end());
+      result = run(arguments);
+      if (result.exit_code == 0) return;
+      if (!is_missing(result))
+        throw Error(ErrorKind::unavailable, "InstallFailed",
+                    fmt::format("Installing {} ended with exit code {}: {}", fmt::join(packages, ", "),
+                                result.exit_code, last_lines(result)));
+    }
+    const std::string names = fmt::format("{}", fmt::join(alternatives.back(), ", "));
+    if (unread_.empty())
+      throw Error(
+          ErrorKind::not_found, "PackageNotFound",
+          fmt::format("This machine's package sources do not have {}: {}", names, last_lines(result, 1)),
+          "Check docker.version and docker.channel, or add a source that has it (docker.repository).");
+    if (!wait("a source of packages could not be read", pause))
+      throw Error(ErrorKind::unavailable, "PackagesUnavailable",
+                  fmt::format("A source of packages could not be read, and the others do not have {}: {}",
+                              names, unread_),
+                  "Check this machine's package sources and its way to the network.");
+    refresh();
+  }
 }
 
 void Packages::install_first(const std::vector<std::string>& candidates) {
-  for (const std::string& candidate : candidates) {
-    try {
-      return install({candidate});
-    } catch (const Error& error) {
-      if (error.kind != ErrorKind::not_found || candidate == candidates.back()) throw;
-    }
+  std::vector<std::vector<std::string>> alternatives;
+  for (const std::string& candidate : candidates) alternatives.push_back({candidate});
+  install_any(alternatives);
+}
+
+void Packages::remove(const std::vector<std::string>& candidates) {
+  std::vector<std::string> arguments = {"remove"};
+  if (tool_ == PackageTool::apt) arguments.push_back("--yes");
+  const std::size_t none = arguments.size();
+  for (const std::string& package : candidates) {
+    const std::vector<std::string> query = tool_ == PackageTool::apt
+                                               ? std::vector<std::string>{"dpkg", "--status", package}
+                                               : std::vector<std::string>{"rpm", "--query", package};
+    if (runner_.run(query).exit_code == 0) arguments.push_back(package);
   }
+  if (arguments.size() == none) return;
+  const RunResult result = run(arguments);
+  if (result.exit_code != 0)
+    throw Error(ErrorKind::unavailable, "RemoveFailed",
+                fmt::format("The engine's package could not be removed: {} ended with exit code {}: {}",
+                            fmt::join(arguments, " "), result.exit_code, last_lines(result)));
 }
 
 void install_engine(const Root& root, Runner& runner, Log& log, Packages& packages, const Settings& settings,
@@ -342,6 +398,19 @@ void install_engine(const Root& root, Runner& runner, Log& log, Packages& packag
                 "The installation ended well, but there is no dockerd on this machine.",
                 "Look into the log for what the package manager said.");
   log.line("installed the engine");
+}
+
+void remove_engine_packages(Packages& packages) {
+  switch (packages.tool()) {
+    case PackageTool::apt:
+      return packages.remove({"docker.io", "docker-ce"});
+    case PackageTool::dnf:
+      return packages.remove({"moby-engine", "docker-ce"});
+    case PackageTool::zypper:
+      return packages.remove({"docker"});
+    case PackageTool::none:
+      return;
+  }
 }
 
 }  // namespace berth::extension

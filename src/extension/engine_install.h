@@ -16,28 +16,45 @@ namespace berth::extension {
 enum class PackageTool { apt, dnf, zypper, none };
 PackageTool find_package_tool(const Root& root);
 
-/// Installs packages. Locks of other package managers are waited for by the tool itself (and by us where it
-/// cannot), network trouble is tried again with growing pauses, what cannot get better fails at once.
+/// Installs and removes packages. Locks of other package managers are waited for by the tool itself (and by
+/// us where it cannot), network trouble is tried again with growing pauses, what cannot get better fails at
+/// once.
 class Packages {
  public:
-  Packages(const Root& root, Runner& runner, Log& log, std::function<void(std::chrono::milliseconds)> pause)
-      : tool_(find_package_tool(root)), runner_(runner), log_(log), pause_(std::move(pause)) {}
+  /// `longest`: for one command, and for all pauses together.
+  Packages(const Root& root, Runner& runner, Log& log, std::function<void(std::chrono::milliseconds)> pause,
+           std::chrono::milliseconds longest = std::chrono::minutes(20))
+      : tool_(find_package_tool(root)),
+        runner_(runner),
+        log_(log),
+        pause_(std::move(pause)),
+        longest_(longest) {}
 
   PackageTool tool() const { return tool_; }
+  /// Finishes what an installation that was cut off left unpacked.
+  void mend();
   /// Reads the lists of packages anew.
   void refresh();
-  /// Throws Error: not_found when the machine's sources do not have one of them, unavailable otherwise.
-  void install(const std::vector<std::string>& packages);
+  /// Throws Error: not_found when the machine's sources do not have one of them, unavailable otherwise. A
+  /// package is missing only when every source could be read.
+  void install(const std::vector<std::string>& packages) { install_any({packages}); }
   /// The first of `candidates` that the sources have. Throws Error(not_found) when there is none.
   void install_first(const std::vector<std::string>& candidates);
+  /// Those of `candidates` that are installed. Throws Error(unavailable).
+  void remove(const std::vector<std::string>& candidates);
 
  private:
-  RunResult run(std::vector<std::string> arguments);
+  void install_any(const std::vector<std::vector<std::string>>& alternatives);
+  RunResult run(const std::vector<std::string>& arguments);
+  RunResult run_patiently(const std::vector<std::string>& command);
+  bool wait(std::string_view because, std::chrono::milliseconds time);
 
   PackageTool tool_;
   Runner& runner_;
   Log& log_;
   std::function<void(std::chrono::milliseconds)> pause_;
+  std::chrono::milliseconds longest_, waited_{0};
+  std::string unread_;  ///< what apt-get said of a source that it could not read; "" when it read them all
 };
 
 /// "docker.io" and "20.10" as the tool takes it: an exact version, or the beginning of one.
@@ -47,5 +64,8 @@ std::string pinned_package(PackageTool tool, const std::string& package, const s
 /// (package source, key, units) to `files` (path -> SHA-256). Throws Error saying what is missing.
 void install_engine(const Root& root, Runner& runner, Log& log, Packages& packages, const Settings& settings,
                     std::map<std::string, std::string>& files);
+
+/// Takes it off again, whichever of its names the package has here. Throws Error(unavailable).
+void remove_engine_packages(Packages& packages);
 
 }  // namespace berth::extension

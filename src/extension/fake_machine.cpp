@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "crypto/encoding.h"
 #include "host/files.h"
 
@@ -130,12 +131,13 @@ int FakeMachine::operate(const std::string& operation, const std::string& of_ver
   Log log(invocation.environment.log_folder / "docker-extension.log");
   log.quiet = true;
   Machine machine{root(), *this, *this, log, [this] { return now; }};
+  machine.clock = [this] { return std::chrono::steady_clock::now() + spent; };
   machine.pause = [this](std::chrono::milliseconds time) { paused += time; };
   machine.engine_up_limit = std::chrono::milliseconds(300);
   machine.handshake_limit = std::chrono::milliseconds(300);
   machine.reload_limit = std::chrono::milliseconds(300);
   Handler subject(std::move(invocation), std::move(machine));
-  subject.lock_limit = lock_limit;
+  subject.lock_limit = subject.disable_lock_limit = subject.uninstall_lock_limit = lock_limit;
   return subject.run(operation);
 }
 
@@ -179,9 +181,20 @@ RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOption
   if (const auto hook = on_run) hook(argv);  // a copy: hooks take themselves off
   runs.emplace_back(argv, options);
   commands.push_back(joined(argv));
+  for (const auto& [start, duration] : durations) {
+    if (!commands.back().starts_with(start)) continue;
+    spent += std::min(duration, options.limit);
+    if (duration > options.limit) throw Error(ErrorKind::unavailable, "Timeout", argv[0] + " was stopped.");
+  }
   for (const auto& [start, answer] : answers)
     if (commands.back().starts_with(start)) return answer;
   if (argv[0] == "systemctl") return systemctl(argv);
+  if (argv[0] == "systemd-run") return run_worker(argv);
+  if (argv[0] == "service") return run_init_script(argv.at(2));
+  if (argv[0] == "start-stop-daemon" && argv.back() == "/run/docker.pid") return reload_engine();
+  if (argv[0] == "docker-compose" || commands.back().starts_with("docker compose"))
+    return run_compose(options);
+  if (argv.size() > 3 && argv[1] == "--validate") return validate(argv[3]);
   if (argv[0] == "apt-get") read_units();  // as packages with units have systemd do
   if (argv[0] == "usermod") {
     std::string groups = read("/etc/group");
@@ -196,12 +209,58 @@ void FakeMachine::detach(const std::vector<std::string>& argv) {
   detached.push_back(argv);
 }
 
+RunResult FakeMachine::run_worker(const std::vector<std::string>& argv) {
+  const std::string unit = argv.at(1).substr(std::string("--unit=").size());
+  if (workers.insert(unit).second) return {};
+  return {1, "", "Failed to start transient service unit: Unit " + unit + ".service already exists."};
+}
+
+RunResult FakeMachine::run_compose(const RunOptions& options) {
+  projects[options.environment.at("COMPOSE_PROJECT_NAME")] = {"running", "running"};
+  return {};
+}
+
+/// As Debian's: the defaults file is sourced, and there is no reload.
+RunResult FakeMachine::run_init_script(const std::string& verb) {
+  std::string line = find_options_line(read("/etc/default/docker"));
+  if (line.starts_with('#')) line.clear();
+  const std::string words = line.empty() ? "" : split_unit_words(line.substr(line.find('=') + 1)).at(0).text;
+  loaded_command_ = "/usr/sbin/dockerd -p /run/docker.pid " + words;
+  if (words.find("-H") == std::string::npos) loaded_command_ += " -H unix:///var/run/docker.sock";
+  if (verb == "start") return engine ? RunResult{} : start_engine();
+  if (verb != "stop" && verb != "restart")
+    return {1, "Usage: service docker {start|stop|restart|status}", ""};
+  stop_engine();
+  return verb == "stop" ? RunResult{} : start_engine();
+}
+
+RunResult FakeMachine::reload_engine() {
+  const ordered_json daemon = exists("/etc/docker/daemon.json")
+                                  ? ordered_json::parse(read("/etc/docker/daemon.json"), nullptr, false)
+                                  : ordered_json::object();
+  if (!engine || !daemon.is_object()) return {1, "", "reload failed"};
+  engine->live_restore = daemon.value("live-restore", false);
+  return {};
+}
+
+void FakeMachine::reboot() {
+  engine.reset();
+  for (auto& [project, containers] : projects)
+    for (std::string& state : containers) state = "exited";
+  fs::remove_all(at("/run/docker-ext"));
+  workers.clear();
+  write("/proc/sys/kernel/random/boot_id", std::to_string(++boots_));
+  read_units();
+  if (look_at_system(root()).enabled) start_engine();
+}
+
 RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
   const std::string& verb = argv.at(1);
   if (verb == "daemon-reload") read_units();
   if (verb == "is-active") {
     if (starting_at_boot) return {3, "activating\n", ""};
-    const bool active = argv.back() == "docker.service" && engine;
+    const std::string unit = argv.back().substr(0, argv.back().rfind('.'));
+    const bool active = unit == "docker" ? engine.has_value() : workers.contains(unit);
     return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
   }
   if (verb == "start") starting_at_boot = false;
@@ -211,17 +270,25 @@ RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
     stop_engine();
     return start_engine();
   }
-  if (verb == "reload") {
-    const ordered_json daemon = ordered_json::parse(read("/etc/docker/daemon.json"), nullptr, false);
-    if (!engine || !daemon.is_object()) return {1, "", "reload failed"};
-    engine->live_restore = daemon.value("live-restore", false);
-  }
+  if (verb == "reload") return reload_engine();
   if (verb == "enable") {
     fs::create_directories(at("/etc/systemd/system/multi-user.target.wants"));
     std::error_code there;
     fs::create_symlink("/usr/lib/systemd/system/docker.service",
                        at("/etc/systemd/system/multi-user.target.wants/docker.service"), there);
   }
+  return {};
+}
+
+/// As engines from 23 on do, with the TLS files, too.
+RunResult FakeMachine::validate(const std::string& file) const {
+  const json daemon = json::parse(read_file(file), nullptr, false);
+  if (!daemon.is_object()) return {1, "", "unable to configure the Docker daemon with file " + file};
+  for (const char* key : {"tlscacert", "tlscert", "tlskey"})
+    if (daemon.contains(key) && !exists(daemon[key].get<std::string>()))
+      return {1, "",
+              "invalid TLS configuration: open " + daemon[key].get<std::string>() +
+                  ": no such file or directory"};
   return {};
 }
 
@@ -255,11 +322,21 @@ RunResult FakeMachine::start_engine() {
   loaded.daemon = text == "<none>" ? ordered_json::object() : ordered_json::parse(text, nullptr, false);
   if (!loaded.daemon.is_object())
     return fail("unable to configure the Docker daemon with file /etc/docker/daemon.json");
-  for (const UnitWord& word : split_unit_words(loaded_command_)) loaded.words.push_back(word.text);
+  for (const UnitWord& word : split_unit_words(loaded_command_)) {
+    if (!word.text.starts_with('$')) {
+      loaded.words.push_back(word.text);
+    } else if (system.unit && system.unit->variables.contains(word.text.substr(1))) {
+      for (const UnitWord& inner : split_unit_words(system.unit->variables.at(word.text.substr(1))))
+        loaded.words.push_back(inner.text);
+    }
+  }
   bool local = false;
   for (std::size_t i = 0; i < loaded.words.size(); ++i) {
     const std::string& word = loaded.words[i];
     const std::string key = daemon_key_of_flag(word);
+    if (key == "log-driver" && !word.ends_with("json-file") &&
+        loaded.daemon.value("log-opts", json()).contains("max-size"))
+      return fail("unknown log opt 'max-size' for " + word);
     if (!key.empty() && loaded.daemon.contains(key))
       return fail("the following directives are specified both as a flag and in the configuration file: " +
                   key);
@@ -280,7 +357,7 @@ RunResult FakeMachine::start_engine() {
   }
   if (!local) return fail("the test wants a local listener");
   loaded.live_restore = loaded.daemon.value("live-restore", false);
-  if (loaded.live_restore && system.swarm)
+  if (loaded.live_restore && (system.swarm || swarm_state != "inactive"))
     return fail("--live-restore daemon configuration is incompatible with swarm mode");
   loaded.verifies_clients = loaded.daemon.value("tlsverify", false);
   if (loaded.daemon.contains("tlscert")) {
@@ -302,8 +379,16 @@ std::optional<std::string> FakeMachine::get(const std::string& path, std::chrono
                  {"ServerVersion", "20.10.24"},
                  {"CgroupVersion", "2"},
                  {"Driver", "overlay2"},
+                 {"Swarm", {{"LocalNodeState", swarm_state}}},
                  {"SecurityOptions", {"name=apparmor", "name=seccomp,profile=default"}}})
         .dump();
+  if (path.starts_with("/containers/json?all=1")) {
+    json found = json::array();
+    for (const auto& [project, containers] : projects)
+      if (path.find("project%3D" + project + "%22") != std::string::npos)
+        for (const std::string& state : containers) found.push_back({{"State", state}});
+    return found.dump();
+  }
   return std::nullopt;
 }
 

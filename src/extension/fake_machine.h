@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,8 @@ class FakeMachine final : public Runner, public EngineProbe {
   void unpack(const std::string& version);
   /// Runs an operation of the handler as the agent does: with the newest number in the environment.
   int operate(const std::string& operation, const std::string& version = {});
+  /// Containers end, /run is empty, and the service manager starts the engine if it is enabled.
+  void reboot();
 
   /// The document status/N.status of the current version, parsed; null when there is none.
   nlohmann::json status(std::uint64_t number) const;
@@ -80,6 +83,7 @@ class FakeMachine final : public Runner, public EngineProbe {
   std::optional<LoadedEngine> engine;  ///< nullopt: not running
   int container_generation = 1;        ///< rises when running containers are restarted or killed
   int running_containers = 0;
+  std::string swarm_state = "inactive";
   bool starting_at_boot = false;               ///< the service manager is at it
   std::optional<std::string> refuse_to_start;  ///< what the engine says when it does not start any more
   bool serve_old_certificate = false;          ///< an engine that does not take up a new one
@@ -89,13 +93,23 @@ class FakeMachine final : public Runner, public EngineProbe {
   std::vector<std::pair<std::vector<std::string>, RunOptions>> runs;
 
   std::chrono::sys_seconds now;
-  std::optional<std::string> told;  ///< ConfigSequenceNumber, if the agent says one
+  std::map<std::string, std::chrono::milliseconds>
+      durations;                                             ///< of commands that start so; others take none
+  std::chrono::milliseconds spent{0};                        ///< by those, on the machine's clock
+  std::set<std::string> workers;                             ///< units that were started and did not end yet
+  std::map<std::string, std::vector<std::string>> projects;  ///< of compose -> the state of each container
+  std::optional<std::string> told;                           ///< ConfigSequenceNumber, if the agent says one
   std::chrono::milliseconds lock_limit{5000};
   std::chrono::milliseconds paused{0};  ///< that the handler would have waited
   std::string handler, version;
   Certificate transport;  ///< the platform's certificate on this machine
 
  private:
+  RunResult validate(const std::string& file) const;
+  RunResult run_worker(const std::vector<std::string>& argv);
+  RunResult run_compose(const RunOptions& options);
+  RunResult run_init_script(const std::string& verb);
+  RunResult reload_engine();
   RunResult systemctl(const std::vector<std::string>& argv);
   RunResult start_engine();
   void stop_engine();
@@ -105,6 +119,7 @@ class FakeMachine final : public Runner, public EngineProbe {
   TemporaryFolder folder_;
   std::string loaded_command_;
   std::string journal_;
+  int boots_ = 0;
 };
 
 }  // namespace berth::extension

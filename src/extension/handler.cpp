@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "crypto/encoding.h"
-#include "extension/lock.h"
+#include "extension/managed_files.h"
 #include "host/files.h"
 
 namespace berth::extension {
@@ -27,7 +27,30 @@ std::string read_settings(const Sequence& sequence) {
   return sequence.file.empty() ? std::string() : read_file(sequence.file, largest);
 }
 
+/// An enable's limits: the agent's is 300 s.
+constexpr std::chrono::seconds inline_limit{200}, uninstall_limit{220}, undo_limit{60};
+
+/// There while an enable that runs is to end: the extension is being disabled or removed.
+constexpr std::string_view stop_file = "/run/docker-ext/stop";
+
 }  // namespace
+
+Handler::Handler(Invocation invocation, Machine machine)
+    : invocation_(std::move(invocation)),
+      allowance_(machine.clock),
+      runner_(machine.runner, allowance_),
+      probe_(machine.probe, allowance_),
+      machine_{.root = machine.root,
+               .runner = runner_,
+               .probe = probe_,
+               .log = machine.log,
+               .now = machine.now,
+               .pause = [this, pause = machine.pause](milliseconds time) { pause(allowance_.bound(time)); },
+               .clock = machine.clock,
+               .before_undo = [this] { allowance_.last_stretch(undo_limit); },
+               .engine_up_limit = machine.engine_up_limit,
+               .handshake_limit = machine.handshake_limit,
+               .reload_limit = machine.reload_limit} {}
 
 int Handler::run(const std::string& operation) {
   machine_.log.line(fmt::format("started operation={} version={} handler={}", operation,
@@ -51,9 +74,12 @@ int Handler::run(const std::string& operation) {
   return 2;
 }
 
-/// Another version at work on the same number is another job: its status goes to its own folder.
-std::string Handler::job(const Sequence& sequence) const {
-  return fmt::format("{} {}", sequence.number, invocation_.environment.handler_folder.string());
+/// Names what is to be done, for the lock and for the worker's unit. Another version at work on the same
+/// number is another job (its status goes to its own folder), and so are other settings under the same
+/// number, which an extension that was removed and added again may have.
+std::string Handler::job(const Sequence& sequence, const std::string& text) const {
+  return fmt::format("{}-{}-{}-{}", invocation_.environment.name, invocation_.environment.version,
+                     sequence.number, sha256_hex(text).substr(0, 8));
 }
 
 void Handler::report(std::uint64_t number, const Report& report) {
@@ -91,8 +117,14 @@ int Handler::enable(bool in_background) {
   const HandlerEnvironment& environment = invocation_.environment;
   const Profile profile = environment.profile();
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
+  allowance_.stop_when([stop = machine_.root(stop_file), folder = environment.handler_folder] {
+    return fs::exists(stop) || !fs::exists(folder);
+  });
+  if (!in_background) allowance_.limit(inline_limit);
   try {
+    if (!in_background) remove_file(machine_.root(stop_file));
     const std::string text = read_settings(sequence);
+    const std::string work = job(sequence, text);
     state_ = read_state(machine_.root);
     if (nothing_to_do(sequence, text)) {
       machine_.log.line(fmt::format("nothing to do seq={}", sequence.number));
@@ -100,7 +132,7 @@ int Handler::enable(bool in_background) {
     }
     {
       const EnableLock lock =
-          EnableLock::take(machine_.root, job(sequence), in_background ? worker_lock_limit : lock_limit);
+          EnableLock::take(machine_.root, work, in_background ? worker_lock_limit : lock_limit);
       if (lock.same_job_runs()) {
         machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
         return 0;
@@ -117,13 +149,15 @@ int Handler::enable(bool in_background) {
     }
     // Without the lock, which the worker takes itself.
     report(sequence.number, make_report(profile, Operation::enable, Phase::running));
-    start_worker(sequence);
+    start_worker(sequence, work);
     return 0;
   } catch (const std::exception& error) {
+    // An uninstall that could not wait for us left the rest to us.
+    if (!fs::exists(environment.handler_folder)) return uninstall();
     const auto* ours = dynamic_cast<const Error*>(&error);
-    Report failed = make_report(
-        profile, Operation::enable, Phase::failed,
-        fmt::format("{} (log: {})", ours ? sentence(*ours) : error.what(), environment.log_folder.string()));
+    Report failed =
+        make_report(profile, Operation::enable, Phase::failed, ours ? sentence(*ours) : error.what());
+    failed.reference = fmt::format("(log: {})", environment.log_folder.string());
     failed.substatus = parts_;
     report(sequence.number, failed);
     throw;
@@ -136,10 +170,12 @@ bool Handler::apply(const Sequence& sequence, const std::string& text, bool in_b
   const std::string hash = sha256_hex(text);
   const bool same_settings =
       state_.succeeded && state_.settings_hash == hash && state_.sequence == sequence.number;
+  // First of all, so that an uninstall finds whose the rest is, however far we come.
+  state_.owner = environment.name;
+  state_.owner_version = environment.version;
+  state_.disabled = false;
+  write_state(machine_.root, state_);
   const auto remember = [&](bool succeeded) {
-    state_.owner = environment.name;
-    state_.owner_version = invocation_.environment.version;
-    state_.disabled = false;
     state_.sequence = sequence.number;
     state_.settings_hash = hash;
     state_.succeeded = succeeded;
@@ -168,24 +204,26 @@ bool Handler::apply(const Sequence& sequence, const std::string& text, bool in_b
     report(sequence.number, done);
     machine_.log.line(fmt::format("applied seq={}", sequence.number));
     return true;
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
     try {
       remember(false);
-    } catch (const Error& error) {
-      machine_.log.line(error.what());
+    } catch (const Error& second) {
+      machine_.log.line(second.what());
     }
+    const auto* ours = dynamic_cast<const Error*>(&error);
+    if (!in_background && ours && ours->code == "OutOfTime") return false;
     throw;
   }
 }
 
-void Handler::start_worker(const Sequence& sequence) {
+void Handler::start_worker(const Sequence& sequence, const std::string& job) {
+  allowance_.last_stretch(undo_limit);
   const std::string executable = invocation_.executable.string();
-  const std::string number = std::to_string(sequence.number);
   if (look_at_system(machine_.root).init == Init::systemd) {
-    const std::string unit = "docker-ext-enable-" + number;
+    const std::string unit = "docker-ext-enable-" + job;
     if (machine_.runner
             .run({"systemd-run", "--unit=" + unit, "--collect", "--quiet", "--property=RuntimeMaxSec=5400",
-                  "--setenv=ConfigSequenceNumber=" + number, executable, "work"})
+                  fmt::format("--setenv=ConfigSequenceNumber={}", sequence.number), executable, "work"})
             .exit_code == 0)
       return;
     if (machine_.runner.run({"systemctl", "is-active", "--quiet", unit + ".service"}).exit_code == 0) return;
@@ -220,49 +258,81 @@ bool Handler::may_be_updating() const {
   return false;
 }
 
+/// Asks an enable that runs to end and waits for that: what it does not stop for (a package manager at work)
+/// must not be undone under its hands. Throws Error(unavailable); it ends then all the same, a little later.
+EnableLock Handler::call_off(const std::string& operation, milliseconds limit) {
+  make_folder(machine_.root("/run/docker-ext"), 0700);
+  write_file(machine_.root(stop_file), "", 0600);
+  EnableLock lock = EnableLock::take(machine_.root, operation, limit);
+  if (!lock.held())
+    throw Error(
+        ErrorKind::unavailable, "Busy",
+        fmt::format("An enable is still at work after {} s; it ends as soon as it can be interrupted.",
+                    std::chrono::duration_cast<std::chrono::seconds>(limit).count()),
+        "Try again in a few minutes.");
+  remove_file(machine_.root(stop_file));
+  return lock;
+}
+
+/// An enable says so before it does anything else.
+bool Handler::looks_after_machine() const {
+  const State state = read_state(machine_.root);
+  return state.owner == invocation_.environment.name &&
+         state.owner_version == invocation_.environment.version;
+}
+
 int Handler::disable() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
-  const EnableLock lock = EnableLock::take(machine_.root, "disable", lock_limit);
-  state_ = read_state(machine_.root);
-  state_.disabled = true;
-  write_state(machine_.root, state_);
-  if (state_.stop_on_disable && !may_be_updating())
-    Engine(look_at_system(machine_.root).init, machine_.runner, machine_.probe, machine_.log).stop();
+  if (looks_after_machine()) {
+    const EnableLock lock = call_off("disable", disable_lock_limit);
+    state_ = read_state(machine_.root);
+    state_.disabled = true;
+    write_state(machine_.root, state_);
+    if (state_.stop_on_disable && !may_be_updating())
+      Engine(look_at_system(machine_.root).init, machine_.runner, machine_.probe, machine_.log).stop();
+  }
   report(sequence.number, make_report(environment.profile(), Operation::disable, Phase::succeeded));
   return 0;
 }
 
+/// While the old version's enable still works, taking over can wait for the new version's.
 int Handler::update() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
   const EnableLock lock = EnableLock::take(machine_.root, "update", lock_limit);
-  state_ = read_state(machine_.root);
-  state_.owner = environment.name;
-  state_.owner_version =
-      invocation_.environment.version;  // the old version's uninstall now finds that nothing is its own
-  write_state(machine_.root, state_);
+  if (lock.held()) {
+    state_ = read_state(machine_.root);
+    state_.owner = environment.name;
+    state_.owner_version =
+        environment.version;  // the old version's uninstall now finds that nothing is its own
+    write_state(machine_.root, state_);
+  }
   report(sequence.number, make_report(environment.profile(), Operation::update, Phase::succeeded));
   return 0;
 }
 
 int Handler::uninstall() {
-  const EnableLock lock = EnableLock::take(machine_.root, "uninstall", lock_limit);
-  state_ = read_state(machine_.root);
-  if (may_be_updating() || state_.owner != invocation_.environment.name ||
-      state_.owner_version != invocation_.environment.version) {
+  if (may_be_updating() || !looks_after_machine()) {
     machine_.log.line("another version looks after this machine; nothing removed");
     return 0;
   }
-  try {
-    withdraw_settings(machine_, state_, state_.remove_engine);
-  } catch (const std::exception& error) {
-    // What cannot be removed must not keep the agent from removing the handler.
-    machine_.log.line(fmt::format("left something behind: {}", error.what()));
+  allowance_ = Allowance(machine_.clock);
+  allowance_.limit(uninstall_limit);
+  const EnableLock lock = call_off("uninstall", uninstall_lock_limit);
+  state_ = read_state(machine_.root);
+  const std::vector<std::string> left = withdraw_settings(machine_, state_);
+  if (left.empty()) {
+    std::error_code trouble;
+    fs::remove_all(machine_.root(state_folder), trouble);
+    return 0;
   }
-  std::error_code trouble;
-  fs::remove_all(machine_.root(state_folder), trouble);
-  return 0;
+  // What is left stays on record, for the next handler that comes.
+  state_.disabled = true;
+  state_.succeeded = false;
+  write_state(machine_.root, state_);
+  for (const std::string& sentence : left) machine_.log.line(fmt::format("left behind: {}", sentence));
+  return 1;
 }
 
 }  // namespace berth::extension

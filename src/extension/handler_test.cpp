@@ -113,6 +113,18 @@ TEST(Enable, TurnsLiveRestoreOnBeforeTheFirstRestartOfAnEngineWithContainers) {
   EXPECT_EQ(machine.engine->port, 2376);
 }
 
+TEST(Enable, AsksARunningEngineAboutItsNewConfigurationBeforeThereAreTlsFiles) {
+  FakeMachine machine("debian-13");
+  machine.run({"systemctl", "start", "docker.service"}, {});
+  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+
+  EXPECT_EQ(machine.operate("enable"), 0) << machine.message(0);
+
+  EXPECT_EQ(machine.count("/usr/sbin/dockerd --validate"), 1);
+  EXPECT_EQ(machine.engine->port, 2376);
+  EXPECT_FALSE(machine.exists("/var/lib/docker-ext/daemon.json.candidate"));
+}
+
 TEST(Enable, OnlyReloadsForAKeyThatTheEngineTakesUpRunning) {
   FakeMachine machine;
   machine.settings(0, R"({"docker":{"options":["--log-driver=json-file"]}})");
@@ -259,6 +271,81 @@ TEST(Enable, LeavesAMachineToTheOtherHandlerThatLooksAfterIt) {
   EXPECT_EQ(machine.operate("enable"), 0);
 }
 
+TEST(Enable, TakesBackTheInterimConfigurationWhenTheReloadForItFails) {
+  FakeMachine machine;
+  machine.write("/etc/docker/daemon.json", "{\"dns\": [\"10.0.0.2\"]}");
+  machine.run({"systemctl", "start", "docker.service"}, {});
+  machine.running_containers = 1;
+  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+  machine.answers["systemctl reload"] = {1, "", "reload failed"};
+
+  EXPECT_EQ(machine.operate("enable"), 1);
+
+  EXPECT_EQ(machine.read("/etc/docker/daemon.json"), "{\"dns\": [\"10.0.0.2\"]}");
+  EXPECT_EQ(machine.container_generation, 1);  // nothing was restarted to undo a reload
+}
+
+// -- without systemd --------------------------------------------------------------------------------------
+
+class InitScripts : public testing::Test {
+ protected:
+  InitScripts() {
+    std::filesystem::remove_all(machine.at("/run/systemd"));
+    machine.write("/etc/init.d/docker", "");
+    machine.write("/etc/default/docker", defaults);
+    machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
+  }
+  static constexpr const char* defaults = "# Docker's defaults\n#DOCKER_OPTS=\"--dns 8.8.8.8\"\nexport X=1\n";
+  FakeMachine machine;
+};
+
+TEST_F(InitScripts, StartTheEngineWithItsPort) {
+  EXPECT_EQ(machine.operate("enable"), 0) << machine.message(0);
+  EXPECT_EQ(machine.engine->port, 2376);
+  EXPECT_TRUE(machine.engine->verifies_clients);
+  EXPECT_EQ(machine.count("systemctl"), 0);
+  EXPECT_FALSE(machine.exists(drop_in));
+  machine.commands.clear();
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.commands, testing::IsEmpty());
+}
+
+TEST_F(InitScripts, ReloadBySignalAndRestartWithContainersRunning) {
+  machine.run({"service", "docker", "start"}, {});
+  machine.running_containers = 1;
+  EXPECT_EQ(machine.operate("enable"), 0) << machine.message(0);
+  EXPECT_EQ(machine.engine->port, 2376);
+  EXPECT_EQ(machine.container_generation, 1);
+}
+
+TEST_F(InitScripts, HaveTheirDefaultsFileBackAsItWas) {
+  machine.operate("enable");
+  EXPECT_EQ(machine.operate("uninstall"), 0) << machine.log();
+  EXPECT_EQ(machine.read("/etc/default/docker"), defaults);
+  EXPECT_EQ(machine.engine->port, std::nullopt);
+
+  machine.operate("enable");
+  machine.settings(1, "{}");
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_EQ(machine.read("/etc/default/docker"), defaults);
+  EXPECT_EQ(machine.engine->port, std::nullopt);
+}
+
+TEST_F(InitScripts, HandOverToAProcessOfItsOwn) {
+  std::filesystem::remove(machine.at("/usr/sbin/dockerd"));
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_EQ(machine.status_word(0), "transitioning");
+  ASSERT_EQ(machine.detached.size(), 1u);
+  EXPECT_EQ(machine.detached[0].back(), "work");
+}
+
+TEST_F(InitScripts, AreNamedWhenThereIsNothingThatRunsServices) {
+  std::filesystem::remove_all(machine.at("/etc/init.d"));
+  EXPECT_EQ(machine.operate("enable"), 1);
+  EXPECT_THAT(machine.message(0), HasSubstr("Neither systemd nor init scripts"));
+  EXPECT_EQ(machine.read("/etc/default/docker"), defaults);
+}
+
 TEST(Enable, InstallOnlyStopsAfterTheEngine) {
   FakeMachine machine;
   machine.settings(0, R"({"installonly":true,"docker":{"port":2376}})", TestCertificates());
@@ -343,56 +430,6 @@ TEST(Update, WhileTheOldVersionsWorkerIsBusyWaitsForItAndReportsInItsOwnFolder) 
 
   EXPECT_EQ(machine.status_word(0), "success");
   EXPECT_EQ(machine.message(0), "Enable Docker succeeded");
-}
-
-TEST(Uninstall, OfAVersionThatWasTakenOverFromRemovesNothing) {
-  FakeMachine machine;
-  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
-  machine.operate("enable");
-  machine.unpack("1.3.1");
-  machine.operate("update");
-  EXPECT_EQ(machine.operate("uninstall", "1.3.0"), 0);
-  EXPECT_EQ(machine.engine->port, 2376);
-  EXPECT_TRUE(machine.exists(drop_in));
-}
-
-TEST(Uninstall, EndsWellWhenEverythingIsGone) {
-  FakeMachine machine;
-  EXPECT_EQ(machine.operate("uninstall"), 0);
-  machine.operate("enable");
-  std::filesystem::remove_all(machine.at("/etc/docker"));
-  std::filesystem::remove(machine.at("/usr/sbin/dockerd"));
-  EXPECT_EQ(machine.operate("uninstall"), 0);
-}
-
-TEST(Uninstall, LeavesAFileThatSomebodyChanged) {
-  FakeMachine machine;
-  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
-  machine.operate("enable");
-  machine.write("/etc/docker/ca.pem", "mine now");
-  machine.operate("uninstall");
-  EXPECT_EQ(machine.read("/etc/docker/ca.pem"), "mine now");
-  EXPECT_FALSE(machine.exists("/etc/docker/cert.pem"));
-}
-
-TEST(Uninstall, RemovesWhatIsOursAndLeavesTheEngineRunning) {
-  FakeMachine machine;
-  machine.write("/etc/docker/daemon.json", "{\n    \"dns\": [\"10.0.0.2\"]\n}\n");
-  machine.settings(0, R"({"docker":{"port":2376}})", TestCertificates());
-  machine.operate("enable");
-  machine.running_containers = 1;
-
-  EXPECT_EQ(machine.operate("disable"), 0);
-  EXPECT_EQ(machine.operate("uninstall"), 0);
-
-  ASSERT_TRUE(machine.engine);
-  EXPECT_EQ(machine.engine->port, std::nullopt);
-  EXPECT_EQ(machine.container_generation, 1);
-  EXPECT_FALSE(machine.exists(drop_in));
-  EXPECT_FALSE(machine.exists("/etc/docker/key.pem"));
-  EXPECT_EQ(nlohmann::json::parse(machine.read("/etc/docker/daemon.json")),
-            nlohmann::json::parse(R"({"dns":["10.0.0.2"]})"));
-  EXPECT_FALSE(machine.exists("/var/lib/docker-ext"));
 }
 
 }  // namespace

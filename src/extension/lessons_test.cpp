@@ -84,9 +84,11 @@ TEST(Lesson, Of20150701TheAgentsTimeLimitDoesNotKillAnInstallation) {
   EXPECT_EQ(machine.status_word(7), "transitioning");
   EXPECT_EQ(machine.count("apt-get"), 0);
   EXPECT_TRUE(lock_was_free);
-  EXPECT_THAT(machine.commands, Contains(AllOf(HasSubstr("systemd-run --unit=docker-ext-enable-7 --collect"),
-                                               HasSubstr("--setenv=ConfigSequenceNumber=7"),
-                                               testing::EndsWith("bin/docker-extension work"))));
+  EXPECT_THAT(machine.commands,
+              Contains(AllOf(testing::StartsWith("systemd-run --unit=docker-ext-enable-"),
+                             HasSubstr(machine.handler + "-1.3.0-7-"), HasSubstr(" --collect "),
+                             HasSubstr("--setenv=ConfigSequenceNumber=7"),
+                             testing::EndsWith("bin/docker-extension work"))));
 
   EXPECT_EQ(machine.operate("work"), 0) << machine.log();
   EXPECT_EQ(machine.status_word(7), "success");
@@ -98,12 +100,15 @@ TEST(Lesson, Of20150701NoSecondSetOfContainersAfterAReboot) {
   machine.write("/usr/bin/docker-compose", "");
   machine.settings(0, R"({"compose":{"web":{"image":"nginx"}}})");
   machine.operate("work");
-  const auto up = machine.count("docker-compose");
-
-  machine.operate("enable");
-
-  EXPECT_EQ(up, 1);
   EXPECT_EQ(machine.count("docker-compose"), 1);
+
+  machine.reboot();
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.workers, testing::SizeIs(1));
+  EXPECT_EQ(machine.operate("work"), 0);
+
+  EXPECT_EQ(machine.count("docker-compose"), 2);
+  EXPECT_THAT(machine.projects, testing::ElementsAre(testing::Pair("compose", testing::Each("running"))));
   for (const auto& [argv, options] : machine.runs) {
     if (argv[0] != "docker-compose") continue;
     EXPECT_EQ(options.environment.at("COMPOSE_PROJECT_NAME"), "compose");
@@ -202,7 +207,7 @@ TEST(Lesson, Of20150916ANewerNumberIsNeverDropped) {
   };
   machine.operate("enable");
   EXPECT_EQ(machine.status_word(1), "transitioning");
-  EXPECT_EQ(machine.count("systemd-run --unit=docker-ext-enable-1"), 1);
+  EXPECT_THAT(machine.workers, testing::ElementsAre(HasSubstr("-1.3.0-1-")));
   machine.operate("work");
   EXPECT_EQ(machine.engine->port, 2377);
 }
@@ -241,6 +246,15 @@ TEST(Lesson, Of20160609Gh86AnErrorNamesTheLog) {
   machine.settings(0, R"({"docker":{"port":2375}})");
   machine.operate("enable");
   EXPECT_THAT(machine.message(0), HasSubstr("/var/log/azure/Microsoft.Azure.Extensions.DockerExtension"));
+}
+
+TEST(Lesson, Of20160609Gh86ALongErrorNamesTheLogAsWell) {
+  FakeMachine machine;
+  machine.settings(0, tls_on, TestCertificates());
+  machine.refuse_to_start = std::string(5000, 'x');
+  machine.operate("enable");
+  EXPECT_LE(machine.message(0).size(), 1000u);
+  EXPECT_THAT(machine.message(0), testing::EndsWith("/var/log/azure/" + machine.handler + ")"));
 }
 
 TEST(Lesson, Of20151201Gh60AHeldPackageLockIsWaitedFor) {
@@ -304,9 +318,8 @@ TEST(Lesson, Of20160106NothingRestartsAtBootWhenNothingChanged) {
   FakeMachine machine;
   machine.settings(0, tls_on, TestCertificates());
   machine.operate("enable");
-  machine.run({"systemctl", "stop", "docker.service"}, {});
-  machine.run({"systemctl", "start", "docker.service"}, {});  // the boot
-  fs::remove_all(machine.at("/run/docker-ext"));
+  machine.reboot();
+  ASSERT_TRUE(machine.engine);
   machine.commands.clear();
   EXPECT_EQ(machine.operate("enable"), 0);
   EXPECT_THAT(machine.commands, testing::IsEmpty());
@@ -393,7 +406,7 @@ TEST(Lesson, OfIssue44CertificatesInPublicSettingsNeverMeanPlainTcp) {
   EXPECT_THAT(machine.message(0), HasSubstr("'certs' stands in the public settings"));
 }
 
-TEST(Lesson, OfIssues57And135AMissingComposeComesFromTheMachinesSources) {
+TEST(Lesson, OfIssues57And113And135AMissingComposeComesFromTheMachinesSources) {
   FakeMachine machine;
   let_apt_install(machine);
   machine.answers

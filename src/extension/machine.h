@@ -22,6 +22,9 @@ struct Machine {
   std::function<void(std::chrono::milliseconds)> pause = [](std::chrono::milliseconds time) {
     std::this_thread::sleep_for(time);
   };
+  std::function<std::chrono::steady_clock::time_point()> clock = std::chrono::steady_clock::now;
+  /// Called before something is put back: what was out of time, or called off, then goes on for a minute.
+  std::function<void()> before_undo = [] {};
 
   std::chrono::milliseconds engine_up_limit{60'000};  ///< from start to the first answer
   std::chrono::milliseconds handshake_limit{15'000};  ///< from there to TLS on the port

@@ -12,9 +12,23 @@ char lower(char c) {
   return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
 }
 
+constexpr std::size_t shortest_value = 3, shortest_part = 6;
+
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_';
+}
+
 void replace_all(std::string& text, const std::string& value) {
-  for (std::size_t at = 0; (at = text.find(value, at)) != std::string::npos; at += hidden.size())
+  for (std::size_t at = 0; (at = text.find(value, at)) != std::string::npos;) {
+    const std::size_t end = at + value.size();
+    const bool whole = (at == 0 || !is_word(text[at - 1])) && (end == text.size() || !is_word(text[end]));
+    if (!whole && value.size() < shortest_part) {
+      ++at;
+      continue;
+    }
     text.replace(at, value.size(), hidden);
+    at += hidden.size();
+  }
 }
 
 void hide_private_keys(std::string& text) {
@@ -97,7 +111,7 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
 }  // namespace
 
 void Redactor::hide(const Secret& value) {
-  if (value.reveal().size() >= 6) values_.push_back(value);
+  if (value.reveal().size() >= shortest_value) values_.push_back(value);
 }
 
 std::string Redactor::operator()(std::string_view text) const {

@@ -12,7 +12,8 @@ namespace berth::extension {
 /// what follows a name that says password, token or secret ("--x-password=…", "token: …", "TOKEN=…").
 class Redactor {
  public:
-  /// Values shorter than six bytes are not looked for: they would black out ordinary words.
+  /// Values shorter than six bytes are looked for as whole words only, or they would black out parts of
+  /// ordinary ones; those of one or two bytes not at all.
   void hide(const Secret& value);
   std::string operator()(std::string_view text) const;
 

@@ -92,13 +92,13 @@ class Inspection {
     const std::string driver = info_.value("Driver", text("storage-driver"));
     judge("2.6-storage-driver", driver != "aufs", driver.empty() ? "not aufs" : driver,
           "aufs is not maintained");
-    if (system_.swarm)
+    if (in_swarm(info_.dump(), system_))
       add("2.15-live-restore", Verdict::not_applicable, "a machine in a swarm cannot have it");
     else
       judge("2.15-live-restore", info_.value("LiveRestoreEnabled", is_on("live-restore")),
             "containers outlive an engine restart", "live-restore is off");
     judge("2.16-userland-proxy", is_off("userland-proxy"), "off",
-          "published ports go through a proxy process; profile cis turns it off");
+          "published ports go through a proxy process");
     judge("2.14-no-new-privileges", is_on("no-new-privileges"), "on for all containers",
           "containers may gain privileges by setuid programs; profile cis forbids it");
     judge("2.18-experimental", !info_.value("ExperimentalBuild", is_on("experimental")), "off",
@@ -110,14 +110,15 @@ class Inspection {
     judge("log-rotation", turns_over, log_driver.empty() ? "json-file with max-size" : log_driver,
           "container logs grow without limit");
     judge("2.8-default-ulimits", has_list("default-ulimits"), "set",
-          "containers have the limits of the engine's unit; profile cis sets their own");
+          "containers have the limits of the engine's unit");
   }
 
   void check_costly_settings() {
     judge("2.2-icc", is_off("icc"), "containers of the default network do not reach each other",
           "containers of the default network reach each other; profile cis forbids it");
     judge("2.9-userns-remap", !text("userns-remap").empty() || engine_says("name=userns"), "on",
-          "root in a container is root outside; remapping needs an image store of its own");
+          "root in a container is root outside; docker.options [\"--userns-remap=default\"] on a new host "
+          "changes that");
     judge("2.12-authorization", has_list("authorization-plugins"), "a plugin decides",
           "every client certificate may do everything");
     const std::string log_driver = info_.value("LoggingDriver", text("log-driver"));

@@ -56,6 +56,9 @@ State read_state(const Root& root) {
   std::string pending;
   take(document, "pending", pending);
   state.pending = parse_action(pending);
+  take(document, "optionsOurs", state.options_ours);
+  take(document, "optionsBefore", state.options_before);
+  take(document, "installing", state.installing);
   take(document, "installedEngine", state.installed_engine);
   take(document, "removeEngine", state.remove_engine);
   take(document, "stopOnDisable", state.stop_on_disable);
@@ -64,6 +67,9 @@ State read_state(const Root& root) {
   take(document, "salt", state.salt);
   take(document, "loginMark", state.login_mark);
   take(document, "composeMark", state.compose_mark);
+  take(document, "composeProject", state.compose_project);
+  take(document, "composeBoot", state.compose_boot);
+  if (document.contains("loginServer")) take(document, "loginServer", state.login_server.emplace());
   if (const auto files = document.find("files"); files != document.end() && files->is_object())
     for (const auto& [path, hash] : files->items())
       if (hash.is_string()) state.files[path] = hash.get<std::string>();
@@ -81,6 +87,9 @@ void write_state(const Root& root, const State& state) {
                            {"fingerprint", state.fingerprint},
                            {"recheck", state.recheck.time_since_epoch().count()},
                            {"pending", to_text(state.pending)},
+                           {"optionsOurs", state.options_ours},
+                           {"optionsBefore", state.options_before},
+                           {"installing", state.installing},
                            {"installedEngine", state.installed_engine},
                            {"removeEngine", state.remove_engine},
                            {"stopOnDisable", state.stop_on_disable},
@@ -89,9 +98,12 @@ void write_state(const Root& root, const State& state) {
                            {"salt", state.salt},
                            {"loginMark", state.login_mark},
                            {"composeMark", state.compose_mark},
+                           {"composeProject", state.compose_project},
+                           {"composeBoot", state.compose_boot},
                            {"files", state.files},
                            {"daemonKeys", state.daemon_keys}};
   if (state.sequence) document["sequence"] = *state.sequence;
+  if (state.login_server) document["loginServer"] = *state.login_server;
   make_folder(root(state_folder), 0700);
   write_file(root(state_file), document.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n",
              0600);

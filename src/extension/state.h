@@ -32,11 +32,17 @@ struct State {
 
   std::map<std::string, std::string> files;  ///< ours: absolute path -> SHA-256 of what we wrote
   nlohmann::ordered_json daemon_keys = nlohmann::ordered_json::object();  ///< DaemonFile::owned
-  bool installed_engine = false;                                          ///< the package is our doing
-  bool remove_engine = false;            ///< at uninstall; asked for in the settings
-  bool stop_on_disable = false;          ///< likewise
-  std::string salt;                      ///< for the two below
-  std::string login_mark, compose_mark;  ///< salted hashes of what was carried out
+  std::string options_ours, options_before;  ///< DOCKER_OPTS line that we wrote, and what stood in its place
+  bool installing = false;                   ///< an installation has begun, and nobody saw its end
+  bool installed_engine = false;             ///< the package is our doing
+  bool remove_engine = false;                ///< at uninstall; asked for in the settings
+  bool stop_on_disable = false;              ///< likewise
+  std::string salt;                          ///< for the two below
+  std::string login_mark, compose_mark;      ///< salted hashes of what was carried out
+  std::optional<std::string>
+      login_server;             ///< whose credentials root's client holds for us; "" is the default
+  std::string compose_project;  ///< its name
+  std::string compose_boot;     ///< the boot in which it came up last
 };
 
 /// An unreadable file is an empty state: everything is then compared and applied again.

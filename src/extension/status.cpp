@@ -94,8 +94,11 @@ Report make_report(Profile profile, Operation operation, Phase phase, const std:
 
 std::string status_document(const Report& report, std::chrono::system_clock::time_point now,
                             const Redactor& redactor) {
+  const std::string reference =
+      report.reference.empty() ? "" : " " + printable(redactor(report.reference), longest_message / 4);
   ordered_json status =
-      entry("DockerExtension", report.outcome, printable(redactor(report.message), longest_message));
+      entry("DockerExtension", report.outcome,
+            printable(redactor(report.message), longest_message - reference.size()) + reference);
   ordered_json whole = {{"name", status["name"]},
                         {"operation", report.operation},
                         {"configurationAppliedTime", utc_text(now)},

@@ -25,7 +25,8 @@ struct Substatus {
 struct Report {
   std::string operation;  ///< "Enable Docker"
   Outcome outcome = Outcome::success;
-  std::string message;  ///< first line: the cause and the next step
+  std::string message;    ///< first line: the cause and the next step
+  std::string reference;  ///< where there is more; ends the message and is never cut
   std::vector<Substatus> substatus;
 };
 

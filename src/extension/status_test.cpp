@@ -122,6 +122,14 @@ TEST(Redaction, HidesTheValuesItWasToldOf) {
   EXPECT_EQ(redactor("a hunter22 b hunter22"), "a [secret] b [secret]");
 }
 
+TEST(Redaction, HidesShortValuesWhereTheyAreWholeWords) {
+  Redactor redactor;
+  redactor.hide(Secret("abc"));
+  redactor.hide(Secret("x1!"));
+  EXPECT_EQ(redactor("TOP is abc, not abcd or _abc; x1!"), "TOP is [secret], not abcd or _abc; [secret]");
+  EXPECT_EQ(redactor("abc"), "[secret]");
+}
+
 TEST(Redaction, HidesWhatFollowsATellingName) {
   const Redactor redactor;
   EXPECT_EQ(redactor("--x-password=abc --name=b"), "--x-password=[secret] --name=b");

@@ -240,7 +240,7 @@ System look_at_system(const Root& root) {
     system.init = Init::systemd;
   else if (fs::is_directory(root("/etc/init.d"), trouble))
     system.init = Init::sysv;
-  system.unit = read_unit(root, system);
+  if (system.init == Init::systemd) system.unit = read_unit(root, system);
   system.dockerd = find_dockerd(root, system.unit);
   system.enabled =
       fs::is_symlink(root("/etc/systemd/system/multi-user.target.wants/docker.service"), trouble);

@@ -43,10 +43,10 @@ struct System {
   Distribution distribution;
   Init init = Init::none;
   std::optional<std::string> dockerd;  ///< absolute path; the client alone is no engine
-  std::optional<EngineUnit> unit;      ///< docker.service
+  std::optional<EngineUnit> unit;      ///< docker.service, where systemd runs the machine
   bool masked = false;                 ///< docker.service is /dev/null
   bool enabled = false;                ///< starts at boot
-  bool swarm = false;                  ///< takes part in a swarm, which forbids live-restore
+  bool swarm = false;                  ///< a swarm's files are there; a running engine knows better
 };
 System look_at_system(const Root& root);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -61,6 +62,19 @@ void log_in(Runner& runner, const RegistryLogin& login) {
         "Check login.server, login.username and login.password, and this machine's way to the registry.");
 }
 
+void log_out(Runner& runner, const std::string& server) {
+  std::vector<std::string> command = {"docker", "logout"};
+  if (!server.empty()) command.push_back(server);
+  RunOptions options;
+  options.environment = {{"HOME", "/root"}};
+  const RunResult result = runner.run(command, options);
+  if (result.exit_code != 0)
+    throw Error(ErrorKind::unavailable, "LogoutFailed",
+                fmt::format("The login to {} stays in /root/.docker/config.json: {}",
+                            server.empty() ? "the engine's default registry" : server, last_lines(result)),
+                "Remove it with 'docker logout' as root.");
+}
+
 std::string login_mark(const std::string& salt, const RegistryLogin& login) {
   return sha256_hex(fmt::format("{}\n{}\n{}\n{}", salt, login.server, login.user, login.password.reveal()));
 }
@@ -85,13 +99,21 @@ std::vector<std::string> find_compose(const Root& root) {
   return {};
 }
 
-bool project_is_up(EngineProbe& probe, const Settings& settings) {
-  const std::string project = compose_environment(settings).at("COMPOSE_PROJECT_NAME");
+std::string compose_project(const Settings& settings) {
+  return compose_environment(settings).at("COMPOSE_PROJECT_NAME");
+}
+
+bool project_is_up(EngineProbe& probe, const std::string& project, bool booted_since) {
   const nlohmann::json filter = {{"label", {"com.docker.compose.project=" + project}}};
   const auto answer =
-      probe.get("/containers/json?filters=" + percent_encoded(filter.dump()), std::chrono::seconds(10));
+      probe.get("/containers/json?all=1&filters=" + percent_encoded(filter.dump()), std::chrono::seconds(10));
   const auto containers = nlohmann::json::parse(answer.value_or(""), nullptr, false);
-  return containers.is_array() && !containers.empty();
+  if (!containers.is_array() || containers.empty()) return false;
+  const auto runs = [](const nlohmann::json& container) {
+    return container.is_object() && container.value("State", nlohmann::json()) == "running";
+  };
+  return booted_since ? std::all_of(containers.begin(), containers.end(), runs)
+                      : std::any_of(containers.begin(), containers.end(), runs);
 }
 
 void compose_up(const Root& root, Runner& runner, Log& log, Packages& packages, const Settings& settings,

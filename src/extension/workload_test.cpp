@@ -75,6 +75,48 @@ TEST_F(Installing, TriesAgainOnNetworkTroubleButNotForEver) {
   EXPECT_LE(machine.paused, std::chrono::minutes(22));
 }
 
+constexpr const char* unreached =
+    "W: Failed to fetch http://mirror/x/InRelease  Temporary failure resolving 'mirror'\n"
+    "W: Some index files failed to download. They have been ignored, or old ones used instead.";
+
+TEST_F(Installing, TakesNoPackageForMissingWhileASourceDoesNotAnswer) {
+  machine.answers["apt-get"] = {100, "", "E: Unable to locate package docker.io"};
+  int updates = 0;
+  machine.on_run = [&](const auto& argv) {
+    if (argv.back() == "update")
+      machine.answers["apt-get"] = {0, "", ++updates < 3 ? unreached : ""};
+    else if (updates < 3)
+      machine.answers["apt-get"] = {100, "", "E: Unable to locate package docker.io"};
+    else
+      machine.answers.clear();
+  };
+  EXPECT_THAT(install({}), HasSubstr("no dockerd"));  // this apt installs nothing, but it did run
+  EXPECT_EQ(updates, 3);
+  EXPECT_EQ(machine.paused, std::chrono::seconds(3));
+}
+
+TEST_F(Installing, GivesUpOnASourceThatNeverAnswersAndNamesIt) {
+  machine.on_run = [&](const auto& argv) {
+    machine.answers["apt-get"] = argv.back() == "update"
+                                     ? RunResult{0, "", unreached}
+                                     : RunResult{100, "", "E: Unable to locate package docker.io"};
+  };
+  EXPECT_THAT(install({}), AllOf(HasSubstr("could not be read"), HasSubstr("http://mirror/x/InRelease")));
+  EXPECT_GE(machine.paused, std::chrono::minutes(20));
+  EXPECT_LE(machine.paused, std::chrono::minutes(22));
+}
+
+TEST_F(Installing, WaitsForNoSourceThatTheOthersMakeUpFor) {
+  machine.on_run = [&](const auto& argv) {
+    if (argv.back() == "update")
+      machine.answers["apt-get"] = {0, "", unreached};
+    else
+      machine.answers.clear();
+  };
+  EXPECT_THAT(install({}), HasSubstr("no dockerd"));
+  EXPECT_EQ(machine.paused.count(), 0);
+}
+
 TEST_F(Installing, FinishesWhatAnInterruptedDpkgLeft) {
   machine.answers["apt-get"] = {
       100, "",
@@ -128,6 +170,26 @@ TEST_F(Archive, BringsProgramsAndUnits) {
   EXPECT_TRUE(fs::is_empty(machine.at("/var/lib/docker-ext")));
 }
 
+TEST_F(Archive, OfProgramsOfAnySizeIsLookedAtWithoutReadingThem) {
+  machine.on_run = [before = machine.on_run](const std::vector<std::string>& argv) {
+    before(argv);
+    if (argv[0] == "tar") fs::resize_file(fs::path(argv.back()) / "docker/dockerd", 65u << 20);
+  };
+  machine.settings(0, nlohmann::json{{"docker",
+                                      {{"channel", "static"},
+                                       {"archiveUrl", settings.archive_url},
+                                       {"archiveSha256", settings.archive_sha256}}},
+                                     {"removeEngineOnUninstall", true}}
+                          .dump());
+  ASSERT_EQ(machine.operate("work"), 0) << machine.message(0);
+  machine.commands.clear();
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.commands, testing::IsEmpty());
+  EXPECT_EQ(machine.operate("uninstall"), 0) << machine.log();
+  EXPECT_FALSE(machine.exists("/usr/local/bin/dockerd"));
+  EXPECT_FALSE(machine.exists("/etc/systemd/system/docker.service"));
+}
+
 TEST_F(Archive, ThatCannotBeDownloadedIsNoEngine) {
   machine.answers["curl"] = {22, "", "curl: (22) The requested URL returned error: 404"};
   EXPECT_THAT(install(settings), HasSubstr("404"));
@@ -165,6 +227,72 @@ TEST(Compose, FailureIsAnErrorButLeavesTheEngineWithItsTls) {
   EXPECT_THAT(machine.message(0), HasSubstr("pull access denied"));
   EXPECT_EQ(machine.engine->port, 2376);
   EXPECT_THAT(machine.substatus(0, "engine"), HasSubstr("TCP port 2376")) << machine.status(0).dump(1);
+}
+
+class UpProject : public testing::Test {
+ protected:
+  UpProject() {
+    machine.write("/usr/bin/docker-compose", "");
+    machine.settings(0, R"({"compose":{"web":{"image":"nginx"},"job":{"image":"job"}}})");
+    machine.operate("work");
+    machine.commands.clear();
+  }
+  FakeMachine machine;
+};
+
+TEST_F(UpProject, CostsNoProgram) {
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.commands, testing::IsEmpty());
+}
+
+TEST_F(UpProject, ThatTheEngineBroughtUpAfterTheBootCostsNoProgram) {
+  machine.reboot();
+  machine.projects["compose"] = {"running", "running"};
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.commands, testing::IsEmpty());
+}
+
+TEST_F(UpProject, IsBroughtUpAgainWhenTheBootLeftAContainerDown) {
+  machine.reboot();
+  machine.projects["compose"] = {"running", "exited"};
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.workers, testing::SizeIs(1));
+  EXPECT_EQ(machine.operate("work"), 0);
+  EXPECT_EQ(machine.count("docker-compose"), 1);
+}
+
+TEST_F(UpProject, IsLeftAloneWhenAContainerEndedByItself) {
+  machine.projects["compose"] = {"running", "exited"};
+  EXPECT_EQ(machine.operate("enable"), 0);
+  EXPECT_THAT(machine.commands, testing::IsEmpty());
+}
+
+TEST_F(UpProject, IsBroughtUpAgainWhenItsContainersAreGone) {
+  machine.projects.clear();
+  EXPECT_EQ(machine.operate("work"), 0);
+  EXPECT_EQ(machine.count("docker-compose"), 1);
+}
+
+TEST(Login, IsTakenBackWhenTheSettingsNoLongerHaveIt) {
+  FakeMachine machine;
+  machine.settings(0, "{}", R"({"login":{"server":"registry:5000","username":"me","password":"hunter22"}})");
+  machine.operate("enable");
+  machine.settings(1, "{}", R"({"login":{"username":"me","password":"hunter22"}})");
+  machine.operate("enable");
+  EXPECT_EQ(machine.count("docker logout registry:5000"), 1);
+  machine.settings(2, "{}");
+  machine.operate("enable");
+  EXPECT_THAT(machine.commands, Contains("docker logout"));
+}
+
+TEST(Login, IsTakenBackByUninstall) {
+  FakeMachine machine;
+  machine.settings(0, "{}", R"({"login":{"server":"registry:5000","username":"me","password":"hunter22"}})");
+  machine.operate("enable");
+  EXPECT_EQ(machine.operate("uninstall"), 0);
+  EXPECT_EQ(machine.count("docker logout registry:5000"), 1);
+  for (const auto& [argv, options] : machine.runs)
+    if (argv[0] == "docker") EXPECT_EQ(options.environment.at("HOME"), "/root");
 }
 
 TEST(Login, IsNotRepeatedForTheSameAccount) {

@@ -173,17 +173,30 @@ std::string read_text(const fs::path& file, const Fd& fd) {
   return text;
 }
 
-/// One write over the old text, then the cut. Whoever is killed in between leaves empty lines, nothing else.
+/// False with errno set when not all of it could be written.
+bool write_at(const Fd& fd, std::size_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    offset += static_cast<std::size_t>(written);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+/// Takes the space for a longer text first, in empty lines: a full disk must not cost the lines of others.
+/// Then one write over the old text, and the cut. Whoever is killed in between leaves empty lines, nothing
+/// else.
 void overwrite(const fs::path& file, const Fd& fd, const std::string& text, std::size_t old_size) {
   std::string padded = text;
   if (padded.size() < old_size) padded.append(old_size - padded.size(), '\n');
-  for (std::size_t done = 0; done < padded.size();) {
-    const ssize_t written =
-        ::pwrite(fd.get(), padded.data() + done, padded.size() - done, static_cast<off_t>(done));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw_unwritable(file, errno);
-    done += static_cast<std::size_t>(written);
+  if (!write_at(fd, old_size, std::string(padded.size() - old_size, '\n'))) {
+    const int error = errno;
+    [[maybe_unused]] const int cut = ::ftruncate(fd.get(), static_cast<off_t>(old_size));  // else they stay
+    throw_unwritable(file, error);
   }
+  if (!write_at(fd, 0, padded)) throw_unwritable(file, errno);
   if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0 || ::fsync(fd.get()) != 0)
     throw_unwritable(file, errno);
 }

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <thread>
@@ -52,6 +54,20 @@ TEST_F(HostsFile, IsAsBeforeOnceTheBlockIsRemoved) {
   given(before);
   write_hosts_block(file, "default", {{"web1", "127.1.0.1"}});
   write_hosts_block(file, "default", {});
+  EXPECT_EQ(text(), before);
+}
+
+TEST_F(HostsFile, LosesNothingWhenTheDiskIsFull) {
+  const std::string before =
+      "1.1.1.1 a\n# berth default begin\n127.1.0.9 old\n# berth default end\n2.2.2.2 b\n";
+  given(before);
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit usual{};
+  ::getrlimit(RLIMIT_FSIZE, &usual);
+  const rlimit full{before.size() + 10, usual.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  EXPECT_EQ(refused({{"new", "127.1.0.1"}, {"newer", "127.1.0.2"}}), ErrorKind::unavailable);
+  ::setrlimit(RLIMIT_FSIZE, &usual);
   EXPECT_EQ(text(), before);
 }
 

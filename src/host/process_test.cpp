@@ -132,6 +132,15 @@ TEST(Run, HandsOnEmptyAndVeryLongLinesWhole) {
   EXPECT_THAT(sizes, ElementsAre(0, 300'000, 1));
 }
 
+TEST(Run, StopsAProgramThatWritesMoreThanFitsAndNamesIt) {
+  for (const char* stream : {"", " >&2"}) {
+    const Error error = thrown_by([&] { shell(std::string("exec head -c 80000000 /dev/zero") + stream); });
+    EXPECT_EQ(error.kind, ErrorKind::unavailable);
+    EXPECT_EQ(error.code, "TooMuchOutput");
+    EXPECT_THAT(error.what(), HasSubstr("more than 64 MiB"));
+  }
+}
+
 TEST(Run, NamesAProgramThatIsMissing) {
   const Error error = thrown_by([] { run({"no-such-program-here"}); });
   EXPECT_EQ(error.kind, ErrorKind::unavailable);

@@ -211,10 +211,13 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     const auto began = Clock::now();
     http::request_parser<http::string_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(shared_->limits.header));
-    parser.body_limit(shared_->limits.body);
+    parser.body_limit(boost::none);
     error_code ec;
     limit(Phase::reading, shared_->limits.read);
     co_await http::async_read_header(stream_, buffer_, parser, asio::redirect_error(asio::use_awaitable, ec));
+    const std::size_t largest = body_limit(parser.get());
+    parser.body_limit(largest);
+    if (!ec && parser.content_length().value_or(0) > largest) ec = http::error::body_limit;
     if (!ec && parser.get().version() == 11 && same(parser.get()[http::field::expect], "100-continue"))
       co_await asio::async_write(stream_, asio::buffer(std::string_view("HTTP/1.1 100 Continue\r\n\r\n")),
                                  asio::redirect_error(asio::use_awaitable, ec));
@@ -253,6 +256,13 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
                   std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began).count());
     const bool go_on = sent && keep_alive && shared_->open;
     co_return go_on;
+  }
+
+  std::size_t body_limit(const http::request<http::string_body>& message) const {
+    if (!shared_->limits.body_of) return shared_->limits.body;
+    const std::string_view target(message.target().data(), message.target().size());
+    const std::string_view method(message.method_string().data(), message.method_string().size());
+    return shared_->limits.body_of(method, target.substr(0, target.find('?')));
   }
 
   asio::awaitable<Response> handle(Request request) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/secret.h"
 #include "http/message.h"
@@ -16,10 +17,12 @@ namespace berth {
 /// What the server holds a client to.
 struct ServerLimits {
   std::size_t body = std::size_t{8} * 1024 * 1024;  ///< then 413
-  std::size_t header = std::size_t{64} * 1024;      ///< then 431
-  std::chrono::seconds read{60};                    ///< for one whole request to arrive
-  std::chrono::seconds idle{300};                   ///< between requests of a kept connection
-  std::size_t connections = 4096;                   ///< more are accepted and closed
+  /// Another limit for requests that carry files, by method and path; nullptr: the same for all.
+  std::size_t (*body_of)(std::string_view method, std::string_view path) = nullptr;
+  std::size_t header = std::size_t{64} * 1024;  ///< then 431
+  std::chrono::seconds read{60};                ///< for one whole request to arrive
+  std::chrono::seconds idle{300};               ///< between requests of a kept connection
+  std::size_t connections = 4096;               ///< more are accepted and closed
 };
 
 struct ServerTls {

@@ -228,6 +228,23 @@ TEST_F(UnixServer, AChunkedBodyAboveTheLimitIsRefused) {
               StartsWith("HTTP/1.1 413 "));
 }
 
+TEST_F(UnixServer, SomeRequestsMayHaveALargerBody) {
+  serve(echo, {.body = 10, .body_of = [](std::string_view method, std::string_view path) {
+                 return std::size_t{method == "PUT" && path == "/file" ? 1000U : 10U};
+               }});
+  const std::string body(1000, 'x');
+  const auto put = [&](const std::string& target, const std::string& more) {
+    return exchange("PUT " + target + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: " +
+                    std::to_string(body.size() + more.size()) + "\r\n\r\n" + body + more);
+  };
+  EXPECT_THAT(put("/file?a=b", ""), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(put("/file", "x"), StartsWith("HTTP/1.1 413 "));
+  EXPECT_THAT(put("/other", ""), StartsWith("HTTP/1.1 413 "));
+  EXPECT_THAT(exchange("PUT /file HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n" +
+                       std::string(1500, 'x') + "\r\n0\r\n\r\n"),
+              StartsWith("HTTP/1.1 413 "));
+}
+
 TEST_F(UnixServer, AHeaderAboveTheLimitIsRefused) {
   serve(echo, {.header = 2000});
   EXPECT_THAT(exchange("GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(2000, 'x') + "\r\n\r\n"),

@@ -117,6 +117,7 @@ fs::path FakeDriver::serial_log(const std::string& id) const {
 }
 
 asio::awaitable<void> FakeDriver::destroy(std::string id) {
+  if (fail_next_destroy) throw *std::exchange(fail_next_destroy, std::nullopt);
   co_await stop(id, std::chrono::milliseconds(0));
   fs::remove_all(folder(id));
 }

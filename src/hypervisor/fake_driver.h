@@ -35,6 +35,8 @@ class FakeDriver final : public Driver {
 
   /// Thrown by the next start(), once.
   std::optional<Error> fail_next_start;
+  /// Thrown by the next destroy(), once.
+  std::optional<Error> fail_next_destroy;
   /// Called inside start() once the machine runs: plays what the guest does at boot. `medium` is what start()
   /// was given.
   std::function<void(const MachineSpec& spec, const std::string& medium)> on_start;

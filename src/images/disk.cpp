@@ -35,6 +35,10 @@ std::string reason(const RunResult& result) {
   return text.empty() ? fmt::format("exit code {}", result.exit_code) : text;
 }
 
+[[noreturn]] void throw_no_file(const fs::path& file) {
+  throw Error(ErrorKind::not_found, "FileNotFound", fmt::format("There is no file {}.", file.string()));
+}
+
 [[noreturn]] void throw_no_image(const fs::path& file, const std::string& why) {
   throw Error(ErrorKind::invalid, "InvalidImage", fmt::format("{} {}.", file.string(), why),
               "Give a disk image in the format qcow2, raw or VHD (fixed size).");
@@ -109,11 +113,10 @@ void run_for(const fs::path& target, const std::vector<std::string>& argv, std::
   const RunResult result = run(argv, options);
   if (result.exit_code == 0) return;
   if (result.err.find("lock") != result.err.npos)
-    throw Error(ErrorKind::conflict, "DiskInUse",
-                fmt::format("The disk {} is in use: {}.", argv.back(), reason(result)),
+    throw Error(ErrorKind::conflict, "DiskInUse", fmt::format("The disk is in use: {}.", reason(result)),
                 "Stop the virtual machine that uses it.");
   throw Error(ErrorKind::unavailable, "DiskFailed",
-              fmt::format("The disk {} cannot be made: {}.", target.string(), reason(result)));
+              fmt::format("The disk {} cannot be written: {}.", target.string(), reason(result)));
 }
 
 }  // namespace
@@ -121,8 +124,7 @@ void run_for(const fs::path& target, const std::vector<std::string>& argv, std::
 DiskFile inspect_disk(const fs::path& given) {
   std::error_code failed;
   const fs::path file = fs::absolute(given, failed);
-  if (!fs::exists(file, failed))
-    throw Error(ErrorKind::not_found, "FileNotFound", fmt::format("There is no file {}.", given.string()));
+  if (!fs::exists(file, failed)) throw_no_file(given);
   if (!fs::is_regular_file(file, failed)) throw_no_image(file, "is no disk image: it is no ordinary file");
 
   const std::uintmax_t size = fs::file_size(file, failed);
@@ -144,6 +146,28 @@ DiskFile inspect_disk(const fs::path& given) {
   return disk;
 }
 
+DiskFile read_disk(const fs::path& given, const std::string& format) {
+  const fs::path file = fs::absolute(given);
+  std::error_code failed;
+  if (!fs::is_regular_file(file, failed)) throw_no_file(given);
+  if (format != "qcow2") return {format, fs::file_size(file), {}};
+  const std::string header = bytes_at(file, 0, 32);
+  if (header.size() < 32 || !header.starts_with("QFI\xfb")) throw_no_image(file, "is no qcow2 disk");
+  const auto number = [&](std::size_t at, std::size_t bytes) {
+    std::uint64_t value = 0;
+    for (const char byte : header.substr(at, bytes)) value = value << 8 | static_cast<unsigned char>(byte);
+    return value;
+  };
+  const std::uint64_t backing_at = number(8, 8), backing_size = number(16, 4);
+  DiskFile disk{format, number(24, 8), {}};
+  if (backing_at == 0) return disk;
+  const std::string name =
+      backing_size <= 1023 ? bytes_at(file, static_cast<off_t>(backing_at), backing_size) : "";
+  if (name.empty() || name.size() != backing_size) throw_no_image(file, "is damaged");
+  disk.backing = file.parent_path() / name;
+  return disk;
+}
+
 void create_disk(const fs::path& target, std::uint64_t bytes, const fs::path& backing,
                  const std::string& backing_format) {
   Draft draft(target);
@@ -152,6 +176,10 @@ void create_disk(const fs::path& target, std::uint64_t bytes, const fs::path& ba
   argv.insert(argv.end(), {draft.path().string(), std::to_string(bytes)});
   run_for(target, argv);
   draft.publish();
+}
+
+void grow_disk(const fs::path& file, std::uint64_t bytes) {
+  run_for(file, {qemu_img(), "resize", "-q", "-f", "qcow2", file.string(), std::to_string(bytes)});
 }
 
 void flatten_disk(const fs::path& file, const std::string& format, const fs::path& target,

@@ -18,10 +18,17 @@ struct DiskFile {
 /// like a disk. Throws Error: not_found, invalid (no disk image that we take, damaged, encrypted).
 DiskFile inspect_disk(const std::filesystem::path& file);
 
+/// The same of a disk that berth made or has inspected before, from its own header and without a program.
+/// `format`: "qcow2" or "raw". Source: QEMU's docs/interop/qcow2.txt. Throws Error: not_found, invalid.
+DiskFile read_disk(const std::filesystem::path& file, const std::string& format = "qcow2");
+
 /// Makes an overlay of `backing`, or an empty disk when that is empty. Throws Error(conflict) when `target`
 /// is there.
 void create_disk(const std::filesystem::path& target, std::uint64_t bytes,
                  const std::filesystem::path& backing = {}, const std::string& backing_format = {});
+
+/// Makes a qcow2 disk larger. Throws Error: unavailable; conflict when a virtual machine has it open.
+void grow_disk(const std::filesystem::path& file, std::uint64_t bytes);
 
 /// A qcow2 file of its own with all that `file` and what it stands on hold. Throws Error: unavailable;
 /// conflict when a virtual machine has it open.

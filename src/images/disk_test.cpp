@@ -63,6 +63,30 @@ TEST(InspectDisk, NamesTheFileBehindAnOverlay) {
   EXPECT_EQ(inspect_disk(folder / "top.qcow2").backing, folder / "base.qcow2");
 }
 
+TEST(ReadDisk, SaysOfAnOverlayAndItsBaseWhatQemuImgSays) {
+  const TemporaryFolder folder;
+  const fs::path raw = raw_disk(folder);
+  create_disk(folder / "base.qcow2", mib);
+  create_disk(folder / "top.qcow2", 3 * mib, folder / "base.qcow2", "qcow2");
+  for (const char* name : {"disk.raw", "base.qcow2", "top.qcow2"}) {
+    const DiskFile asked = inspect_disk(folder / name), read = read_disk(folder / name, asked.format);
+    EXPECT_EQ(read.virtual_size, asked.virtual_size) << name;
+    EXPECT_EQ(read.backing, asked.backing) << name;
+  }
+}
+
+TEST(ReadDisk, RefusesWhatIsNoQcow2OrIsCutOff) {
+  const TemporaryFolder folder;
+  create_disk(folder / "base.qcow2", mib);
+  create_disk(folder / "top.qcow2", mib, folder / "base.qcow2", "qcow2");
+  const std::string whole = read_file(folder / "top.qcow2");
+  write_file(folder / "letter", std::string(4096, 'a'));
+  write_file(folder / "short", whole.substr(0, 31));
+  write_file(folder / "cut", whole.substr(0, 104));
+  for (const char* name : {"letter", "short", "cut"}) EXPECT_THROW(read_disk(folder / name), Error) << name;
+  EXPECT_THROW(read_disk(folder / "absent"), Error);
+}
+
 TEST(InspectDisk, RefusesWhatIsNoDisk) {
   const TemporaryFolder folder;
   write_file(folder / "letter.txt", std::string(4096, 'a'));

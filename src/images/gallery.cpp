@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -141,6 +142,8 @@ FileLock wait_for_lock(const fs::path& file, const ImageProgress& progress, cons
 }
 
 constexpr std::string_view draft_suffix = ".building";
+constexpr const char* deleted_mark =
+    "deleted";  ///< a file in the folder of an image that only old disks need
 
 /// Deletes what builds left behind that were killed; those that still run hold their lock.
 void remove_leftovers(const fs::path& cache) {
@@ -167,20 +170,27 @@ struct Gallery::Impl {
     return image;
   }
 
-  std::vector<GalleryImage> own_images() const {
-    std::vector<GalleryImage> images;
+  struct OwnImage {
+    GalleryImage image;
+    fs::path folder;
+  };
+  /// Those that the user has, or those that were deleted while disks stood on them.
+  std::vector<OwnImage> own_images(bool deleted = false) const {
+    std::vector<OwnImage> images;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(own, none)) {
       if (entry.path().filename().string().starts_with('.')) continue;
-      if (const auto document = read_description(entry.path())) images.push_back(own_image_from(*document));
+      if (fs::exists(entry.path() / deleted_mark, none) != deleted) continue;
+      if (const auto document = read_description(entry.path()))
+        images.push_back({own_image_from(*document), entry.path()});
     }
-    std::ranges::sort(images, {}, &GalleryImage::name);
+    std::ranges::sort(images, {}, [](const OwnImage& each) { return each.image.name; });
     return images;
   }
 
-  std::optional<GalleryImage> find_own(const std::string& name) const {
-    for (GalleryImage& image : own_images())
-      if (same(image.name, name)) return std::move(image);
+  std::optional<OwnImage> find_own(const std::string& name) const {
+    for (OwnImage& each : own_images())
+      if (same(each.image.name, name)) return std::move(each);
     return std::nullopt;
   }
 
@@ -260,7 +270,9 @@ GalleryImage Gallery::Impl::add(GalleryImage image, const ImageFiles& boot,
   image.built = true;
   write_description(draft, image, files);
   flush(draft);
-  fs::rename(draft, own / image.name);
+  fs::path folder = own / image.name;  // which one that was deleted may still occupy
+  for (int n = 2; fs::exists(folder); ++n) folder = own / fmt::format("{}.{}", image.name, n);
+  fs::rename(draft, folder);
   return image;
 }
 
@@ -271,25 +283,26 @@ Gallery::~Gallery() = default;
 std::vector<GalleryImage> Gallery::list() const {
   std::vector<GalleryImage> images;
   for (const Recipe& recipe : recipes()) images.push_back(impl_->listed(recipe));
-  for (GalleryImage& image : impl_->own_images()) images.push_back(std::move(image));
+  for (auto& own : impl_->own_images()) images.push_back(std::move(own.image));
   return images;
 }
 
 std::optional<GalleryImage> Gallery::find(const std::string& name) const {
   if (const Recipe* recipe = find_recipe(name)) return impl_->listed(*recipe);
-  return impl_->find_own(name);
+  auto own = impl_->find_own(name);
+  return own ? std::optional(std::move(own->image)) : std::nullopt;
 }
 
 ImageFiles Gallery::ensure(const std::string& name, const ImageProgress& progress, std::stop_token stop) {
   if (const Recipe* recipe = find_recipe(name)) return impl_->build(*recipe, progress, std::move(stop));
-  const auto image = impl_->find_own(name);
-  const auto files = image ? files_in(impl_->own / image->name) : std::nullopt;
+  const auto own = impl_->find_own(name);
+  const auto files = own ? files_in(own->folder) : std::nullopt;
   if (!files) throw_unknown(name);
   return *files;
 }
 
 ImageFiles Gallery::files_of(const fs::path& disk) const {
-  const DiskFile overlay = inspect_disk(disk);
+  const DiskFile overlay = read_disk(disk);
   const auto files = overlay.backing.empty() ? std::nullopt : files_in(overlay.backing.parent_path());
   if (!files || files->disk != overlay.backing)
     throw Error(ErrorKind::not_found, "ImageNotFound",
@@ -298,8 +311,8 @@ ImageFiles Gallery::files_of(const fs::path& disk) const {
 }
 
 void Gallery::make_disk(const ImageFiles& image, const fs::path& target, std::uint64_t size_gib) const {
-  const DiskFile disk = inspect_disk(image.disk);
-  create_disk(target, std::max(size_gib * gib, disk.virtual_size), image.disk, image.format);
+  const std::uint64_t own_size = read_disk(image.disk, image.format).virtual_size;
+  create_disk(target, std::max(size_gib * gib, own_size), image.disk, image.format);
 }
 
 void Gallery::make_empty_disk(const fs::path& target, std::uint64_t size_gib) const {
@@ -326,6 +339,10 @@ GalleryImage Gallery::import(const fs::path& file, const std::string& name, cons
   });
 }
 
+void Gallery::grow_disk(const fs::path& disk, std::uint64_t size_gib) const {
+  berth::grow_disk(disk, size_gib * gib);
+}
+
 GalleryImage Gallery::capture(const fs::path& disk, const ImageFiles& base, const std::string& name,
                               const std::string& label, const ImageProgress& progress) {
   GalleryImage image;
@@ -348,12 +365,25 @@ void Gallery::remove(const std::string& name) {
                 fmt::format("The image '{}' is not yours to delete: it belongs to every gallery.", name));
   make_folder(impl_->own);
   const FileLock lock = FileLock::take(impl_->own / ".lock");
-  const auto image = impl_->find_own(name);
-  if (!image) throw_unknown(name);
-  const fs::path gone = impl_->own / ".gone";
-  fs::remove_all(gone);
-  fs::rename(impl_->own / image->name, gone);
-  fs::remove_all(gone);
+  const auto own = impl_->find_own(name);
+  if (!own) throw_unknown(name);
+  write_file(own->folder / deleted_mark, "");
+}
+
+bool Gallery::has_deleted() const {
+  return !impl_->own_images(true).empty();
+}
+
+void Gallery::sweep(const std::vector<fs::path>& disks) {
+  if (!has_deleted()) return;
+  std::set<fs::path> needed;
+  for (const fs::path& disk : disks) {
+    std::error_code none;
+    if (fs::exists(disk, none)) needed.insert(read_disk(disk).backing.parent_path());
+  }
+  const FileLock lock = FileLock::take(impl_->own / ".lock");
+  for (const auto& own : impl_->own_images(true))
+    if (!needed.contains(own.folder)) fs::remove_all(own.folder);
 }
 
 }  // namespace berth

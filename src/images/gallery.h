@@ -31,8 +31,8 @@ struct GalleryImage {
 
 /// The files of an image that is on disk. Read-only for all users of it.
 struct ImageFiles {
-  std::filesystem::path disk;            ///< qcow2, raw or a fixed VHD; the backing file of VM disks
-  std::string format;                    ///< "qcow2", "raw", "vpc"
+  std::filesystem::path disk;            ///< qcow2 or raw; the backing file of VM disks
+  std::string format;                    ///< "qcow2", "raw"
   std::filesystem::path kernel, initrd;  ///< for direct boot; empty: the disk has a boot loader
   std::string command_line;
 };
@@ -71,6 +71,9 @@ class Gallery {
   /// A new empty qcow2 disk.
   void make_empty_disk(const std::filesystem::path& target, std::uint64_t size_gib) const;
 
+  /// Makes a VM's disk larger; conflict while a machine has it open.
+  void grow_disk(const std::filesystem::path& disk, std::uint64_t size_gib) const;
+
   /// Adds a user's own image: qcow2, raw or VHD with the agent installed. Checked, then copied (reflink if
   /// the file system can). Throws Error: invalid (not a disk image, has a backing file), conflict (name
   /// taken).
@@ -79,17 +82,16 @@ class Gallery {
   /// Flattens a VM's disk into an image of the user ("capture"). `base` gives direct-boot files to it.
   GalleryImage capture(const std::filesystem::path& disk, const ImageFiles& base, const std::string& name,
                        const std::string& label, const ImageProgress& progress);
+  /// The image is gone at once, and its name is free; its files stay until sweep() finds no disk on them.
   /// Throws Error: not_found; conflict for a public image.
   void remove(const std::string& name);
+  bool has_deleted() const;
+  /// Removes the files of deleted images on which none of `disks`, all that there are, stands.
+  void sweep(const std::vector<std::filesystem::path>& disks);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// An ISO 9660 image with Rock Ridge names: file name -> bytes, all in the root. In memory only (but for the
-/// bytes of files below 32 bytes, which pass through an unnamed temporary file).
-std::string make_iso(const std::string& volume_label,
-                     const std::vector<std::pair<std::string, std::string>>& files);
 
 }  // namespace berth

@@ -1,3 +1,5 @@
+#include "images/iso.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <fmt/format.h>
@@ -6,7 +8,6 @@
 
 #include "base/error.h"
 #include "crypto/random.h"
-#include "images/gallery.h"
 
 namespace berth {
 namespace {

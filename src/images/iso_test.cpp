@@ -1,10 +1,10 @@
+#include "images/iso.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <gmock/gmock.h>
 
 #include <map>
-
-#include "images/gallery.h"
 
 namespace berth {
 namespace {

@@ -30,6 +30,14 @@ TEST(Recipe, OfAPlainImageHoldsNoEngine) {
   EXPECT_THAT(recipes().at(1).packages(), Not(Contains("docker.io")));
 }
 
+TEST(Recipe, OfDebian13DiffersFromThatOfDebian12InItsSuiteAlone) {
+  Recipe twelve = recipes().at(1), thirteen = recipes().at(2);
+  EXPECT_EQ(thirteen.image.name, "berth__Debian-13-amd64-en-us-30GB");
+  EXPECT_EQ(thirteen.suite, "trixie");
+  thirteen.suite = twelve.suite;
+  EXPECT_EQ(thirteen.hash(), twelve.hash());
+}
+
 TEST(Recipe, HashIsTheSameForTheSameRecipe) {
   EXPECT_EQ(docker_recipe().hash(), Recipe(docker_recipe()).hash());
 }

@@ -21,7 +21,9 @@ struct Ref {
   std::string name;
   bool empty() const { return name.empty(); }
   std::string key() const { return lower(group) + "/" + lower(name); }  ///< for maps; '/' is in no name
-  bool operator==(const Ref& other) const { return key() == other.key(); }
+  bool operator==(const Ref& other) const {
+    return same_name(name, other.name) && same_name(group, other.group);
+  }
 };
 
 /// Letters, digits and hyphens, begins with a letter, ends with no hyphen, 1 to 63 characters.

@@ -83,7 +83,8 @@ struct IpConfiguration {
   std::string name;
   Ref network;
   std::string subnet;
-  Ref public_address;  ///< optional
+  Ref public_address;                    ///< optional
+  bool address_deleted_with_vm = false;  ///< goes with this interface when its VM is deleted
   std::string allocation = "Dynamic";
   std::string private_address;
   bool primary = true;
@@ -115,6 +116,7 @@ struct DataDisk {
   std::uint64_t size_gib = 0;
   std::string caching = "None";
   Ref disk;  ///< the disk resource
+  bool deleted_with_vm = false;
 };
 struct Disk : Resource {
   std::uint64_t size_gib = 0;
@@ -122,7 +124,7 @@ struct Disk : Resource {
   std::string os;     ///< "Linux" for an OS disk, "" for data
   std::string image;  ///< gallery image it came from; ""
   Ref vm;             ///< who uses it
-  std::string file;   ///< below the region's home
+  std::string file;   ///< below the region's home; "" until it is made
 };
 
 struct SshKey {
@@ -202,9 +204,11 @@ struct Vm : Resource {
   std::string image_publisher, image_offer, image_sku, image_version, image_id;
   Ref os_disk;
   bool os_disk_attached = false;  ///< the disk was there before it
+  bool os_disk_deleted_with_vm = false;
   std::string os_disk_caching = "ReadWrite";
   std::vector<DataDisk> data_disks;
-  std::vector<Ref> interfaces;  ///< the first one is primary
+  std::vector<Ref> interfaces;                  ///< the first one is primary
+  std::vector<Ref> interfaces_deleted_with_vm;  ///< some of `interfaces`
   Ref availability_set;
   bool boot_diagnostics = false;
   Provisioning provisioning = Provisioning::creating;
@@ -221,6 +225,17 @@ struct Vm : Resource {
   std::optional<AgentStatus> agent;
   std::optional<HealthReport> health;
   std::string classic_deployment;  ///< name of the classic deployment it belongs to; ""
+
+  /// Nothing of it ever ran: the same request makes it anew.
+  bool never_made() const {
+    return provisioning == Provisioning::failed && !provisioned && power == PowerState::deallocated;
+  }
+  /// Its OS disk and data disks.
+  std::vector<Ref> disks() const {
+    std::vector<Ref> all{os_disk};
+    for (const DataDisk& data : data_disks) all.push_back(data.disk);
+    return all;
+  }
 };
 
 /// Kept and given back, with no effect on this host: storage accounts, availability sets, and alike.

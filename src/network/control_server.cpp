@@ -18,10 +18,10 @@ constexpr int backlog = 32;
 
 ControlServer::ControlServer(const std::filesystem::path& socket,
                              std::function<std::string(std::string_view)> answer)
-    : socket_(listen_unix(socket, backlog)), answer_(std::move(answer)) {}
+    : door_(listen_unix(socket, backlog)), answer_(std::move(answer)) {}
 
 void ControlServer::fill(PollSet& set) {
-  index_ = clients_.size() < most_clients ? set.add(socket_.get(), POLLIN) : -1;
+  door_.fill(set, std::chrono::steady_clock::now(), clients_.size() < most_clients);
   for (Client& client : clients_)
     client.index = set.add(client.socket.get(), client.out.empty() ? POLLIN : POLLOUT);
 }
@@ -29,9 +29,9 @@ void ControlServer::fill(PollSet& set) {
 void ControlServer::poll(const PollSet& set) {
   for (auto at = clients_.begin(); at != clients_.end();)
     at = serve(*at, set.events(at->index)) ? std::next(at) : clients_.erase(at);
-  if ((set.events(index_) & POLLIN) == 0) return;
-  Fd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (client) clients_.emplace_back().socket = std::move(client);
+  if (!door_.ready(set)) return;
+  if (Fd client = door_.accept(std::chrono::steady_clock::now()))
+    clients_.emplace_back().socket = std::move(client);
 }
 
 /// False when the client is done.

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "host/fd.h"
+#include "network/acceptor.h"
 #include "network/poll_set.h"
 
 namespace berth::network {
@@ -28,8 +29,7 @@ class ControlServer {
   };
   bool serve(Client& client, short events);
 
-  Fd socket_;
-  int index_ = -1;
+  Acceptor door_;
   std::function<std::string(std::string_view)> answer_;
   std::list<Client> clients_;
 };

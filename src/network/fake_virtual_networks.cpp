@@ -23,6 +23,11 @@ asio::awaitable<void> FakeVirtualNetworks::remove(std::string id) {
   co_return;
 }
 
+asio::awaitable<void> FakeVirtualNetworks::keep(std::set<std::string> ids) {
+  std::erase_if(networks, [&](const auto& network) { return !ids.contains(network.first); });
+  co_return;
+}
+
 asio::awaitable<void> FakeVirtualNetworks::heal() {
   co_return;
 }

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -17,7 +16,6 @@ namespace {
 
 constexpr int backlog = 128;
 constexpr int most_per_round = 64;
-constexpr std::chrono::milliseconds accept_pause{100};
 constexpr std::size_t most_talks = 1024;
 constexpr std::chrono::minutes talk_limit{2};
 constexpr std::uint16_t first_talk_port = 49'152;
@@ -79,7 +77,7 @@ TcpForward::TcpForward(const Forward& forward, Nat& nat, std::filesystem::path i
     : nat_(nat),
       inner_socket_(std::move(inner_socket)),
       sources_(parse_sources(forward)),
-      socket_(open_port(forward, SOCK_STREAM)) {
+      door_(open_port(forward, SOCK_STREAM)) {
   if (!nat_.listen(inner_socket_, forward.guest_port))
     throw std::system_error(errno, std::generic_category());
 }
@@ -88,25 +86,13 @@ TcpForward::~TcpForward() {
   nat_.stop_listening(inner_socket_);
 }
 
-void TcpForward::fill(PollSet& set, Relays::Time now) {
-  index_ = -1;
-  if (now >= next_accept_)
-    index_ = set.add(socket_.get(), POLLIN);
-  else
-    set.wake_within(static_cast<int>(accept_pause.count()));
-}
-
 void TcpForward::poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now) {
-  if ((set.events(index_) & POLLIN) == 0) return;
-  for (int i = 0; i < most_per_round; ++i) {
+  if (!door_.ready(set)) return;
+  for (int i = 0; i < most_per_round && !relays.full(); ++i) {
     sockaddr_in from{};
     socklen_t length = sizeof from;
-    Fd client(
-        ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!client) {
-      if (errno != EAGAIN) next_accept_ = now + accept_pause;  // out of descriptors: not a busy wait
-      return;
-    }
+    Fd client = door_.accept(now, reinterpret_cast<sockaddr*>(&from), &length);
+    if (!client) return;
     if (!machine_is_there || !may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
       reset_connection(std::move(client));
       continue;
@@ -209,15 +195,13 @@ std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted)
       }
     } catch (const std::system_error& error) {
       refused.push_back({forward, explain(error)});
-      spdlog::warn("refused forward address={} port={} why=\"{}\"", forward.host_address, forward.host_port,
-                   explain(error));
     }
   }
   return refused;
 }
 
-void Forwards::fill(PollSet& set, Relays::Time now) {
-  for (auto& [key, forward] : tcp_) forward.fill(set, now);
+void Forwards::fill(PollSet& set, const Relays& relays, Relays::Time now) {
+  for (auto& [key, forward] : tcp_) forward.fill(set, relays, now);
   for (auto& [key, forward] : udp_) forward.fill(set);
 }
 

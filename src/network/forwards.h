@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "network/acceptor.h"
 #include "network/machine_link.h"
 #include "network/nat.h"
 #include "network/relays.h"
@@ -24,16 +25,14 @@ class TcpForward {
   ~TcpForward();
 
   void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
-  void fill(PollSet& set, Relays::Time now);
+  void fill(PollSet& set, const Relays& relays, Relays::Time now) { door_.fill(set, now, !relays.full()); }
   void poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now);
 
  private:
   Nat& nat_;
   std::filesystem::path inner_socket_;
   std::vector<Cidr> sources_;
-  Fd socket_;
-  int index_ = -1;
-  Relays::Time next_accept_{};
+  Acceptor door_;
 };
 
 class UdpForward;
@@ -96,12 +95,14 @@ class Forwards {
   struct Refused {
     Forward forward;
     std::string why;
+    bool operator==(const Refused&) const = default;
   };
   /// Closes what is no longer wanted and opens what is new; what stays is not touched. Returns what could not
   /// be opened; it is tried again at the next call. Connections that exist live on.
   std::vector<Refused> set(const std::vector<Forward>& wanted);
 
-  void fill(PollSet& set, Relays::Time now);
+  /// While `relays` is full new TCP connections wait.
+  void fill(PollSet& set, const Relays& relays, Relays::Time now);
   void poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now);
   void answer_udp(const Ipv4Packet& packet, Relays::Time now);
 

@@ -52,7 +52,8 @@ void Relays::fill(PollSet& set, Time now) {
     short events = 0;
     if (side.waiting.empty() && !side.read_all) events |= POLLIN;
     if (!other.waiting.empty()) events |= POLLOUT;
-    side.index = events == 0 ? -1 : set.add(side.socket.get(), events);
+    const bool may_leave = side.read_all && side.waiting.empty();  // poll tells even who asks for nothing
+    side.index = events == 0 && !may_leave ? -1 : set.add(side.socket.get(), events);
   };
   for (Relay& relay : relays_) {
     relay.client.index = relay.target.index = -1;
@@ -78,8 +79,14 @@ void Relays::poll(const PollSet& set, Time now) {
     }
     const bool done = relay.client.read_all && relay.target.read_all && relay.client.waiting.empty() &&
                       relay.target.waiting.empty();
-    at = !healthy || done ? relays_.erase(at) : std::next(at);
+    const bool pointless = has_left(set, relay.client) || has_left(set, relay.target);
+    at = !healthy || done || pointless ? relays_.erase(at) : std::next(at);
   }
+}
+
+/// It sent its end, which was passed on, and takes nothing any more either: it is not half closed, but gone.
+bool Relays::has_left(const PollSet& set, const Side& side) {
+  return side.read_all && side.waiting.empty() && (set.events(side.index) & (POLLHUP | POLLERR)) != 0;
 }
 
 /// What `from` sent goes to `to`. False when either connection broke.

@@ -16,6 +16,9 @@ class Relays {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
+  /// Is full with `most` connections; who adds decides what that means.
+  explicit Relays(std::size_t most) : most_(most) {}
+
   /// Carries `client` to the unix socket `target`, and never blocks: waits a while when its queue is full,
   /// resets the client when nobody listens there.
   void add(Fd client, std::filesystem::path target, Time now);
@@ -23,6 +26,7 @@ class Relays {
   void fill(PollSet& set, Time now);
   void poll(const PollSet& set, Time now);
   std::size_t size() const { return relays_.size(); }
+  bool full() const { return size() >= most_; }
 
  private:
   struct Side {
@@ -40,8 +44,10 @@ class Relays {
   };
 
   static bool connect(Relay& relay, Time now);
+  static bool has_left(const PollSet& set, const Side& side);
   static bool carry(const PollSet& set, Side& from, Side& to, std::span<std::uint8_t> buffer);
 
+  std::size_t most_;
   std::list<Relay> relays_;
   std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(64 * 1024);
 };

@@ -21,8 +21,9 @@ namespace {
 using namespace network;
 using nlohmann::json;
 
-// A switch whose folder was removed ends by itself, this soon.
-constexpr std::chrono::seconds folder_check{2};
+// A switch whose folder was removed ends by itself this soon, and forwarded ports that were refused are tried
+// again.
+constexpr std::chrono::seconds check_pause{2};
 
 enum ExitCode { ended = 0, failed = 1, runs_already = 3 };
 
@@ -72,9 +73,9 @@ void serve(const SwitchFiles& files, const Fd& signals) {
   network.apply(parse_config(parse_file(files.configuration())));
   ControlServer control(files.control(), [&](std::string_view line) { return answer(network, line); });
   PollSet set;
-  auto next_check = std::chrono::steady_clock::now() + folder_check;
+  auto next_check = std::chrono::steady_clock::now() + check_pause;
   for (;;) {
-    set.clear(static_cast<int>(std::chrono::milliseconds(folder_check).count()));
+    set.clear(static_cast<int>(std::chrono::milliseconds(check_pause).count()));
     const int signal = set.add(signals.get(), POLLIN);
     control.fill(set);
     network.fill(set);
@@ -84,7 +85,8 @@ void serve(const SwitchFiles& files, const Fd& signals) {
     control.poll(set);
     if (std::chrono::steady_clock::now() < next_check) continue;
     if (!std::filesystem::exists(files.configuration())) return;
-    next_check = std::chrono::steady_clock::now() + folder_check;
+    network.retry();
+    next_check = std::chrono::steady_clock::now() + check_pause;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,10 @@ class VirtualNetworks {
   /// Ends the switch and removes its folder. Idempotent.
   virtual boost::asio::awaitable<void> remove(std::string id) = 0;
 
-  /// Restarts every switch that should run and does not; called at start-up and every few seconds after.
+  /// Removes all but these: for start-up, when an earlier process may have been killed before it removed one.
+  virtual boost::asio::awaitable<void> keep(std::set<std::string> ids) = 0;
+
+  /// Restarts every switch that should run and does not; called every few seconds.
   virtual boost::asio::awaitable<void> heal() = 0;
 
   /// Where machine_socket and the endpoint sockets of port `port` go, short enough for a unix socket.
@@ -102,6 +106,7 @@ class FakeVirtualNetworks final : public VirtualNetworks {
  public:
   boost::asio::awaitable<SwitchReport> apply(std::string id, SwitchConfig config) override;
   boost::asio::awaitable<void> remove(std::string id) override;
+  boost::asio::awaitable<void> keep(std::set<std::string> ids) override;
   boost::asio::awaitable<void> heal() override;
   std::filesystem::path folder(const std::string& id) const override;
 

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "host/files.h"
+#include "host/log_tail.h"
 #include "host/process.h"
 #include "network/switch_config.h"
 #include "network/switch_files.h"
@@ -28,33 +29,20 @@ using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
 constexpr Clock::duration start_limit = 10s;
-constexpr Clock::duration apply_limit = 10s;
-constexpr Clock::duration status_limit =
-    20s;  // longer: a host that is only slow must not lose its connections
+constexpr Clock::duration answer_limit = 20s;  // a host that is only slow must not lose its connections
 constexpr Clock::duration term_grace = 2s;
 constexpr Clock::duration kill_grace = 5s;
 constexpr Clock::duration start_pause = 20ms;
 constexpr std::size_t longest_answer = 4 << 20;
-constexpr std::size_t shown_log = 1500;
+constexpr std::size_t shown_lines = 10;  // of the switch's log
 
 asio::awaitable<void> sleep(Clock::duration time) {
   asio::steady_timer timer(co_await asio::this_coro::executor, time);
   co_await timer.async_wait(asio::use_awaitable);
 }
 
-/// The last whole lines of a log.
-std::string tail(const fs::path& file) {
-  std::string text = read_file_if_there(file).value_or("");
-  if (text.size() > shown_log) {
-    text.erase(0, text.size() - shown_log);
-    text.erase(0, text.find('\n') + 1);
-  }
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
 Error no_switch(const SwitchFiles& files, std::string_view why) {
-  const std::string log = tail(files.log());
+  const std::string log = log_tail(files.log(), shown_lines);
   return {ErrorKind::unavailable, "NetworkUnavailable",
           fmt::format("The switch of the virtual network in {} {}.{}{}", files.folder().string(), why,
                       log.empty() ? "" : " Its log ends with:\n", log),
@@ -119,11 +107,11 @@ class Networks final : public VirtualNetworks {
     if (read_file_if_there(files.configuration()) != text) write_file(files.configuration(), text);
 
     json request = {{"apply", document}};
-    auto answer = co_await ask(files.control(), request, apply_limit);
+    auto answer = co_await ask(files.control(), request, answer_limit);
     if (!answer) {
       co_await end(files, 0s);  // it is not there, or hangs
       co_await start(files);
-      answer = co_await ask(files.control(), request, apply_limit);
+      answer = co_await ask(files.control(), request, answer_limit);
     }
     if (!answer) throw no_switch(files, "does not answer");
     if (answer->contains("error"))
@@ -146,15 +134,23 @@ class Networks final : public VirtualNetworks {
                               files.folder().string(), error.message()));
   }
 
+  asio::awaitable<void> keep(std::set<std::string> ids) override {
+    for (const std::string& id : there()) {
+      if (ids.contains(id)) continue;
+      spdlog::warn("removing the switch that an earlier process left network={}", id);
+      try {
+        co_await remove(id);
+      } catch (const std::exception& trouble) {
+        spdlog::error("could not remove network={} why=\"{}\"", id, trouble.what());
+      }
+    }
+  }
+
   asio::awaitable<void> heal() override {
-    std::error_code error;
-    std::vector<std::string> ids;
-    for (const auto& entry : fs::directory_iterator(home_ / "net", error))
-      ids.push_back(entry.path().filename().string());
-    for (const std::string& id : ids) {
+    for (const std::string& id : there()) {
       try {
         co_await heal(id);
-      } catch (const Error& trouble) {
+      } catch (const std::exception& trouble) {  // whatever it is, the next round tries again
         spdlog::error("could not heal network={} why=\"{}\"", id, trouble.what());
       }
     }
@@ -196,6 +192,14 @@ class Networks final : public VirtualNetworks {
     unsigned number_ = 0;
   };
 
+  std::vector<std::string> there() const {
+    std::error_code none;
+    std::vector<std::string> ids;
+    for (const auto& entry : fs::directory_iterator(home_ / "net", none))
+      ids.push_back(entry.path().filename().string());
+    return ids;
+  }
+
   SwitchFiles files_of(const std::string& id) const {
     const bool plain =
         !id.empty() && std::ranges::all_of(id, [](unsigned char c) { return std::isalnum(c) || c == '-'; });
@@ -215,7 +219,7 @@ class Networks final : public VirtualNetworks {
     const Turn turn(*this, id);
     co_await turn.come();
     if (!fs::exists(files.configuration())) co_return;
-    if (co_await ask(files.control(), {{"status", json::object()}}, status_limit)) co_return;
+    if (co_await ask(files.control(), {{"status", json::object()}}, answer_limit)) co_return;
     spdlog::warn("restarting the switch of network={}", id);
     co_await end(files, 0s);
     co_await start(files);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/files.h"
+#include "network/acceptor.h"
 #include "network/forwards.h"
 #include "network/machine_link.h"
 #include "network/nat.h"
@@ -22,15 +23,8 @@ namespace {
 // and we are the ones to empty it: we do so after as many frames as could have made that many connections.
 constexpr int endpoint_backlog = 128;
 constexpr unsigned most_waiting_at_doors = 64;
-// Each costs libslirp up to 256 KiB. A machine that is full still reaches its endpoints.
-constexpr std::size_t most_sockets_per_machine = 1024;
+// A connection costs libslirp up to 256 KiB. A machine that is full still reaches its endpoints.
 constexpr std::size_t more_for_endpoints = 128;
-
-std::uint64_t key_of(const Mac& mac) {
-  std::uint64_t key = 0;
-  for (const std::uint8_t byte : mac) key = key << 8 | byte;
-  return key;
-}
 
 /// Each machine's connections are descriptors of this process: as many as the system lets us have.
 std::size_t raise_descriptor_limit() {
@@ -51,17 +45,14 @@ DhcpLease lease_of(const SwitchPort& port, const Subnet& subnet) {
 
 /// Our side of a guest endpoint: accepts what libslirp connects and carries it to who serves it.
 struct EndpointDoor {
-  Fd socket;
+  Acceptor socket;
   std::filesystem::path inner, target;
-  int index = -1;
 
-  void fill(PollSet& set) { index = set.add(socket.get(), POLLIN); }
-  void poll(const PollSet& set, Relays& relays, Relays::Time now) const {
-    if ((set.events(index) & POLLIN) != 0) accept(relays, now);
+  void poll(const PollSet& set, Relays& relays, Relays::Time now) {
+    if (socket.ready(set)) accept(relays, now);
   }
-  void accept(Relays& relays, Relays::Time now) const {
-    while (Fd client{::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)})
-      relays.add(std::move(client), target, now);
+  void accept(Relays& relays, Relays::Time now) {
+    while (Fd client = socket.accept(now)) relays.add(std::move(client), target, now);
   }
 };
 
@@ -78,11 +69,12 @@ struct VirtualSwitch::Port {
               if (owner.gateway_.from_nat(member, scratch, std::chrono::steady_clock::now()))
                 owner.give(*this, scratch);
             }),
-        forwards(nat, member.lease, (owner.folder_ / wanted.id).string()) {
+        forwards(nat, member.lease, (owner.folder_ / wanted.id).string()),
+        relays(owner.most_sockets_) {
     for (const Endpoint endpoint : endpoints) {
       EndpointDoor& door = doors[static_cast<int>(endpoint)];
       door.inner = owner.folder_ / fmt::format("{}-{}", wanted.id, static_cast<int>(endpoint));
-      door.socket = listen_unix(door.inner, endpoint_backlog);
+      door.socket = Acceptor(listen_unix(door.inner, endpoint_backlog));
       nat.serve(endpoint, door.inner);
     }
   }
@@ -102,8 +94,18 @@ struct VirtualSwitch::Port {
       member.serves[i] = !targets[i]->empty();
     }
     if (wanted.machine_socket != link.path()) link = MachineLink(wanted.machine_socket);
-    refused = forwards.set(wanted.forwards);
     config = wanted;
+    open_forwards();
+  }
+
+  /// Opens those that are not open yet. A refusal is told once.
+  void open_forwards() {
+    auto now_refused = forwards.set(config.forwards);
+    for (const auto& [forward, why] : now_refused)
+      if (std::ranges::find(refused, Forwards::Refused{forward, why}) == refused.end())
+        spdlog::warn("refused forward address={} port={} why=\"{}\"", forward.host_address, forward.host_port,
+                     why);
+    refused = std::move(now_refused);
   }
 
   SwitchPort config;
@@ -121,8 +123,10 @@ struct VirtualSwitch::Port {
   } count;
 };
 
-VirtualSwitch::VirtualSwitch(std::filesystem::path folder) : folder_(std::move(folder)), gateway_(Subnet{}) {
-  most_sockets_ = std::min(most_sockets_per_machine, raise_descriptor_limit() / 4);
+VirtualSwitch::VirtualSwitch(std::filesystem::path folder, std::size_t most_sockets)
+    : folder_(std::move(folder)),
+      gateway_(Subnet{}),
+      most_sockets_(std::min(most_sockets, raise_descriptor_limit() / 8)) {
   std::filesystem::remove_all(folder_);  // sockets of a switch that was killed
   make_folder(folder_);
 }
@@ -133,7 +137,6 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
   check(wanted);
   const Subnet subnet = subnet_of(wanted);
   if (!(subnet.block == gateway_.subnet().block)) {
-    by_mac_.clear();
     ports_.clear();
     gateway_ = Gateway(subnet, wanted.egress);
   } else if (wanted.egress != config_.egress) {
@@ -142,7 +145,6 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
   resolver_.set_names(gateway_.egress().names());
 
   // Ports that go free their forwarded ports before others take them.
-  by_mac_.clear();
   std::erase_if(ports_, [&](const auto& port) {
     const auto same = std::ranges::find(wanted.ports, port->config.id, &SwitchPort::id);
     return same == wanted.ports.end() || !same_machine(*same, port->config);
@@ -159,12 +161,16 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
     auto port = std::ranges::find(ports_, want.id, [](const auto& p) { return p->config.id; });
     if (port == ports_.end()) port = ports_.insert(ports_.end(), std::make_unique<Port>(*this, want));
     (*port)->update(want);
-    by_mac_[key_of((*port)->member.lease.mac)] = port->get();
     names.add(want.host_name, (*port)->member.lease.address);
   }
   gateway_.set_names(std::move(names));
   config_ = wanted;
   spdlog::info("applied ports={} subnet={}", ports_.size(), wanted.subnet);
+}
+
+void VirtualSwitch::retry() {
+  for (const auto& port : ports_)
+    if (!port->refused.empty()) port->open_forwards();
 }
 
 SwitchReport VirtualSwitch::report() const {
@@ -192,8 +198,8 @@ void VirtualSwitch::fill(PollSet& set) {
   for (const auto& port : ports_) {
     port->link.fill(set, now);
     port->nat.fill(set, !port->link.congested());
-    for (EndpointDoor& door : port->doors) door.fill(set);
-    port->forwards.fill(set, now);
+    for (EndpointDoor& door : port->doors) door.socket.fill(set, now);
+    port->forwards.fill(set, port->relays, now);
     port->relays.fill(set, now);
   }
 }
@@ -206,7 +212,7 @@ void VirtualSwitch::poll(const PollSet& set) {
     port->nat.poll(set);
     port->forwards.poll(set, port->link, port->relays, now);
     port->relays.poll(set, now);
-    for (const EndpointDoor& door : port->doors) door.poll(set, port->relays, now);
+    for (EndpointDoor& door : port->doors) door.poll(set, port->relays, now);
   }
   for (const auto& port : ports_) port->link.flush();
 }
@@ -245,7 +251,7 @@ void VirtualSwitch::into_nat(Port& port, std::span<std::uint8_t> frame, Time now
     return;
   }
   if (to_endpoint && ++port.frames_to_doors >= most_waiting_at_doors) {
-    for (const EndpointDoor& door : port.doors) door.accept(port.relays, now);
+    for (EndpointDoor& door : port.doors) door.accept(port.relays, now);
     port.frames_to_doors = 0;
   }
   port.nat.input(frame);
@@ -256,8 +262,8 @@ void VirtualSwitch::give(Port& port, std::span<const std::uint8_t> frame) {
 }
 
 VirtualSwitch::Port* VirtualSwitch::find(const Mac& mac) const {
-  const auto found = by_mac_.find(key_of(mac));
-  return found == by_mac_.end() ? nullptr : found->second;
+  const auto found = std::ranges::find(ports_, mac, [](const auto& port) { return port->member.lease.mac; });
+  return found == ports_.end() ? nullptr : found->get();
 }
 
 }  // namespace berth::network

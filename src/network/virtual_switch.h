@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
-#include <unordered_map>
 #include <vector>
 
 #include "network/gateway.h"
@@ -20,13 +19,16 @@ class VirtualSwitch {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// `folder` gets sockets that are ours alone.
-  explicit VirtualSwitch(std::filesystem::path folder);
+  /// `folder` gets sockets that are ours alone. A machine has at most `most_sockets` connections through its
+  /// NAT and as many through its forwarded ports; fewer when this process gets few descriptors.
+  explicit VirtualSwitch(std::filesystem::path folder, std::size_t most_sockets = 1024);
   ~VirtualSwitch();
 
   /// Becomes what `config` says; ports that stay the same keep their connections. Throws Error(invalid), and
-  /// then changes nothing.
+  /// then changes nothing, or Error(unavailable) when this host lacks something: the next call does the rest.
   void apply(const SwitchConfig& config);
+  /// Tries to open the forwarded ports that were refused: whoever had them may be gone.
+  void retry();
   SwitchReport report() const;
   /// Frames by port and by what became of them, for people.
   nlohmann::json counters() const;
@@ -47,8 +49,7 @@ class VirtualSwitch {
   Gateway gateway_;
   HostResolver resolver_;
   std::vector<std::unique_ptr<Port>> ports_;
-  std::unordered_map<std::uint64_t, Port*> by_mac_;
-  std::size_t most_sockets_;  ///< of one machine's NAT
+  std::size_t most_sockets_;
 };
 
 }  // namespace berth::network

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
   using namespace berth::extension;
   namespace fs = std::filesystem;
 
+  ::signal(SIGPIPE, SIG_IGN);  // an agent that no longer reads must not end the work in the middle
   if (argc == 2 && std::string_view(argv[1]) == "--version") {
     std::puts(BERTH_EXTENSION_VERSION);
     return 0;

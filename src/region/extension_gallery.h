@@ -12,7 +12,9 @@ namespace berth {
 struct ExtensionPackage {
   std::string publisher;  ///< "Microsoft.Azure.Extensions"
   std::string type;       ///< "DockerExtension"
-  std::string version;    ///< "1.3.0"
+  std::string version;    ///< what VMs are told: "1.3.0", and "1.3.0.2" once it was replaced twice
+  std::string published;  ///< as it was published: "1.3.0"
+  unsigned revision = 0;  ///< how often it was replaced
   std::filesystem::path zip;
   std::string sha256;
   bool bundled = false;  ///< came with Berth; a user's own may not take its place
@@ -34,9 +36,14 @@ class ExtensionGallery {
   std::optional<ExtensionPackage> resolve(const std::string& publisher, const std::string& type,
                                           const std::string& wanted, bool upgrade_minor) const;
 
-  /// Checks a zip (HandlerManifest.json with one handler and its commands, no path that leads outside, sizes)
-  /// and keeps it. With `replace`, over the same version of the user's own. Throws Error: invalid saying what
-  /// the agent would refuse; conflict when that version is there, or is bundled.
+  /// The package that was published as `version`, or that VMs know by it.
+  std::optional<ExtensionPackage> find(const std::string& publisher, const std::string& type,
+                                       const std::string& version) const;
+
+  /// Checks a zip (api/wire/handler_package.h) and keeps it. With `replace`, in the place of the same version
+  /// of the user's own: as its next revision, for a guest agent never fetches a version again that it has.
+  /// The same bytes again change nothing. Throws Error: invalid saying what the agent would refuse; conflict
+  /// when that version is there, or is bundled.
   ExtensionPackage publish(const std::filesystem::path& zip, const std::string& publisher,
                            const std::string& type, const std::string& version, bool replace);
   /// Throws Error: not_found; conflict for a bundled one.

@@ -148,6 +148,44 @@ TEST_F(ExtensionGalleryTest, AVersionIsReplacedOnlyOnRequest) {
   EXPECT_EQ(gallery.list().size(), 1u);
 }
 
+TEST_F(ExtensionGalleryTest, AReplacementIsANewVersionToTheAgentAndTheSameToEverybodyElse) {
+  const auto publish = [&](const std::string& script) {
+    return gallery.publish(zip({{"bin/h", script}, {"HandlerManifest.json", good_manifest}}), "Contoso.Test",
+                           "Handler", "1.0.0", true);
+  };
+  EXPECT_EQ(publish("a").version, "1.0.0");
+  EXPECT_EQ(publish("b").version, "1.0.0.1");
+  EXPECT_EQ(publish("b").version, "1.0.0.1");  // the same bytes: nothing new
+  EXPECT_EQ(publish("c").version, "1.0.0.2");
+  EXPECT_EQ(gallery.list().size(), 1u);
+  for (const char* wanted : {"1.0.0", "1.0", "1", "latest", "1.0.0.2"})
+    EXPECT_EQ(resolve(wanted), "1.0.0.2") << wanted;
+  EXPECT_EQ(gallery.find("Contoso.Test", "Handler", "1.0.0")->revision, 2u);
+  EXPECT_EQ(refusal(zip()), "ExtensionVersionExists");
+  gallery.remove("Contoso.Test", "Handler", "1.0.0");
+  EXPECT_THAT(gallery.list(), testing::IsEmpty());
+  EXPECT_TRUE(fs::is_empty(folder / "own"));
+}
+
+TEST_F(ExtensionGalleryTest, AReplacementThatWasCutShortCountsAsDone) {
+  gallery.publish(zip(), "Contoso.Test", "Handler", "1.0", false);
+  fs::copy_file(folder / "own/Contoso.Test.Handler_1.0.zip", folder / "own/Contoso.Test.Handler_1.0+4.zip");
+  ASSERT_EQ(gallery.list().size(), 1u);
+  EXPECT_EQ(gallery.list()[0].version, "1.0.0.4");
+}
+
+TEST_F(ExtensionGalleryTest, ARevisionsNumberIsNotGivenTwice) {
+  gallery.publish(zip(), "Contoso.Test", "Handler", "1.0.0", false);
+  gallery.publish(zip({{"bin/h", "b"}, {"HandlerManifest.json", good_manifest}}), "Contoso.Test", "Handler",
+                  "1.0.0", true);
+  try {
+    gallery.publish(zip(), "Contoso.Test", "Handler", "1.0.0.1", true);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code, "ExtensionVersionExists");
+  }
+}
+
 TEST_F(ExtensionGalleryTest, WhatIsBundledIsNeitherReplacedNorRemoved) {
   bundle("Contoso.Test.Handler_1.0.0.zip");
   for (const bool replace : {false, true}) try {
@@ -173,7 +211,8 @@ TEST_F(ExtensionGalleryTest, RefusesWhatTheAgentWouldRefuse) {
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}})), HasSubstr("no HandlerManifest.json"));
   EXPECT_THAT(refusal(zip({{"HandlerManifest.json", good_manifest}})), HasSubstr("\"bin/h\""));
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "{}"}})), HasSubstr("list of one"));
-  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "no json"}})), HasSubstr("list of one"));
+  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "no json"}})),
+              HasSubstr("is not JSON (parse error at line 1"));
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "[]"}})), HasSubstr("list of one"));
   std::string without_update = good_manifest;
   without_update.replace(without_update.find("updateCommand"), 13, "upgradeCommand");

@@ -42,7 +42,8 @@ Error failed(const Vm& vm, const Extension& extension, const std::string& why) {
   return Error(ErrorKind::conflict, "VMExtensionProvisioningError",
                fmt::format("VM has reported a failure when processing extension '{}' on {}: {}",
                            extension.name, vm.name, why),
-               fmt::format("Its log is in the VM: /var/log/azure/{}.", extension.handler()));
+               fmt::format("'azure vm extension logs {} {}' shows its log (in the VM: /var/log/azure/{}).",
+                           vm.name, extension.name, extension.handler()));
 }
 
 }  // namespace
@@ -113,17 +114,63 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                                         Certificate::parse_pem(vm.certificate, "the VM's certificate"),
                                         ContentCipher::aes_256_cbc));
   }
-  ++known->sequence;
-  known->provisioning = created ? Provisioning::creating : Provisioning::updating;
-  known->problem.reset();
-  ++vm.incarnation;
-  self.touch(vm);
-  const std::string operation =
-      self.begin("extension set", target_of(ref, known->name),
-                 [&self, ref, id = vm.id, name = known->name, sequence = known->sequence](std::string op) {
-                   return self.conclude_extension(std::move(op), ref, id, name, sequence);
-                 });
-  return {operation, created};
+  return {self.begin_extension(vm, *known, created), created};
+}
+
+std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, bool created) {
+  ++extension.sequence;
+  extension.provisioning = created ? Provisioning::creating : Provisioning::updating;
+  extension.problem.reset();
+  ++machine.incarnation;
+  touch(machine);
+  return begin("extension set", target_of(machine.ref(), extension.name),
+               [this, ref = machine.ref(), id = machine.id, name = extension.name,
+                sequence = extension.sequence](std::string operation) {
+                 return conclude_extension(std::move(operation), ref, id, name, sequence);
+               });
+}
+
+std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path& zip,
+                                                     const std::string& publisher, const std::string& type,
+                                                     const std::string& version, bool replace) {
+  Impl& self = *impl_;
+  const auto before = self.host.extensions.find(publisher, type, version);
+  const ExtensionPackage package = self.host.extensions.publish(zip, publisher, type, version, replace);
+  spdlog::info("published extension={} version={} sha256={}", package.handler(), package.version,
+               package.sha256);
+  std::vector<ExtensionMove> moves;
+  if (!before || before->version == package.version) return moves;
+  for (auto& [key, vm] : self.vms.rows())
+    for (Extension& extension : vm.extensions) {
+      if (!same_name(extension.handler(), package.handler()) || extension.version != before->version ||
+          extension.state == "uninstall" || vm.provisioning == Provisioning::deleting)
+        continue;
+      extension.version = package.version;
+      ExtensionMove& move = moves.emplace_back(ExtensionMove{vm.ref(), extension.name, ""});
+      if (vm.power == PowerState::running || vm.power == PowerState::starting) {
+        move.operation = self.begin_extension(vm, extension, false);
+        continue;
+      }
+      ++extension.sequence;
+      ++vm.incarnation;
+      self.touch(vm);
+    }
+  return moves;
+}
+
+void Region::unpublish_extension(const std::string& publisher, const std::string& type,
+                                 const std::string& version) {
+  Impl& self = *impl_;
+  if (const auto package = self.host.extensions.find(publisher, type, version))
+    for (const auto& [key, vm] : self.vms.rows())
+      for (const Extension& extension : vm.extensions)
+        if (same_name(extension.handler(), package->handler()) && extension.version == package->version)
+          throw Error(ErrorKind::conflict, "ExtensionInUse",
+                      fmt::format("{} {} is on the virtual machine {}.", package->handler(),
+                                  package->published, vm.name),
+                      fmt::format("Remove it there first: 'azure vm extension delete {} {}'.", vm.name,
+                                  extension.name));
+  self.host.extensions.remove(publisher, type, version);
 }
 
 asio::awaitable<void> Region::Impl::conclude_extension(std::string operation, Ref ref, std::string id,
@@ -168,7 +215,9 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
       if (status->status == "NotReady" && status->code != 0 && extension->state == "enabled")
         throw failed(vm, *extension, fmt::format("{} (code {})", status->message, status->code));
       if (extension->state == "disabled" && status->status == "NotReady") co_return;
-      if (mine && status->settings && status->settings->status == "success") co_return;
+      if (mine && status->settings &&
+          (status->settings->status == "success" || status->settings->status == "warning"))
+        co_return;
       if (mine && status->settings && status->settings->status == "error")
         throw failed(vm, *extension,
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
@@ -185,13 +234,19 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
   }
 }
 
-Accepted Region::delete_extension(const Ref& ref, const std::string& name) {
+Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool force) {
   Impl& self = *impl_;
   Vm& vm = self.vm(ref);
   Extension* extension = self.find_extension(vm, name);
   if (!extension)
     throw Error(ErrorKind::not_found, "ResourceNotFound",
                 fmt::format("{} has no extension '{}'.", vm.name, name));
+  if (force) {
+    std::erase_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
+    ++vm.incarnation;
+    self.touch(vm);
+    return {};
+  }
   if (vm.power != PowerState::running)
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
@@ -204,9 +259,29 @@ Accepted Region::delete_extension(const Ref& ref, const std::string& name) {
   self.touch(vm);
   return {self.begin("extension delete", target_of(ref, extension->name),
                      [&self, ref, id = vm.id, name = extension->name](std::string op) {
-                       return self.await_uninstall(std::move(op), ref, id, name);
+                       return self.conclude_uninstall(std::move(op), ref, id, name);
                      }),
           false};
+}
+
+asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Ref ref, std::string id,
+                                                       std::string name) {
+  std::optional<Error> trouble;
+  try {
+    co_await await_uninstall(std::move(operation), ref, id, name);
+  } catch (const Error& error) {
+    trouble = error;
+  }
+  if (!trouble) co_return;
+  Vm* vm = vms.find(ref);
+  Extension* extension = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
+  if (extension && extension->state == "uninstall" && !stopping) {
+    extension->state = "enabled";  // it is still there, and can be changed or removed again
+    extension->provisioning = Provisioning::failed;
+    extension->problem = to_problem(*trouble);
+    touch(*vm);
+  }
+  throw *trouble;
 }
 
 asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref ref, std::string id,
@@ -223,6 +298,16 @@ asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref r
     const bool gone =
         vm.agent && number_of(vm.agent->incarnation) >= incarnation && !status_of(vm, *extension);
     const bool late = std::chrono::steady_clock::now() >= until;
+    const HandlerStatus* status = status_of(vm, *extension);
+    // Its disable command failed: the agent goes no further. Of uninstall it takes no notice.
+    if (status && number_of(vm.agent->incarnation) >= incarnation && status->status == "NotReady" &&
+        status->code != 0)
+      throw Error(
+          ErrorKind::conflict, "VMExtensionProvisioningError",
+          fmt::format("The extension '{}' did not leave {}: {} (code {})", name, vm.name, status->message,
+                      status->code),
+          "Publish a version whose disable command ends with 0, or delete it with --force: its folder "
+          "goes, no command is run.");
     if (gone) {
       std::erase_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
       ++vm.incarnation;

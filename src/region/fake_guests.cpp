@@ -30,7 +30,8 @@ void FakeGuests::report(const std::string& vm_id) {
                      .computer_name = vm->computer_name,
                      .incarnation = std::to_string(vm->incarnation)};
   for (const Extension& extension : vm->extensions) {
-    if (extension.state == "uninstall") continue;
+    const bool leaving = extension.state == "uninstall";
+    if (leaving && leaves) continue;
     HandlerStatus handler{.handler = extension.handler(),
                           .version = extension.version,
                           .status = "Ready",
@@ -43,6 +44,11 @@ void FakeGuests::report(const std::string& vm_id) {
     if (extension.state == "disabled") {
       handler.status = "NotReady";
       handler.message = "Plugin disabled";
+    }
+    if (leaving) {
+      handler.status = "NotReady";
+      handler.code = 1009;
+      handler.message = "disable will not";
     }
     status.handlers.push_back(answer ? answer(*vm, extension) : handler);
   }

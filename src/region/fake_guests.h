@@ -25,6 +25,8 @@ class FakeGuests {
   std::function<HandlerStatus(const Vm& vm, const Extension& extension)> answer;
   /// False: the agents say nothing from now on.
   bool talkative = true;
+  /// False: handlers do not let themselves be uninstalled.
+  bool leaves = true;
 
  private:
   void report(const std::string& vm_id);

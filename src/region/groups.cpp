@@ -14,6 +14,15 @@ std::string inert_key(const std::string& type, const Ref& ref) {
   return lower(type) + " " + ref.key();
 }
 
+std::string disk_target(const Ref& ref) {
+  return "disks/" + ref.group + "/" + ref.name;
+}
+
+Error group_not_found(const std::string& name) {
+  return Error(ErrorKind::not_found, "ResourceGroupNotFound",
+               fmt::format("Resource group '{}' could not be found.", name));
+}
+
 }  // namespace
 
 Error resource_not_found(const std::string& type, const Ref& ref) {
@@ -74,11 +83,46 @@ const ResourceGroup* Region::find_group(const std::string& name) const {
   return impl_->groups.find({name, name});
 }
 const ResourceGroup& Region::get_group(const std::string& name) const {
-  const ResourceGroup* found = find_group(name);
-  if (!found)
-    throw Error(ErrorKind::not_found, "ResourceGroupNotFound",
-                fmt::format("Resource group '{}' could not be found.", name));
-  return *found;
+  if (const ResourceGroup* found = find_group(name)) return *found;
+  throw group_not_found(name);
+}
+
+void Region::Impl::check_group(const std::string& name) const {
+  if (!groups.find({name, name})) throw group_not_found(name);
+  if (groups_going.contains(lower(name)))
+    throw Error(ErrorKind::conflict, "ResourceGroupBeingDeleted",
+                fmt::format("The resource group '{}' is being deleted.", name), "Try again when it is gone.");
+}
+
+void Region::Impl::check_use_from_outside(const std::string& group) const {
+  const auto refuse = [&](const char* code, const char* what, const Ref& used, const char* user,
+                          const Ref& by) {
+    if (used.empty() || !same_name(used.group, group) || same_name(by.group, group)) return;
+    throw Error(
+        ErrorKind::conflict, code,
+        fmt::format("The resource group '{}' cannot be deleted: its {} '{}' is used by {} '{}' of group "
+                    "'{}'.",
+                    group, what, used.name, user, by.name, by.group),
+        fmt::format("Delete the resource group '{}' first, or that {}.", by.group, user));
+  };
+  constexpr const char* of_security_group = "InUseNetworkSecurityGroupCannotBeDeleted";
+  for (const auto& [key, nic] : interfaces.rows()) {
+    refuse(of_security_group, "network security group", nic.security_group, "interface", nic.ref());
+    for (const IpConfiguration& configuration : nic.configurations) {
+      refuse("InUseVirtualNetworkCannotBeDeleted", "virtual network", configuration.network, "interface",
+             nic.ref());
+      refuse("InUsePublicIPAddressCannotBeDeleted", "public address", configuration.public_address,
+             "interface", nic.ref());
+    }
+  }
+  for (const auto& [key, network] : networks.rows())
+    for (const Subnet& subnet : network.subnets)
+      refuse(of_security_group, "network security group", subnet.security_group, "virtual network",
+             network.ref());
+  for (const auto& [key, vm] : vms.rows()) {
+    for (const Ref& nic : vm.interfaces) refuse("NicInUse", "network interface", nic, "VM", vm.ref());
+    for (const Ref& disk : vm.disks()) refuse("DiskInUse", "disk", disk, "VM", vm.ref());
+  }
 }
 
 Accepted Region::delete_group(const std::string& name) {
@@ -87,15 +131,7 @@ Accepted Region::delete_group(const std::string& name) {
   if (impl_->groups_going.contains(lower(kept)))
     for (const Operation* operation : operations_of(target))
       if (operation->status == OperationStatus::running) return {operation->id, false};
-  for (const auto& [key, nic] : impl_->interfaces.rows())
-    for (const IpConfiguration& configuration : nic.configurations)
-      if (!same_name(nic.group, kept) && same_name(configuration.network.group, kept))
-        throw Error(
-            ErrorKind::conflict, "InUseVirtualNetworkCannotBeDeleted",
-            fmt::format("The resource group '{}' cannot be deleted: its virtual network '{}' is used by "
-                        "interface '{}' of group '{}'.",
-                        kept, configuration.network.name, nic.name, nic.group),
-            fmt::format("Delete the resource group '{}' first.", nic.group));
+  impl_->check_use_from_outside(kept);
   impl_->groups_going.insert(lower(kept));
   impl_->host.database.put("group-going", lower(kept), kept);
   return {impl_->begin("group delete", target,
@@ -114,15 +150,7 @@ asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::str
     return found;
   };
   std::vector<std::string> deletions;
-  for (const Ref& ref : refs(vms)) {
-    Vm& vm = *vms.find(ref);
-    vm.provisioning = Provisioning::deleting;
-    live_vm(vm.id).giving_up.request_stop();
-    touch(vm);
-    deletions.push_back(begin(
-        "vm delete", "virtualMachines/" + ref.group + "/" + ref.name,
-        [this, ref, id = vm.id](std::string op) { return remove(std::move(op), ref, id, {.disks = true}); }));
-  }
+  for (const Ref& ref : refs(vms)) deletions.push_back(begin_removal(*vms.find(ref), {}));
   std::optional<Error> trouble;
   for (const std::string& deletion : deletions) try {
       co_await finish(deletion);
@@ -132,7 +160,7 @@ asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::str
   if (!trouble) try {
       for (const Ref& ref : refs(interfaces)) interfaces.erase(ref);
       for (const Ref& ref : refs(addresses)) addresses.erase(ref);
-      write_hosts();
+      rewrite_hosts();
       for (const Ref& ref : refs(networks)) {
         const std::string id = network_id(*networks.find(ref));
         co_await host.networks.remove(id);
@@ -140,24 +168,17 @@ asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::str
         networks.erase(ref);
       }
       for (const Ref& ref : refs(security_groups)) security_groups.erase(ref);
-      std::vector<std::filesystem::path> files;
+      std::vector<std::string> files;
       for (const Ref& ref : refs(disks)) {
-        if (const Disk* disk = disks.find(ref); !disk->file.empty()) files.push_back(host.home / disk->file);
+        files.push_back(disks.find(ref)->file);
         disks.erase(ref);
       }
-      co_await on_pool([files] {
-        std::error_code ignored;
-        for (const auto& file : files) std::filesystem::remove(file, ignored);
-        return 0;
-      });
-      for (auto row = inert.begin(); row != inert.end();) {
-        if (!same_name(row->second.group, name)) {
-          ++row;
-          continue;
-        }
-        host.database.erase("inert", row->first);
-        row = inert.erase(row);
-      }
+      co_await remove_files(std::move(files));
+      std::vector<std::string> keys_of_inert;
+      for (const auto& [key, row] : inert)
+        if (same_name(row.group, name)) keys_of_inert.push_back(key);
+      for (const std::string& key : keys_of_inert) drop_inert(key);
+      sweep_images();
       for (auto& [table, rows] : documents)
         for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix);) {
           host.database.erase("dialect " + table, row->first);
@@ -172,28 +193,47 @@ asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::str
   if (trouble) throw *trouble;
 }
 
-Put<Disk> Region::put_disk(Disk wanted) {
-  get_group(wanted.group);
-  const Disk* before = impl_->disks.find(wanted.ref());
+void Region::Impl::check_growth(const Disk& disk, std::uint64_t size_gib) const {
+  if (size_gib < disk.size_gib)
+    throw Error(
+        ErrorKind::conflict, "OperationNotAllowed",
+        fmt::format("Disk '{}' has {} GiB and cannot shrink to {} GiB.", disk.name, disk.size_gib, size_gib));
+  const Vm* user = vms.find(disk.vm);
+  if (size_gib > disk.size_gib && user && user->power != PowerState::deallocated)
+    throw Error(
+        ErrorKind::conflict, "OperationNotAllowed",
+        fmt::format("Cannot resize disk '{}' while it is attached to running VM '{}'. Resizing a disk of an "
+                    "Azure Virtual Machine requires the virtual machine to be deallocated.",
+                    disk.name, user->name),
+        "Deallocate it, then try again ('az vm deallocate').");
+}
+
+Accepted Region::put_disk(Disk wanted) {
+  Impl& self = *impl_;
+  self.check_group(wanted.group);
+  const Disk* before = self.disks.find(wanted.ref());
   if (wanted.size_gib == 0 && !before)
     throw Error(ErrorKind::invalid, "InvalidParameter", fmt::format("Disk '{}' has no size.", wanted.name),
                 "Give diskSizeGB.");
-  if (before && wanted.size_gib != 0 && wanted.size_gib < before->size_gib)
-    throw Error(ErrorKind::conflict, "OperationNotAllowed",
-                fmt::format("Disk '{}' with {} GiB cannot be made smaller.", before->name, before->size_gib));
-  stamp(wanted, before);
+  const std::uint64_t size = wanted.size_gib != 0 ? wanted.size_gib : before->size_gib;
   if (before) {
+    if (before->file.empty())
+      for (const Operation* operation : operations_of(disk_target(before->ref())))
+        if (operation->status == OperationStatus::running) return {operation->id, false};
+    self.check_growth(*before, size);
     wanted.size_gib = before->size_gib;
     wanted.file = before->file;
     wanted.vm = before->vm;
     wanted.os = before->os;
     wanted.image = before->image;
-  } else {
-    wanted.file = "disks/" + random_hex(12) + ".qcow2";
-    impl_->host.gallery.make_empty_disk(impl_->host.home / wanted.file, wanted.size_gib);
   }
+  stamp(wanted, before);
   const bool created = !before;
-  return {impl_->disks.put(std::move(wanted)), created};
+  const Disk& kept = self.disks.put(std::move(wanted));
+  if (!kept.file.empty() && size == kept.size_gib) return {"", created};
+  return {self.begin(created ? "disk create" : "disk resize", disk_target(kept.ref()),
+                     [&self, ref = kept.ref(), size](std::string) { return self.make_disk(ref, size); }),
+          created};
 }
 
 void Region::delete_disk(const Ref& ref) {
@@ -203,9 +243,11 @@ void Region::delete_disk(const Ref& ref) {
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Disk '{}' is attached to VM '{}'.", ref.name, disk->vm.name),
                 "Detach it or delete the VM first.");
-  std::error_code ignored;
-  if (!disk->file.empty()) std::filesystem::remove(impl_->host.home / disk->file, ignored);
+  const std::string file = disk->file;
   impl_->disks.erase(ref);
+  std::error_code ignored;
+  if (!file.empty()) std::filesystem::remove(impl_->host.home / file, ignored);
+  impl_->sweep_images();
 }
 
 std::vector<const Disk*> Region::disks(const std::string& group) const {
@@ -216,7 +258,7 @@ const Disk* Region::find_disk(const Ref& ref) const {
 }
 
 Put<InertResource> Region::put_inert(InertResource wanted) {
-  get_group(wanted.group);
+  impl_->check_group(wanted.group);
   const InertResource* before = find_inert(wanted.type, wanted.ref());
   stamp(wanted, before);
   const bool created = !before;
@@ -226,9 +268,19 @@ Put<InertResource> Region::put_inert(InertResource wanted) {
 }
 
 void Region::delete_inert(const std::string& type, const Ref& ref) {
-  const std::string key = inert_key(type, ref);
-  impl_->host.database.erase("inert", key);
-  impl_->inert.erase(key);
+  impl_->drop_inert(inert_key(type, ref));
+  impl_->sweep_images();
+}
+
+void Region::Impl::drop_inert(const std::string& key) {
+  const auto row = inert.find(key);
+  if (row == inert.end()) return;
+  // A managed image is a name in a group for an image of the user in the gallery.
+  if (same_name(row->second.type, "Microsoft.Compute/images"))
+    if (const auto image = host.gallery.find(row->second.name); image && image->category == "User")
+      host.gallery.remove(image->name);
+  host.database.erase("inert", key);
+  inert.erase(row);
 }
 
 std::vector<const InertResource*> Region::inert(const std::string& type, const std::string& group) const {

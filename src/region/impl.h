@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utc.h"
+#include "crypto/certificate.h"
 #include "hypervisor/driver.h"
 #include "images/gallery.h"
 #include "model/resources.h"
@@ -26,8 +28,6 @@
 namespace berth {
 
 namespace asio = boost::asio;
-
-std::string utc_now();  ///< "2026-11-23T21:16:02.123Z"
 
 /// Lets coroutines of the region's thread wait for "something changed".
 class Signal {
@@ -42,14 +42,26 @@ class Signal {
   std::vector<std::shared_ptr<asio::steady_timer>> waiting_;
 };
 
+/// What a resource refers to, as a term of its table's index: ("vm", REF).
+inline std::string term(const char* what, const Ref& ref) {
+  return std::string(what) + " " + ref.key();
+}
+
 /// The resources of one kind: held in memory in the order of their keys, written through to the store.
 template <class T>
 class Table {
  public:
-  Table(Database& database, const char* kind) : database_(database), kind_(kind) {}
+  using Terms = std::vector<std::string> (*)(const T&);
+
+  /// `terms`: by which with() finds rows. They are as they were at the row's last put() or save().
+  Table(Database& database, const char* kind, Terms terms = nullptr)
+      : database_(database), kind_(kind), terms_(terms) {}
 
   void load() {
-    for (auto& [key, document] : database_.all(kind_)) rows_.emplace(key, from_document<T>(document));
+    for (auto& [key, document] : database_.all(kind_)) {
+      rows_.emplace(key, from_document<T>(document));
+      index(key, rows_.at(key));
+    }
   }
   T* find(const Ref& ref) {
     const auto found = rows_.find(ref.key());
@@ -59,12 +71,19 @@ class Table {
   T& put(T value) {
     const std::string key = value.ref().key();
     database_.put(kind_, key, to_document(value));
+    index(key, value);
     return rows_.insert_or_assign(key, std::move(value)).first->second;
   }
-  void save(const T& value) { database_.put(kind_, value.ref().key(), to_document(value)); }
+  void save(const T& value) {
+    const std::string key = value.ref().key();
+    database_.put(kind_, key, to_document(value));
+    index(key, value);
+  }
   void erase(const Ref& ref) {
-    database_.erase(kind_, ref.key());
-    rows_.erase(ref.key());
+    const std::string key = ref.key();
+    database_.erase(kind_, key);
+    unindex(key);
+    rows_.erase(key);
   }
   std::vector<const T*> list(const std::string& group) const {
     std::vector<const T*> found;
@@ -78,13 +97,42 @@ class Table {
       found.push_back(&at->second);
     return found;
   }
+  /// Those that have this term, in the order of their keys.
+  std::vector<T*> with(const std::string& term) {
+    std::vector<T*> found;
+    for (auto at = index_.lower_bound({term, ""}); at != index_.end() && at->first == term; ++at)
+      found.push_back(&rows_.at(at->second));
+    return found;
+  }
+  std::vector<const T*> with(const std::string& term) const {
+    const auto found = const_cast<Table*>(this)->with(term);
+    return {found.begin(), found.end()};
+  }
   std::map<std::string, T>& rows() { return rows_; }
   const std::map<std::string, T>& rows() const { return rows_; }
 
  private:
+  void index(const std::string& key, const T& value) {
+    if (!terms_) return;
+    std::vector<std::string> now = terms_(value);
+    if (const auto known = indexed_.find(key); known != indexed_.end() && known->second == now) return;
+    unindex(key);
+    for (const std::string& term : now) index_.emplace(term, key);
+    indexed_[key] = std::move(now);
+  }
+  void unindex(const std::string& key) {
+    const auto known = indexed_.find(key);
+    if (known == indexed_.end()) return;
+    for (const std::string& term : known->second) index_.erase({term, key});
+    indexed_.erase(known);
+  }
+
   Database& database_;
   const char* kind_;
+  Terms terms_;
   std::map<std::string, T> rows_;
+  std::set<std::pair<std::string, std::string>> index_;      ///< term, key
+  std::map<std::string, std::vector<std::string>> indexed_;  ///< what the index has of a key
 };
 
 /// An operation while this process knows it.
@@ -99,6 +147,17 @@ struct LiveVm {
   Signal changed;              ///< status arrived, power changed, deletion asked
   std::string busy;            ///< the operation that works on it; one at a time
   std::stop_source giving_up;  ///< stops slow work when the VM is being deleted
+};
+
+/// Keeps a VM for one operation: others find it busy until this goes.
+struct Occupied {
+  std::shared_ptr<LiveVm> state;
+  std::string operation;
+  ~Occupied() {
+    if (state->busy != operation) return;
+    state->busy.clear();
+    state->changed.notify();
+  }
 };
 
 /// One virtual network's switch: settling is one at a time, later wishes are met by one more round.
@@ -143,7 +202,7 @@ struct Region::Impl {
   asio::awaitable<void> finish(std::string id);
   void forget_old_operations();
 
-  // networks.cpp
+  // network_settling.cpp
   std::string network_id(const VirtualNetwork& network) const;
   asio::awaitable<void> settle(Ref network);
   asio::awaitable<void> settle_once(Ref network);
@@ -152,58 +211,123 @@ struct Region::Impl {
   /// What the switch of a network shall do now. Names the addresses that got ports they did not have.
   SwitchConfig switch_config(const VirtualNetwork& network, std::set<std::string>& new_ports_of);
   void write_hosts();
-  std::string free_address();
+  void rewrite_hosts();  ///< where nothing can be taken back any more: what the file refuses is logged
+
+  // network_resources.cpp
+  std::string free_address() const;
   std::string free_private_address(const VirtualNetwork& network, const Subnet& subnet,
                                    const Ref& for_nic) const;
-  bool uses_network(const NetworkInterface& nic, const Ref& network) const;
+  /// Whether those who use a network as it stands can go on with what is wanted of it.
+  void check_network_users(const VirtualNetwork& before, const VirtualNetwork& wanted) const;
+  void check_security_group(const Ref& ref) const;  ///< "" is fine
+  /// Throws conflict when another interface has this public or private address.
+  void check_public_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                            const NetworkInterface* before) const;
+  void check_private_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                             const Subnet& subnet) const;
 
   // vms.cpp
   Vm& vm(const Ref& ref);
   LiveVm& live_vm(const std::string& id);
   std::shared_ptr<LiveVm> live_ptr(const std::string& id);
   void touch(Vm& vm);  ///< new etag, saved, waiters told
+  /// The VM if it is still the same one and not being deleted; throws Error(conflict, "OperationPreempted")
+  /// otherwise.
+  Vm& still(const Ref& ref, const std::string& id);
+  static Error not_now(const Vm& vm, const std::string& what);
+  void check_idle(const Vm& vm);  ///< throws conflict while an operation works on it
   Accepted begin_vm(Vm& vm, const std::string& kind, std::function<asio::awaitable<void>(std::string)> work,
                     std::string id = {});
+
+  /// Marks the VM, with what goes with it, as going, and begins its removal.
+  std::string begin_removal(Vm& vm, VmDeletion also, std::string id = {});
+
+  // vm_orders.cpp
+  Accepted create_vm(VmOrder order, const Vm* before);
+  Accepted update_vm(Vm& known, VmOrder order);
+  /// The OS disk that an order wants, as its record will be; nothing is written.
+  Disk os_disk_of(const VmOrder& order, const Vm* before) const;
+  /// Whether the data disks and their sizes can be; `before` is the VM as it stands.
+  void check_data_disks(const Vm& wanted, const Vm* before) const;
+  void check_interfaces(const Vm& wanted) const;
+  bool says_the_same(const Vm& known, const VmOrder& order) const;
+  /// The data disks become the VM's own, new ones get their records.
+  void take_data_disks(Vm& vm);
+  /// Frees the disks that were taken for a VM, but for those in `has`.
+  void free_disks(const Ref& vm, const std::vector<Ref>& has);
+  void free_interfaces(const Ref& vm);
+
+  // groups.cpp
+  /// Throws ResourceGroupNotFound, or conflict when it is being deleted: nothing new may begin there.
+  void check_group(const std::string& name) const;
+  void check_use_from_outside(const std::string& group) const;
+  void check_growth(const Disk& disk, std::uint64_t size_gib) const;
+  void drop_inert(const std::string& key);
+  asio::awaitable<void> remove_group(std::string operation, std::string name);
+
+  // vm_operations.cpp
   asio::awaitable<void> create(std::string operation, Ref ref, std::string id, Secret password,
                                std::string custom_data, bool as_it_is);
   asio::awaitable<void> start_attached(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> update(std::string operation, Ref ref, std::string id, std::string size,
-                               std::vector<DataDisk> data_disks);
+                               std::uint64_t os_disk_gib, std::vector<DataDisk> data_disks);
   /// Runs the steps of a creation or an update, then writes into the VM's record what they came to.
   asio::awaitable<void> conclude(Ref ref, std::string id, asio::awaitable<void> steps);
   asio::awaitable<void> power_on(std::string operation, Ref ref, std::string id, std::string medium);
   asio::awaitable<void> power_off(std::string operation, Ref ref, std::string id,
                                   std::chrono::milliseconds grace, bool deallocate);
   asio::awaitable<void> await_agent(std::string operation, Ref ref, std::string id);
-  asio::awaitable<void> remove(std::string operation, Ref ref, std::string id, VmDeletion also);
-  asio::awaitable<void> remove_group(std::string operation, std::string name);
-  asio::awaitable<void> make_data_disks(Vm& vm);
-  /// The VM if it is still the same one and not being deleted; throws Error(conflict, "OperationPreempted")
-  /// otherwise.
-  Vm& still(const Ref& ref, const std::string& id);
+  asio::awaitable<void> remove(std::string operation, Ref ref, std::string id);
+  asio::awaitable<void> take_apart(Ref ref, std::string id);
+  asio::awaitable<void> make_data_disks(Ref ref, std::string id);
+  /// Makes the file of a disk that has none yet, or lets the one it has grow to `size_gib`.
+  asio::awaitable<void> make_disk(Ref ref, std::uint64_t size_gib);
+  asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
+  void keep_certificate(Vm& vm, std::string certificate, Secret key);
   void ensure_certificate(Vm& vm);
+  /// The same, with the key made by the pool.
+  asio::awaitable<void> make_certificate(Ref ref, std::string id);
   void on_machine_event(const std::string& id, MachineEvent event);
 
   // extensions.cpp
   Extension* find_extension(Vm& vm, const std::string& name);
+  /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
+  std::string begin_extension(Vm& vm, Extension& extension, bool created);
   /// Waits for the handler's word on these settings, then writes it into the extension's record.
   asio::awaitable<void> conclude_extension(std::string operation, Ref ref, std::string id, std::string name,
                                            int sequence);
   asio::awaitable<void> await_extension(std::string operation, Ref ref, std::string id, std::string name,
                                         int sequence);
+  asio::awaitable<void> conclude_uninstall(std::string operation, Ref ref, std::string id, std::string name);
   asio::awaitable<void> await_uninstall(std::string operation, Ref ref, std::string id, std::string name);
+
+  // images.cpp
+  void check_image_name_is_free(const std::string& name) const;
+  void sweep_images();  ///< after an image or a disk is gone
+  ImageProgress image_progress(const std::string& operation);
 
   // recovery.cpp
   asio::awaitable<void> recover();
+  /// Unfinished operations by kind and target: a new worker takes its number, the others end.
+  using Unfinished = std::map<std::string, std::string>;
+  void load_tables();
+  Unfinished load_operations();
+  asio::awaitable<void> take_up_vm(Vm& vm, Unfinished& unfinished);
+  void take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished);
+  void end_operations(const Unfinished& unfinished);
   asio::awaitable<void> resume_creation(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> heal();
 
   template <class F>
   asio::awaitable<std::invoke_result_t<F>> on_pool(F work) {
-    // The pool runs `work`; what it returns or throws comes back to the region's thread.
+    return on(host.pool, std::move(work));
+  }
+  /// Other threads run `work`; what it returns or throws comes back to the region's thread.
+  template <class F>
+  asio::awaitable<std::invoke_result_t<F>> on(asio::any_io_executor threads, F work) {
     co_return co_await asio::co_spawn(
-        host.pool,
+        threads,
         [](F inner) -> asio::awaitable<std::invoke_result_t<F>> { co_return inner(); }(std::move(work)),
         asio::use_awaitable);
   }

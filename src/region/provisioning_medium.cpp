@@ -1,48 +1,25 @@
 #include <fmt/format.h>
 
+#include "base/xml_text.h"
 #include "crypto/encoding.h"
-#include "images/gallery.h"
+#include "images/iso.h"
 #include "region/impl.h"
 
 namespace berth {
-namespace {
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  return out;
-}
-
-}  // namespace
 
 std::string provisioning_medium(const Vm& vm, const Secret& password, const std::string& custom_data) {
   std::string user;
   // The elements of the Linux set carry no prefix: the agent blanks the password in the copy that it keeps by
   // the literal text "<UserPassword>".
   if (!password.empty())
-    user += fmt::format("      <UserPassword>{}</UserPassword>\n", escaped(password.reveal()));
+    user += fmt::format("      <UserPassword>{}</UserPassword>\n", xml_escaped(password.reveal()));
   user += fmt::format("      <DisableSshPasswordAuthentication>{}</DisableSshPasswordAuthentication>\n",
                       vm.password_login && !password.empty() ? "false" : "true");
   if (!vm.ssh_keys.empty()) {
     user += "      <SSH><PublicKeys>\n";
     for (const SshKey& key : vm.ssh_keys)
       user += fmt::format("        <PublicKey><Path>{}</Path><Value>{}</Value></PublicKey>\n",
-                          escaped(key.path), escaped(key.key));
+                          xml_escaped(key.path), xml_escaped(key.key));
     user += "      </PublicKeys></SSH>\n";
   }
   if (!custom_data.empty())
@@ -65,7 +42,7 @@ std::string provisioning_medium(const Vm& vm, const Secret& password, const std:
   </wa:PlatformSettingsSection>
 </Environment>
 )",
-      escaped(vm.computer_name), escaped(vm.admin_user), user);
+      xml_escaped(vm.computer_name), xml_escaped(vm.admin_user), user);
   return make_iso("rd_rdfe_stable.200101-0000", {{"ovf-env.xml", document}});
 }
 

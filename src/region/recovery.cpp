@@ -21,9 +21,16 @@ Problem interrupted(const std::string& what) {
           .details = {}};
 }
 
+/// The number of an unfinished operation that somebody goes on with; "" when there is none.
+std::string take(std::map<std::string, std::string>& unfinished, const std::string& kind,
+                 const std::string& target) {
+  const auto found = unfinished.find(kind + " " + target);
+  return found == unfinished.end() ? std::string() : unfinished.extract(found).mapped();
+}
+
 }  // namespace
 
-asio::awaitable<void> Region::Impl::recover() {
+void Region::Impl::load_tables() {
   groups.load();
   networks.load();
   addresses.load();
@@ -35,121 +42,130 @@ asio::awaitable<void> Region::Impl::recover() {
     inert.emplace(key, from_document<InertResource>(document));
   for (auto& [id, key] : host.database.all("vm-key")) keys.emplace(id, Secret(key));
   for (auto& [key, vm] : vms.rows()) vm_keys[vm.id] = key;
-  host.driver.on_event([this](std::string id, MachineEvent event) { on_machine_event(id, event); });
+  for (auto& [key, name] : host.database.all("group-going")) groups_going.insert(key);
+}
 
-  // Operations: those that a machine carries on get a new worker under their old number, the others end here.
-  std::map<std::string, std::string> running;  // target -> id
+Region::Impl::Unfinished Region::Impl::load_operations() {
+  Unfinished unfinished;
   for (auto& [id, document] : host.database.all("operation")) {
     auto entry = std::make_shared<OperationEntry>();
     entry->operation = from_document<Operation>(document);
     entry->changed = std::make_shared<Signal>(host.executor);
     if (entry->operation.status == OperationStatus::running)
-      running[entry->operation.kind + " " + entry->operation.target] = id;
+      unfinished[entry->operation.kind + " " + entry->operation.target] = id;
     operations.emplace(id, std::move(entry));
   }
-  const auto take = [&](const std::string& kind, const std::string& target) {
-    const auto found = running.find(kind + " " + target);
-    if (found == running.end()) return std::string();
-    std::string id = found->second;
-    running.erase(found);
-    return id;
-  };
+  return unfinished;
+}
 
-  for (auto& [key, name] : host.database.all("group-going")) groups_going.insert(key);
-  std::set<std::string> lively;
-  for (auto& [key, vm] : vms.rows()) {
-    const Ref ref = vm.ref();
-    const std::string id = vm.id, target = "virtualMachines/" + ref.group + "/" + ref.name;
-    const bool runs = host.driver.observe(id) == MachineState::running;
-    if (runs) {
-      co_await host.driver.adopt(id);
-      for (const Ref& nic_ref : vm.interfaces)
-        if (const NetworkInterface* nic = interfaces.find(nic_ref))
-          if (const VirtualNetwork* network = networks.find(nic->configurations.front().network)) {
-            host.guest_endpoints(id, host.networks.folder(network_id(*network)));
-            lively.insert(network->ref().key());
-          }
-    }
-    if (vm.provisioning == Provisioning::deleting) {
-      if (!groups_going.contains(lower(ref.group)))
-        begin(
-            "vm delete", target,
-            [this, ref, id](std::string op) { return remove(std::move(op), ref, id, {}); },
-            take("vm delete", target));
-      continue;
-    }
-    if (vm.provisioning == Provisioning::creating && runs) {
-      // The machine has its provisioning medium in memory and goes on: only the waiting is left to do.
-      vm.power = PowerState::running;
-      vms.save(vm);
-      begin_vm(
-          vm, "vm create",
-          [this, ref, id](std::string op) {
-            return conclude(ref, id, resume_creation(std::move(op), ref, id));
-          },
-          take("vm create", target));
-    } else if (vm.provisioning == Provisioning::creating) {
-      // Its password was never written down. Nothing of it ran: give the disk back and say so.
-      if (const Disk* disk = vm.os_disk_attached ? nullptr : disks.find(vm.os_disk)) {
-        std::error_code ignored;
-        std::filesystem::remove(host.home / disk->file, ignored);
-      }
-      vm.provisioning = Provisioning::failed;
-      vm.power = PowerState::deallocated;
-      vm.problem = interrupted("the VM was being made");
-      vms.save(vm);
-    } else {
-      if (vm.provisioning == Provisioning::updating) vm.provisioning = Provisioning::succeeded;
-      const bool was_on = vm.power != PowerState::deallocated && vm.power != PowerState::deallocating;
-      vm.power = runs ? PowerState::running : was_on ? PowerState::stopped : PowerState::deallocated;
-      vms.save(vm);
-    }
-    for (Extension& extension : vm.extensions) {
-      const std::string name = extension.name, extension_target = target + "/extensions/" + name;
-      if (extension.provisioning != Provisioning::creating &&
-          extension.provisioning != Provisioning::updating &&
-          extension.provisioning != Provisioning::deleting)
-        continue;
-      if (!runs) {
-        extension.problem = interrupted("the extension was being set");
-        extension.provisioning = Provisioning::failed;
-        vms.save(vm);
-      } else if (extension.provisioning == Provisioning::deleting) {
-        begin(
-            "extension delete", extension_target,
-            [this, ref, id, name](std::string op) { return await_uninstall(std::move(op), ref, id, name); },
-            take("extension delete", extension_target));
-      } else {
-        begin(
-            "extension set", extension_target,
-            [this, ref, id, name, sequence = extension.sequence](std::string op) {
-              return conclude_extension(std::move(op), ref, id, name, sequence);
-            },
-            take("extension set", extension_target));
-      }
-    }
-  }
+asio::awaitable<void> Region::Impl::recover() {
+  load_tables();
+  host.driver.on_event([this](std::string id, MachineEvent event) { on_machine_event(id, event); });
+  Unfinished unfinished = load_operations();
+  for (auto& [key, vm] : vms.rows()) co_await take_up_vm(vm, unfinished);
   for (auto& [key, name] : host.database.all("group-going"))
     if (groups.find({name, name}))
       begin(
           "group delete", "resourceGroups/" + name,
           [this, name = name](std::string op) { return remove_group(std::move(op), name); },
-          take("group delete", "resourceGroups/" + name));
-  for (const auto& [what, id] : running) {
+          take(unfinished, "group delete", "resourceGroups/" + name));
+  end_operations(unfinished);
+  rewrite_hosts();
+  std::set<std::string> switches;  // of networks that a machine runs in; others have none
+  for (const auto& [key, network] : networks.rows()) {
+    const auto attached = interfaces.with(term("network", network.ref()));
+    if (std::ranges::none_of(attached, [&](const NetworkInterface* nic) {
+          const Vm* vm = vms.find(nic->vm);
+          return vm && host.driver.observe(vm->id) == MachineState::running;
+        }))
+      continue;
+    switches.insert(network_id(network));
+    settle_soon(network.ref());
+  }
+  co_await host.networks.keep(std::move(switches));
+  asio::co_spawn(host.executor, heal(), asio::detached);
+}
+
+asio::awaitable<void> Region::Impl::take_up_vm(Vm& vm, Unfinished& unfinished) {
+  const Ref ref = vm.ref();
+  const std::string id = vm.id, target = "virtualMachines/" + ref.group + "/" + ref.name;
+  const bool runs = host.driver.observe(id) == MachineState::running;
+  if (runs) {
+    co_await host.driver.adopt(id);
+    for (const Ref& nic_ref : vm.interfaces)
+      if (const NetworkInterface* nic = interfaces.find(nic_ref))
+        if (const VirtualNetwork* network = networks.find(nic->configurations.front().network))
+          host.guest_endpoints(id, host.networks.folder(network_id(*network)));
+  }
+  if (vm.provisioning == Provisioning::deleting) {
+    if (!groups_going.contains(lower(ref.group)))
+      begin_removal(vm, {}, take(unfinished, "vm delete", target));
+    co_return;
+  }
+  free_disks(ref, vm.disks());  // of a change that was under way
+  if (vm.provisioning == Provisioning::creating && runs) {
+    // The machine has its provisioning medium in memory and goes on: only the waiting is left to do.
+    vm.power = PowerState::running;
+    vms.save(vm);
+    begin_vm(
+        vm, "vm create",
+        [this, ref, id](std::string op) {
+          return conclude(ref, id, resume_creation(std::move(op), ref, id));
+        },
+        take(unfinished, "vm create", target));
+  } else if (vm.provisioning == Provisioning::creating) {
+    // Its password was never written down. Nothing of it ran: give the disk back and say so.
+    if (const Disk* disk = vm.os_disk_attached ? nullptr : disks.find(vm.os_disk)) {
+      std::error_code ignored;
+      std::filesystem::remove(host.home / disk->file, ignored);
+    }
+    vm.provisioning = Provisioning::failed;
+    vm.power = PowerState::deallocated;
+    vm.problem = interrupted("the VM was being made");
+    vms.save(vm);
+  } else {
+    if (vm.provisioning == Provisioning::updating) vm.provisioning = Provisioning::succeeded;
+    const bool was_on = vm.power != PowerState::deallocated && vm.power != PowerState::deallocating;
+    vm.power = runs ? PowerState::running : was_on ? PowerState::stopped : PowerState::deallocated;
+    vms.save(vm);
+  }
+  for (Extension& extension : vm.extensions) take_up_extension(vm, extension, runs, unfinished);
+}
+
+void Region::Impl::take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished) {
+  if (extension.provisioning != Provisioning::creating && extension.provisioning != Provisioning::updating &&
+      extension.provisioning != Provisioning::deleting)
+    return;
+  const Ref ref = vm.ref();
+  const std::string id = vm.id, name = extension.name;
+  const std::string target = "virtualMachines/" + ref.group + "/" + ref.name + "/extensions/" + name;
+  if (!runs) {
+    extension.problem = interrupted("the extension was being set");
+    extension.provisioning = Provisioning::failed;
+    vms.save(vm);
+  } else if (extension.provisioning == Provisioning::deleting) {
+    begin(
+        "extension delete", target,
+        [this, ref, id, name](std::string op) { return conclude_uninstall(std::move(op), ref, id, name); },
+        take(unfinished, "extension delete", target));
+  } else {
+    begin(
+        "extension set", target,
+        [this, ref, id, name, sequence = extension.sequence](std::string op) {
+          return conclude_extension(std::move(op), ref, id, name, sequence);
+        },
+        take(unfinished, "extension set", target));
+  }
+}
+
+void Region::Impl::end_operations(const Unfinished& unfinished) {
+  for (const auto& [what, id] : unfinished) {
     Operation& operation = operations.at(id)->operation;
     operation.status = OperationStatus::failed;
     operation.ended = utc_now();
     operation.problem = interrupted("'" + operation.kind + "' was under way");
     host.database.put("operation", id, to_document(operation));
   }
-  try {
-    write_hosts();
-  } catch (const Error& error) {
-    spdlog::warn("could not write the hosts file: {}", error.what());
-  }
-  for (const auto& [key, network] : networks.rows())
-    if (lively.contains(key)) settle_soon(network.ref());
-  asio::co_spawn(host.executor, heal(), asio::detached);
 }
 
 asio::awaitable<void> Region::Impl::resume_creation(std::string operation, Ref ref, std::string id) {

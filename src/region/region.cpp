@@ -11,6 +11,39 @@
 #include "region/impl.h"
 
 namespace berth {
+namespace {
+
+// What the tables are searched by.
+
+std::vector<std::string> terms_of_network(const VirtualNetwork& network) {
+  std::vector<std::string> terms;
+  for (const Subnet& subnet : network.subnets)
+    if (!subnet.security_group.empty()) terms.push_back(term("security-group", subnet.security_group));
+  return terms;
+}
+
+std::vector<std::string> terms_of_address(const PublicAddress& address) {
+  std::vector<std::string> terms{"at " + address.address};
+  if (!address.label.empty()) terms.push_back("label " + lower(address.label));
+  return terms;
+}
+
+std::vector<std::string> terms_of_interface(const NetworkInterface& nic) {
+  std::vector<std::string> terms;
+  if (!nic.vm.empty()) terms.push_back(term("vm", nic.vm));
+  if (!nic.security_group.empty()) terms.push_back(term("security-group", nic.security_group));
+  for (const IpConfiguration& configuration : nic.configurations) {
+    terms.push_back(term("network", configuration.network));
+    if (!configuration.public_address.empty()) terms.push_back(term("address", configuration.public_address));
+  }
+  return terms;
+}
+
+std::vector<std::string> terms_of_disk(const Disk& disk) {
+  return disk.vm.empty() ? std::vector<std::string>() : std::vector<std::string>{term("vm", disk.vm)};
+}
+
+}  // namespace
 
 std::string last_lines(const std::filesystem::path& file, std::size_t lines) {
   std::ifstream in(file, std::ios::binary | std::ios::ate);
@@ -30,13 +63,15 @@ Region::Impl::Impl(Services services, RegionSettings fixed)
     : host(std::move(services)),
       settings(std::move(fixed)),
       groups(host.database, "group"),
-      networks(host.database, "network"),
-      addresses(host.database, "address"),
+      networks(host.database, "network", terms_of_network),
+      addresses(host.database, "address", terms_of_address),
       security_groups(host.database, "security-group"),
-      interfaces(host.database, "interface"),
-      disks(host.database, "disk"),
+      interfaces(host.database, "interface", terms_of_interface),
+      disks(host.database, "disk", terms_of_disk),
       vms(host.database, "vm"),
-      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {}
+      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {
+  if (!host.vm_key) host.vm_key = &PrivateKey::generate_rsa;
+}
 
 Region::Region(Services services, RegionSettings settings)
     : impl_(std::make_unique<Impl>(std::move(services), std::move(settings))) {}

@@ -22,6 +22,7 @@ class Gallery;
 class ExtensionGallery;
 struct ExtensionPackage;
 class Database;
+class PrivateKey;
 
 /// What is fixed for the life of one region; kept in its store, set by `azure region start`.
 struct RegionSettings {
@@ -54,9 +55,8 @@ struct VmOrder {
   Vm vm;            ///< group, name, location, tags, size, users, keys, disks, interfaces; the rest is ours
   Secret password;  ///< empty: none, or (update) unchanged
   std::string custom_data;        ///< decoded; given to the guest once
-  std::uint64_t os_disk_gib = 0;  ///< 0: the image's own
+  std::uint64_t os_disk_gib = 0;  ///< 0: the image's own; of an update: as it is
   std::string os_disk_name;       ///< "": made up
-  bool delete_os_disk_with_vm = false;
   /// The disk `os_disk_name` is there already and starts as it is; nobody is set up in it.
   bool attach_os_disk = false;
   std::string os_disk_group;  ///< of that disk; "": the VM's own
@@ -75,9 +75,17 @@ struct ExtensionOrder {
   std::string state = "enabled";
 };
 
+/// A VM whose extension goes over to another package.
+struct ExtensionMove {
+  Ref vm;
+  std::string extension;
+  std::string operation;  ///< "" for a VM that does not run: its agent sees it at the next start
+};
+
+/// What goes with a VM besides that which its record says ("deleted_with_vm").
 struct VmDeletion {
-  bool disks = false;       ///< with its OS and data disks
-  bool interfaces = false;  ///< with its interfaces and their public addresses
+  bool disks = false;       ///< its OS and data disks
+  bool interfaces = false;  ///< its interfaces and their public addresses
 };
 
 /// The control plane of one local region: holds the resources, keeps them in the store, and makes the host
@@ -89,7 +97,8 @@ class Region {
  public:
   struct Services {
     boost::asio::any_io_executor executor;  ///< the region's one thread
-    boost::asio::any_io_executor pool;      ///< threads for slow work
+    boost::asio::any_io_executor pool;      ///< threads for slow work: seconds
+    boost::asio::any_io_executor builds;    ///< threads for what takes minutes: images
     Database& database;
     Driver& driver;
     VirtualNetworks& networks;
@@ -102,6 +111,9 @@ class Region {
     std::function<void(const std::string& vm_id, const std::filesystem::path& folder)> guest_endpoints;
     /// Told after each change of a VM's record; may be empty. For guests that are only played (FakeGuests).
     std::function<void(const Vm& vm)> vm_changed;
+    /// The key by which a VM reads its protected settings; called on the pool. Empty: a new one for each.
+    /// Played guests read nothing, and may share one.
+    std::function<PrivateKey()> vm_key;
   };
 
   Region(Services services, RegionSettings settings);
@@ -120,7 +132,8 @@ class Region {
   std::vector<const ResourceGroup*> groups() const;
   const ResourceGroup* find_group(const std::string& name) const;
   const ResourceGroup& get_group(const std::string& name) const;  ///< throws ResourceGroupNotFound
-  Accepted delete_group(const std::string& name);                 ///< with everything in it
+  /// With everything in it. Throws conflict while something in another group uses what is in this one.
+  Accepted delete_group(const std::string& name);
 
   // --- networks (finished when they return)
   Put<VirtualNetwork> put_virtual_network(VirtualNetwork wanted);
@@ -148,12 +161,15 @@ class Region {
   boost::asio::awaitable<void> settle_ports(Ref vm);
 
   // --- disks, inert resources
-  Put<Disk> put_disk(Disk wanted);
+  /// Makes an empty disk, or changes tags and kind of the one that is there, and its size when that grows.
+  /// The operation is "" when there is nothing to do on the host. Conflict when it would shrink, or grow
+  /// while its VM is not deallocated.
+  Accepted put_disk(Disk wanted);
   void delete_disk(const Ref& ref);
   std::vector<const Disk*> disks(const std::string& group = {}) const;
   const Disk* find_disk(const Ref& ref) const;
   Put<InertResource> put_inert(InertResource wanted);
-  void delete_inert(const std::string& type, const Ref& ref);
+  void delete_inert(const std::string& type, const Ref& ref);  ///< of a managed image: the image, too
   std::vector<const InertResource*> inert(const std::string& type, const std::string& group = {}) const;
   const InertResource* find_inert(const std::string& type, const Ref& ref) const;
 
@@ -162,15 +178,20 @@ class Region {
   const Vm* find_vm(const Ref& ref) const;
   const Vm& get_vm(const Ref& ref) const;
   const Vm* find_vm_by_id(const std::string& id) const;
-  /// Creates it, or updates the one that is there: tags, size (stopped, or restarted for it), data disks, and
-  /// nothing else.
+  /// Creates it, anew when nothing of it ever ran (Vm::never_made), or updates the one that is there: tags,
+  /// size (restarted for it), data disks, boot diagnostics, the OS disk's caching and size (deallocated
+  /// only), and what is deleted with it; nothing else of the order is looked at. All is checked before
+  /// anything is changed. Disks and interfaces are its own from then on. While it is being made, an order
+  /// that says the same gets that operation. Conflict: "AnotherOperationInProgress"; "DiskInUse", "NicInUse"
+  /// (another VM's); "ConflictingUserInput" (a new disk has the name of one that is there);
+  /// "OperationNotAllowed" (too many disks, a size that cannot be); "ResourceGroupBeingDeleted".
   Accepted put_vm(VmOrder order);
   Accepted start_vm(const Ref& ref);
   Accepted restart_vm(const Ref& ref);
   Accepted stop_vm(const Ref& ref, bool skip_shutdown);  ///< "powerOff": keeps what it has
   Accepted deallocate_vm(const Ref& ref);
   Accepted redeploy_vm(const Ref& ref);
-  Accepted delete_vm(const Ref& ref, VmDeletion also);
+  Accepted delete_vm(const Ref& ref, VmDeletion also = {});
   void retag_vm(const Ref& ref, Tags tags);
   void generalize_vm(const Ref& ref);  ///< it must be stopped
   Accepted capture_vm(const Ref& ref, const std::string& image_name, const std::string& label);
@@ -179,7 +200,16 @@ class Region {
 
   // --- extensions
   Accepted put_extension(const Ref& vm, ExtensionOrder order);
-  Accepted delete_extension(const Ref& vm, const std::string& name);  ///< uninstalls it in the guest first
+  /// Uninstalls it in the guest first. With `force` the guest is only told to forget it: its files go, no
+  /// command of the handler runs; there is no operation then.
+  Accepted delete_extension(const Ref& vm, const std::string& name, bool force = false);
+  /// Puts a package into the gallery (ExtensionGallery::publish). VMs that have the one that it replaces go
+  /// over to it, with the settings that they have.
+  std::vector<ExtensionMove> publish_extension(const std::filesystem::path& zip, const std::string& publisher,
+                                               const std::string& type, const std::string& version,
+                                               bool replace);
+  /// Takes it out of the gallery again; conflict while a VM has it.
+  void unpublish_extension(const std::string& publisher, const std::string& type, const std::string& version);
 
   // --- operations
   const Operation* find_operation(const std::string& id) const;
@@ -204,6 +234,12 @@ class Region {
 
   // --- images
   Gallery& gallery() const;
+  /// Copies a disk file of this machine (qcow2, raw, VHD) into the gallery as an image of the user. Throws
+  /// Error(conflict) when the name is taken; what Gallery::import throws ends the operation.
+  Accepted import_image(const std::filesystem::path& file, const std::string& name, const std::string& label);
+  /// Removes a user's own image; disks that stand on it go on. Throws Error: not_found; conflict for a public
+  /// one.
+  void delete_image(const std::string& name);
   ExtensionGallery& extension_gallery() const;
 
   /// A table of small documents for the dialects: kept with the rest, opaque here (deployments, management

@@ -3,192 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_future.hpp>
-#include <filesystem>
-#include <fstream>
-#include <memory>
-#include <optional>
-
-#include "base/error.h"
-#include "host/process.h"
-#include "hypervisor/fake_driver.h"
-#include "images/gallery.h"
-#include "region/extension_gallery.h"
-#include "region/fake_guests.h"
-#include "store/database.h"
-#include "store/documents.h"
+#include "region/test_world.h"
 
 namespace berth {
 namespace {
 
-namespace asio = boost::asio;
-using namespace std::chrono_literals;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-/// A region over the fake driver, fake switches and played guests; its store is a real file, so that it can
-/// be reopened.
-class World {
- public:
-  World() {
-    std::string name = std::filesystem::temp_directory_path() / "berth-region-XXXXXX";
-    home = ::mkdtemp(name.data());
-    std::filesystem::create_directories(home / "packages");
-    for (const char* package :
-         {"Contoso.Test.Shell_1.0.0.zip", "Contoso.Test.Shell_1.1.0.zip", "Contoso.Other_2.0.0.zip"})
-      std::ofstream(home / "packages" / package) << "x";
-    run_program({"qemu-img", "create", "-q", "-f", "qcow2", (home / "tiny.qcow2").string(), "1M"});
-    gallery.emplace(home / "cache", home / "images");
-    gallery->import(home / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
-    packages.emplace(home / "packages", home / "extensions");
-    open();
-  }
-  ~World() {
-    close();
-    std::filesystem::remove_all(home);
-  }
-
-  /// Starts the region, as a new process would.
-  void open() {
-    io = std::make_unique<asio::io_context>(1);
-    pool = std::make_unique<asio::thread_pool>(1);
-    database = std::make_unique<Database>(home / "region.db");
-    driver = std::make_unique<FakeDriver>(io->get_executor(), home);
-    guests = std::make_unique<FakeGuests>(io->get_executor());
-    RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
-    settings.hosts_file = hosts_file;
-    region = std::make_unique<Region>(
-        Region::Services{.executor = io->get_executor(),
-                         .pool = pool->get_executor(),
-                         .database = *database,
-                         .driver = *driver,
-                         .networks = networks,
-                         .gallery = *gallery,
-                         .extensions = *packages,
-                         .home = home,
-                         .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
-                         .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
-        settings);
-    guests->plays_in(*region);
-    run(region->recover());
-  }
-  /// Ends it at once, as kill -9 would: nothing is written any more.
-  void close() {
-    if (!region) return;
-    run(region->shut_down());
-    pool->join();
-    region.reset();
-    driver.reset();
-    io.reset();  // with all coroutines that wait
-    database.reset();
-    pool.reset();
-  }
-
-  template <class T>
-  T run(asio::awaitable<T> work) {
-    auto future = asio::co_spawn(*io, std::move(work), asio::use_future);
-    const auto until = std::chrono::steady_clock::now() + 60s;
-    while (future.wait_for(0s) != std::future_status::ready) {
-      if (std::chrono::steady_clock::now() > until) throw std::runtime_error("the region hangs");
-      io->run_one_for(100ms);
-    }
-    return future.get();
-  }
-  void finish(const Accepted& accepted) { run(region->finish(accepted.operation)); }
-  /// Lets everything that can go on go on for a while.
-  void turn() { io->run_for(50ms); }
-
-  static void run_program(const std::vector<std::string>& argv) { ASSERT_EQ(berth::run(argv).exit_code, 0); }
-
-  Ref network(const std::string& group = "g") {
-    region->put_group(group, "westus", {});
-    region->put_virtual_network({{.group = group, .name = "net", .location = "westus"},
-                                 {"10.1.0.0/16"},
-                                 {{"default", "10.1.0.0/24", {}}}});
-    return {group, "net"};
-  }
-  Ref interface(const std::string& name, const std::string& label, std::vector<SecurityRule> rules) {
-    const Ref net = network();
-    SecurityGroup group{{.group = "g", .name = name + "-nsg", .location = "westus"}, std::move(rules)};
-    region->put_security_group(group);
-    PublicAddress address;
-    static_cast<Resource&>(address) = {.group = "g", .name = name + "-ip", .location = "westus"};
-    address.label = label;
-    region->put_public_address(address);
-    NetworkInterface nic;
-    static_cast<Resource&>(nic) = {.group = "g", .name = name + "-nic", .location = "westus"};
-    nic.security_group = group.ref();
-    nic.configurations.push_back(
-        {.name = "ipconfig", .network = net, .subnet = "default", .public_address = address.ref()});
-    region->put_interface(nic);
-    return nic.ref();
-  }
-  static SecurityRule allow(const std::string& port, int priority, const std::string& from = "*") {
-    return {.name = "allow-" + std::to_string(priority),
-            .protocol = "Tcp",
-            .priority = priority,
-            .source_prefixes = {from},
-            .destination_ports = {port}};
-  }
-  VmOrder order(const std::string& name,
-                std::vector<SecurityRule> rules = {allow("22", 1000), allow("4243", 1001)}) {
-    VmOrder wanted;
-    wanted.vm.group = "g";
-    wanted.vm.name = name;
-    wanted.vm.location = "westus";
-    wanted.vm.size = "Standard_A1";
-    wanted.vm.admin_user = "ops";
-    wanted.vm.image = "tiny";
-    wanted.vm.interfaces = {interface(name, name, std::move(rules))};
-    wanted.password = Secret("Str0ng!pass");
-    return wanted;
-  }
-  const Vm& make(const std::string& name) {
-    finish(region->put_vm(order(name)));
-    return region->get_vm({"g", name});
-  }
-  ExtensionOrder shell(const std::string& settings = "{}") {
-    ExtensionOrder wanted;
-    wanted.name = "shell";
-    wanted.publisher = "Contoso.Test";
-    wanted.type = "Shell";
-    wanted.version = "1.0.0";
-    wanted.auto_upgrade = false;
-    wanted.settings = settings;
-    return wanted;
-  }
-  std::vector<PublicAddress::Port> ports(const std::string& name) {
-    return region->find_public_address({"g", name + "-ip"})->ports;
-  }
-
-  std::filesystem::path home, hosts_file;
-  std::unique_ptr<asio::io_context> io;
-  std::unique_ptr<asio::thread_pool> pool;
-  std::unique_ptr<Database> database;
-  std::unique_ptr<FakeDriver> driver;
-  FakeVirtualNetworks networks;
-  std::optional<Gallery> gallery;
-  std::optional<ExtensionGallery> packages;
-  std::unique_ptr<FakeGuests> guests;
-  std::unique_ptr<Region> region;
-};
-
-template <class F>
-Error thrown_by(F act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorKind::internal, "", "");
-}
 
 MATCHER_P2(PortAt, port, host_port, "") {
   return arg.port == port && arg.host_port == host_port;
@@ -378,6 +202,25 @@ TEST(Region, RefusesToDeleteWhatIsInUse) {
             ErrorKind::conflict);
 }
 
+TEST(Region, AnImageThatWasDeletedKeepsItsFilesForTheDisksThatStandOnIt) {
+  World world;
+  world.make("web1");
+  world.region->delete_image("TINY");
+  EXPECT_FALSE(world.gallery->find("tiny"));
+  EXPECT_EQ(thrown_by([&] { world.region->delete_image("tiny"); }).kind, ErrorKind::not_found);
+  world.turn();
+  EXPECT_TRUE(std::filesystem::exists(world.home / "images/tiny"));
+  world.finish(world.region->stop_vm({"g", "web1"}, true));
+  world.finish(world.region->start_vm({"g", "web1"}));
+
+  // The name is free, and what it stands for now is another image.
+  world.gallery->import(world.home / "tiny.qcow2", "tiny", "Another", [](const std::string&, double) {});
+  world.finish(world.region->delete_group("g"));
+  for (int i = 0; i < 200 && std::filesystem::exists(world.home / "images/tiny"); ++i) world.turn();
+  EXPECT_FALSE(std::filesystem::exists(world.home / "images/tiny"));
+  EXPECT_EQ(world.gallery->find("tiny")->label, "Another");
+}
+
 TEST(Region, KeepsAGroupWhoseNetworkAnotherGroupUses) {
   World world;
   world.network();
@@ -424,11 +267,82 @@ TEST(Extensions, FailWithTheHandlersOwnWords) {
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
 }
 
+TEST(Extensions, AWarningIsASuccess) {
+  World world;
+  world.make("web1");
+  world.guests->answer = [](const Vm&, const Extension& extension) {
+    return HandlerStatus{.handler = extension.handler(),
+                         .version = extension.version,
+                         .status = "Ready",
+                         .sequence = extension.sequence,
+                         .settings = StatusItem{.name = "shell", .status = "warning", .message = "Old."}};
+  };
+  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::succeeded);
+}
+
 TEST(Extensions, LeaveBeforeTheyAreForgotten) {
   World world;
   world.make("web1");
   world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
   world.finish(world.region->delete_extension({"g", "web1"}, "SHELL"));
+  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+}
+
+TEST(Extensions, AReplacedPackageReachesTheVmsThatHaveIt) {
+  World world;
+  world.make("web1");
+  const auto publish = [&](const std::string& remark) {
+    return world.region->publish_extension(world.package(remark), "Contoso.Test", "Own", "1.0.0", true);
+  };
+  EXPECT_THAT(publish("a"), IsEmpty());
+  ExtensionOrder wanted = world.shell(R"({"a":1})");
+  wanted.name = wanted.type = "Own";
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  EXPECT_THAT(publish("a"), IsEmpty());  // the same bytes
+
+  const std::vector<ExtensionMove> moves = publish("b");
+
+  ASSERT_EQ(moves.size(), 1u);
+  EXPECT_EQ(moves[0].extension, "Own");
+  world.finish({moves[0].operation, false});
+  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  EXPECT_EQ(extension.version, "1.0.0.1");
+  EXPECT_EQ(extension.settings, R"({"a":1})");
+  EXPECT_EQ(extension.sequence, 1);
+  EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
+  world.finish(world.region->stop_vm({"g", "web1"}, true));
+  EXPECT_EQ(publish("c").at(0).operation, "");
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).version, "1.0.0.2");
+}
+
+TEST(Extensions, APackageThatAVmHasStaysInTheGallery) {
+  World world;
+  world.make("web1");
+  world.region->publish_extension(world.package("a"), "Contoso.Test", "Own", "1.0.0", false);
+  ExtensionOrder wanted = world.shell();
+  wanted.name = wanted.type = "Own";
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  const auto unpublish = [&] { world.region->unpublish_extension("Contoso.Test", "Own", "1.0.0"); };
+  EXPECT_EQ(thrown_by(unpublish).code, "ExtensionInUse");
+  world.region->delete_extension({"g", "web1"}, "Own", true);
+  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+  unpublish();
+  EXPECT_EQ(thrown_by(unpublish).code, "ExtensionNotFound");
+}
+
+TEST(Extensions, OneThatWillNotLeaveSaysWhyAndStays) {
+  World world;
+  world.make("web1");
+  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  world.guests->leaves = false;
+  const Error error = thrown_by([&] {
+    world.finish(world.region->delete_extension({"g", "web1"}, "shell"));
+  });
+  EXPECT_THAT(error.what(), HasSubstr("disable will not (code 1009)"));
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
+  world.guests->leaves = true;
+  world.finish(world.region->delete_extension({"g", "web1"}, "shell"));
   EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
 }
 
@@ -498,6 +412,7 @@ TEST(Recovery, KnowsAVmThatDiedMeanwhileAsStopped) {
   }
   world.open();
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+  EXPECT_THAT(world.networks.networks, IsEmpty()) << "nobody needs its switch";
 }
 
 TEST(Recovery, FinishesACreationWhoseMachineRuns) {

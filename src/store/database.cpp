@@ -88,10 +88,15 @@ void Database::execute(const char* sql) {
 }
 
 void Database::fail(const std::string& what) const {
-  throw Error(ErrorKind::unavailable, "StoreUnavailable",
-              fmt::format("The region's store {} {}: {}.", file_.string(), what,
-                          handle_ ? sqlite3_errmsg(handle_) : "no memory"),
-              "Check the free space and the permissions of its folder.");
+  const int code = handle_ ? sqlite3_errcode(handle_) : SQLITE_NOMEM;
+  const bool damaged = code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
+  throw Error(
+      ErrorKind::unavailable, damaged ? "StoreDamaged" : "StoreUnavailable",
+      fmt::format("The region's store {} {}: {}.", file_.string(), what,
+                  handle_ ? sqlite3_errmsg(handle_) : "no memory"),
+      damaged ? "Put back a copy of it, or begin a new region in another folder with BERTH_HOME; the disks "
+                "of the virtual machines are in vm/ beside it."
+              : "Check the free space and the permissions of its folder.");
 }
 
 Database::Transaction::Transaction(Database& database) : database_(database) {

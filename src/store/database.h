@@ -15,7 +15,8 @@ namespace berth {
 
 /// The state of one region: an SQLite file (WAL, synchronous=FULL), so that what a call has written is still
 /// there after kill -9 or a power cut. One thread. Every method throws Error(unavailable, "StoreUnavailable")
-/// naming the file when the disk refuses.
+/// naming the file when the disk refuses, and
+/// Error(unavailable, "StoreDamaged") when the file is no store any more.
 class Database {
  public:
   /// Opens or makes it (0600), and moves it to the newest layout. ":memory:" for tests. Throws

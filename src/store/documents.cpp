@@ -66,6 +66,7 @@ void fields(V&& v, IpConfiguration& x) {
   v("name", x.name), v("network", x.network), v("subnet", x.subnet), v("public_address", x.public_address);
   v("allocation", x.allocation), v("private_address", x.private_address), v("primary", x.primary);
   v("nat_rules", x.nat_rules), v("pools", x.pools), v("balanced", x.balanced);
+  v("address_deleted_with_vm", x.address_deleted_with_vm);
 }
 template <class V>
 void fields(V&& v, Endpoint& x) {
@@ -83,6 +84,7 @@ void fields(V&& v, NetworkInterface& x) {
 template <class V>
 void fields(V&& v, DataDisk& x) {
   v("lun", x.lun), v("name", x.name), v("size_gib", x.size_gib), v("caching", x.caching), v("disk", x.disk);
+  v("deleted_with_vm", x.deleted_with_vm);
 }
 template <class V>
 void fields(V&& v, Disk& x) {
@@ -130,7 +132,9 @@ void fields(V&& v, Vm& x) {
       v("has_custom_data", x.has_custom_data);
   v("ssh_keys", x.ssh_keys), v("image", x.image), v("image_publisher", x.image_publisher);
   v("image_offer", x.image_offer), v("image_sku", x.image_sku), v("image_version", x.image_version);
-  v("image_id", x.image_id), v("os_disk", x.os_disk), v("os_disk_attached", x.os_disk_attached), v("os_disk_caching", x.os_disk_caching);
+  v("image_id", x.image_id), v("os_disk", x.os_disk), v("os_disk_attached", x.os_disk_attached);
+  v("os_disk_caching", x.os_disk_caching), v("os_disk_deleted_with_vm", x.os_disk_deleted_with_vm);
+  v("interfaces_deleted_with_vm", x.interfaces_deleted_with_vm);
   v("data_disks", x.data_disks), v("interfaces", x.interfaces), v("availability_set", x.availability_set);
   v("boot_diagnostics", x.boot_diagnostics), v("provisioning", x.provisioning), v("problem", x.problem);
   v("power", x.power), v("provisioned", x.provisioned), v("generalized", x.generalized);

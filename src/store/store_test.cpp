@@ -1,9 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "base/error.h"
 #include "store/database.h"
@@ -63,12 +66,64 @@ TEST(Database, AnInnerTransactionThatIsGivenUpUndoesTheOuterOne) {
   EXPECT_TRUE(database.all("vm").empty());
 }
 
+/// While it lives, no file of this process grows beyond `bytes`: as if the disk were full.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(Database, GoesOnWhenTheDiskHasSpaceAgain) {
+  const Folder folder;
+  Database database(folder / "region.db");
+  const std::string large(200'000, 'x');
+  {
+    const FullDisk full(100'000);
+    EXPECT_THROW(
+        {
+          Database::Transaction change(database);
+          database.put("vm", "lost", large);
+          change.commit();
+        },
+        Error);
+  }
+  database.put("vm", "alone", "1");
+  {
+    Database::Transaction change(database);
+    database.put("vm", "together", "2");
+    change.commit();
+  }
+  EXPECT_THAT(Database(folder / "region.db").all("vm"),
+              testing::ElementsAre(testing::Pair("alone", "1"), testing::Pair("together", "2")));
+}
+
 TEST(Database, NamesTheFileThatItCannotOpen) {
   try {
     Database database("/nonexistent/region.db");
     FAIL();
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), testing::HasSubstr("/nonexistent/region.db"));
+  }
+}
+
+TEST(Database, SaysWhatToDoAboutAFileThatIsDamaged) {
+  const Folder folder;
+  std::ofstream(folder / "region.db") << std::string(8192, 'x');
+  try {
+    Database database(folder / "region.db");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code, "StoreDamaged");
+    EXPECT_THAT(e.what(), testing::HasSubstr((folder / "region.db").string()));
+    EXPECT_THAT(e.advice, testing::HasSubstr("BERTH_HOME"));
   }
 }
 

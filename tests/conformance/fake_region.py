@@ -1,5 +1,7 @@
 """A region of played machines for clients that are not ours: berthd with its fake driver, in a world of its own. Images are
 built by stand-ins of the build tools, so that nothing is fetched and nothing takes long."""
+import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -8,6 +10,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+import traceback
+
+from table import REFUSED, WORKS
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("BERTH_BIN", PROJECT / "build" / "bin"))
@@ -56,24 +61,53 @@ class FakeRegion:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+# Options that say only which thing is meant; the others name what a row of the table is about.
+WHICH = {"-g", "-n", "-l", "-o", "-p", "-q", "-u", "-y", "--yes", "--vm-name", "--name", "--image", "--admin-username", "--admin-password", "--query", "--tenant"}
+
+
 class Client:
-    """Runs one client's commands and counts what was not as it should be."""
+    """Runs one client's commands, counts what was not as it should be, and writes into the table what was."""
 
-    def __init__(self, argv, env):
-        self.argv, self.env, self.failures = argv, env, []
+    def __init__(self, name, argv, env, table):
+        self.name, self.argv, self.env, self.table = name, argv, env, table
+        self.part, self.failures = "", []
 
-    def run(self, *words, rc=0, says=None, limit=300):
+    def copy(self, part, folder):
+        """The same client, signed in as this one is, for a part that runs beside others."""
+        shutil.copytree(self.env["AZURE_CONFIG_DIR"], folder / "config")
+        other = Client(self.name, self.argv, dict(self.env, AZURE_CONFIG_DIR=str(folder / "config"), HOME=str(folder)), self.table)
+        other.part = part
+        return other
+
+    def say(self, good, what):
+        print(f"{'ok  ' if good else 'FAIL'} {self.part:10} {what}\n", end="", flush=True)
+
+    def row_of(self, words):
+        """"az vm create --count" of a whole command."""
+        command = list(itertools.takewhile(lambda word: re.fullmatch("[a-z][a-z-]*", word), words))
+        options = [word for word in words[len(command):] if re.fullmatch("--?[a-z][a-z-]*", word) and word not in WHICH]
+        return " ".join([self.name, *command, *dict.fromkeys(options)])
+
+    def run(self, *words, rc=0, says=None, row=None, case="", outcome=None, limit=300):
+        """`row`: what the table calls it ("" for no row at all); `case`: when it ends so, for what is refused; `outcome`: when it is
+        neither, for a client that breaks by itself."""
+        words = [str(word) for word in words]
         began = time.monotonic()
-        done = subprocess.run([*self.argv, *[str(w) for w in words]], capture_output=True, text=True, env=self.env, timeout=limit)
+        done = subprocess.run([*self.argv, *words], capture_output=True, text=True, env=self.env, timeout=limit)
         text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         wanted = [says] if isinstance(says, str) else (says or [])
         missing = [w for w in wanted if w not in text]
         good = done.returncode == rc and not missing
-        print(f"{'ok  ' if good else 'FAIL'} {time.monotonic() - began:5.1f} s  {' '.join(str(w) for w in words)}", flush=True)
+        self.say(good, f"{time.monotonic() - began:5.1f} s  {' '.join(words)}")
         if not good:
             self.failures.append(words)
-            print(f"     ended with {done.returncode}, wanted {rc}; not said: {missing}")
-            print("     " + "\n     ".join(text[-3000:].splitlines()), flush=True)
+            print(f"     ended with {done.returncode}, wanted {rc}; not said: {missing}\n     " + "\n     ".join(text[-3000:].splitlines()), flush=True)
+        elif row != "":
+            name = (row or self.row_of(words)) + (f" ({case})" if case else "")
+            if rc == 0:
+                self.table.row(name, outcome or WORKS)
+            else:
+                self.table.row(name, outcome or REFUSED, f"exit code {rc}: {' … '.join(wanted)}")
         return done.stdout
 
     def json(self, *words, **options):
@@ -81,11 +115,25 @@ class Client:
         try:
             return json.loads(text) if text.strip() else None
         except ValueError:
-            self.failures.append(words)
-            print("     no JSON: " + text[:500])
+            self.check("JSON comes from " + " ".join(str(w) for w in words), False)
             return None
 
     def check(self, what, holds):
-        print(f"{'ok  ' if holds else 'FAIL'}          {what}", flush=True)
+        self.say(holds, "         " + what)
         if not holds:
-            self.failures.append((what,))
+            self.failures.append(what)
+
+
+def at_once(client, parts, folder):
+    """Runs the parts, each a function of a client, as many at a time as there are processors. Returns how much was wrong."""
+    def run_one(part):
+        own = client.copy(part.__name__, folder / part.__name__)
+        try:
+            part(own)
+        except Exception:  # a part that broke off is one more thing that was wrong; the others go on
+            traceback.print_exc()
+            own.failures.append(part.__name__)
+        return own.failures
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        return [failure for failures in pool.map(run_one, parts) for failure in failures]

@@ -4,123 +4,71 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <pugixml.hpp>
+#include <filesystem>
+#include <functional>
+#include <memory>
 
-#include "crypto/certificate.h"
 #include "crypto/encoding.h"
-#include "crypto/envelope.h"
-#include "endpoints/arm/test_region.h"
-#include "endpoints/classic/classic_endpoints.h"
-#include "host/files.h"
+#include "http/message.h"
+#include "region/fake_guests.h"
+#include "region/region.h"
 
 namespace berth {
+
+class ClassicEndpoints;
+class TestRegion;
 
 /// A region in this process, spoken to in the classic dialect, and beside it in Resource Manager's.
 class ClassicWorld {
  public:
-  ClassicWorld() { open(); }
+  static constexpr const char* subscription = "00000000-0000-0000-0000-0000000000aa";
 
-  /// As if berthd had been killed and started again.
-  void restart() {
-    classic.reset();
-    arm.restart();
-    open();
-  }
+  ClassicWorld();
+  ~ClassicWorld();
 
-  Response send(const std::string& method, const std::string& path, const std::string& body = {}) {
-    return send_as(certificate, method, path, body);
-  }
+  /// As if berthd had been killed and started again. With a copy of the store (copy_store) as if it had been
+  /// killed when that was made.
+  void restart(const std::filesystem::path& store = {});
+  /// The store's files as they are now, also in the midst of a request: a folder to give to restart().
+  std::filesystem::path copy_store();
 
+  Response send(const std::string& method, const std::string& path, const std::string& body = {});
   Response send_as(const std::string& der, const std::string& method, const std::string& path,
-                   const std::string& body = {}, const std::string& subscription = TestRegion::subscription) {
-    const std::string target = "/" + subscription + (path.empty() ? "" : "/" + path);
-    const auto parsed = parse_target(target);
-    Request request;
-    request.method = method;
-    request.path = parsed->path;
-    request.query = parsed->query;
-    request.raw_target = target;
-    request.body = body;
-    request.origin = TestRegion::origin;
-    request.client_certificate = der;
-    bool mismatch = false;
-    const Handler* handler = arm.router->match(request, mismatch);
-    if (!handler) return ClassicEndpoints::no_route(request, mismatch);
-    std::optional<Response> answer;
-    boost::asio::co_spawn(*arm.io, (*handler)(std::move(request)),
-                          [&](std::exception_ptr trouble, Response response) {
-                            if (trouble) std::rethrow_exception(trouble);
-                            answer = std::move(response);
-                          });
-    while (!answer) turn();
-    return *answer;
-  }
-
+                   const std::string& body = {}, const std::string& subscription_id = subscription);
+  /// All of them are under way before the first is answered; in the order of the answers.
+  std::vector<Response> send_at_once(std::size_t count, const std::string& method, const std::string& path,
+                                     const std::string& body = {});
   /// Polls as the client does: "Succeeded", or "CODE : MESSAGE".
-  std::string finish(const Response& response) {
-    if (response.status != 202) return fmt::format("{} {}", response.status, response.body);
-    for (int i = 0; i < 200'000; ++i) {
-      pugi::xml_document document;
-      document.load_string(send("GET", "operations/" + response.headers.at("x-ms-request-id")).body.c_str());
-      const pugi::xml_node operation = document.child("Operation");
-      const std::string status = operation.child_value("Status");
-      if (status == "Succeeded") return status;
-      if (status != "InProgress")
-        return fmt::format("{} : {}", operation.child("Error").child_value("Code"),
-                           operation.child("Error").child_value("Message"));
-      turn();
-    }
-    return "never ended";
-  }
-
+  std::string finish(const Response& response);
   std::string do_it(const std::string& method, const std::string& path, const std::string& body = {}) {
     return finish(send(method, path, body));
   }
 
   /// The text of the first element that the path names, below the root.
-  std::string read(const std::string& path, const char* xpath) {
-    pugi::xml_document document;
-    document.load_string(send("GET", path).body.c_str());
-    return document.select_node(xpath).node().text().get();
-  }
-  std::size_t count(const std::string& path, const char* xpath) {
-    pugi::xml_document document;
-    document.load_string(send("GET", path).body.c_str());
-    return document.select_nodes(xpath).size();
-  }
+  std::string read(const std::string& path, const char* xpath);
+  std::size_t count(const std::string& path, const char* xpath);
+  static std::string code(const Response& response);
+  static std::string message(const Response& response);
 
-  static std::string code(const Response& response) {
-    pugi::xml_document document;
-    document.load_string(response.body.c_str());
-    return document.child("Error").child_value("Code");
-  }
-  static std::string message(const Response& response) {
-    pugi::xml_document document;
-    document.load_string(response.body.c_str());
-    return document.child("Error").child_value("Message");
-  }
+  /// What happens inside the next change of a VM's record; once.
+  void at_next_vm_change(std::function<void()> action);
 
-  TestRegion arm;
-  std::unique_ptr<ClassicEndpoints> classic;
-  std::string certificate;  ///< DER of the publish-settings file's
+  Region& region();
+  FakeGuests& guests();
+  std::filesystem::path folder() const;
 
  private:
-  void open() {
-    classic = std::make_unique<ClassicEndpoints>(*arm.region, arm.access, arm.folder.path());
-    classic->recover();
-    classic->add_to(*arm.router);
-    pugi::xml_document settings;
-    settings.load_string(
-        read_file(classic->write_publish_settings(std::string(TestRegion::origin) + "/")).c_str());
-    const std::string pfx =
-        settings.select_node("//Subscription").node().attribute("ManagementCertificate").value();
-    certificate = parse_pfx(base64_decode(pfx).value(), "the publish settings").first.to_der();
-  }
-  void turn() {
-    arm.io->restart();
-    arm.io->run_one();
-  }
+  void begin(const std::string& der, const std::string& method, const std::string& path,
+             const std::string& body, const std::string& subscription_id, std::vector<Response>& answers);
+  void open();
+  void turn();
+
+  std::unique_ptr<ClassicEndpoints> classic_;  ///< outlives the region, whose operations use it
+  std::unique_ptr<TestRegion> arm_;
+
+ public:
+  TestRegion& arm;
+  std::string certificate;  ///< DER of the publish-settings file's
 };
 
 }  // namespace berth

@@ -34,15 +34,18 @@ class World:
         images = os.environ.get("BERTH_IMAGES")
         self.env["BERTH_IMAGES"] = images or str(pathlib.Path.home() / ".cache/berth/images")
         self.egress = options.get("egress", ",".join(mirror_hosts()))
+        self.quiet = options.get("quiet", False)
         self.start()
 
     def start(self):
         self.azure("region", "start", "--egress", self.egress)
 
     def run(self, *argv, stdin=None, limit=120, check=True):
-        """Runs a program in this world; its output goes to the test's log as well."""
+        """Runs a program in this world; its output goes to the test's log as well, unless the world is quiet."""
         began = time.monotonic()
         done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=limit, env=self.env, cwd=self.home)
+        if self.quiet and done.returncode == 0:
+            return done
         print(f"$ {' '.join(str(a) for a in argv)}   -> {done.returncode} in {time.monotonic() - began:.1f} s", flush=True)
         for line in (done.stdout + done.stderr).splitlines()[-60:]:
             print("  | " + line, flush=True)
@@ -60,23 +63,23 @@ class World:
     def docker(self, *argv, **options):
         return self.run("docker", *argv, **options)
 
-    def image(self, kind="docker"):
+    def image(self, kind="docker", release="Debian-12"):
         """The name of a gallery image, found as the article finds it."""
         for line in self.azure("vm", "image", "list").stdout.splitlines():
             words = line.split()
-            if len(words) > 1 and "Debian-12" in words[1] and (("docker" in words[1]) == (kind == "docker")):
+            if len(words) > 1 and release in words[1] and (("docker" in words[1]) == (kind == "docker")):
                 return words[1]
-        raise AssertionError("no such image in the gallery: " + kind)
+        raise AssertionError(f"no such image in the gallery: {release}, {kind}")
 
-    def create(self, name, *options, image=None, limit=CREATE_LIMIT, check=True):
-        return self.azure("vm", "docker", "create", "-e", "22", "-l", "West US", *options, name, image or self.image(), "ops",
+    def create(self, name, *options, image=None, ssh_port=22, limit=CREATE_LIMIT, check=True):
+        return self.azure("vm", "docker", "create", "-e", ssh_port, "-l", "West US", *options, name, image or self.image(), "ops",
                           "--password-file", "-", stdin=PASSWORD, limit=limit, check=check)
 
     def show(self, name):
         return self.json("vm", "show", name)
 
-    def ssh(self, name, command, limit=180, check=True):
-        address, port = self.port(name, 22)
+    def ssh(self, name, command, ssh_port=22, limit=180, check=True):
+        address, port = self.port(name, ssh_port)
         return self.run("sshpass", "-p", PASSWORD, "ssh", "-p", port, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
                         "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60", f"ops@{address}", command, limit=limit, check=check)
 
@@ -98,8 +101,8 @@ class World:
     def region_info(self):
         return json.loads((self.region / "region.json").read_text())
 
-    def arm(self, method, path, body=None):
-        """One Resource Manager request, as any other client would make it: curl with a token."""
+    def arm(self, method, path, body=None, file=None):
+        """One Resource Manager request, as any other client would make it: curl with a token. The body is JSON, or a file."""
         info = self.region_info()
         endpoint = info["managementEndpoint"].rstrip("/")
         secret = pathlib.Path(info["clientSecretFile"]).read_text()
@@ -112,6 +115,8 @@ class World:
         argv = ["curl", "-sS", "--cacert", info["caCertificate"], "-X", method, "-H", "@-", url]
         if body is not None:
             argv += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+        elif file is not None:
+            argv += ["-H", "Content-Type: application/octet-stream", "--data-binary", f"@{file}"]
         out = subprocess.run(argv, input=f"Authorization: Bearer {token}\n", capture_output=True, text=True, check=True).stdout
         return json.loads(out) if out else {}
 
@@ -179,4 +184,6 @@ def wait_until(what, condition, limit):
 
 
 def main(unittest):
-    unittest.main(verbosity=2, failfast=True, argv=sys.argv)
+    """A test that was skipped proves nothing: it fails the run."""
+    result = unittest.main(verbosity=2, failfast=True, argv=sys.argv, exit=False).result
+    sys.exit(0 if result.wasSuccessful() and not result.skipped else 1)

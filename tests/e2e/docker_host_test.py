@@ -34,8 +34,10 @@ class DockerHost(unittest.TestCase):
     def test_03_docker_verifies_its_certificate(self):
         self.assertIn("Server Version", self.world.docker("--tlsverify", "-H", self.url(), "info").stdout)
 
-    @unittest.skipUnless(os.geteuid() == 0, "names are written to /etc/hosts as root only")
-    def test_04_the_articles_name_resolves(self):
+    def test_04_the_articles_name_resolves_for_root_and_the_hosts_file_is_left_alone_for_others(self):
+        if os.geteuid() != 0:
+            self.assertNotIn("mydockerhost", pathlib.Path("/etc/hosts").read_text())
+            return
         _, port = self.world.port("mydockerhost", 4243)
         self.world.docker("--tlsverify", "-H", f"tcp://mydockerhost.cloudapp.net:{port}", "info")
 
@@ -97,13 +99,15 @@ class DockerHost(unittest.TestCase):
         self.assertIn("already", done.stderr + done.stdout)
         self.world.docker("--tlsverify", "-H", self.url(), "version")
 
-    def test_14_a_second_host_beside_it(self):
-        network = self.world.show("mydockerhost")
-        self.world.create("second", "-w", "mydockerhost")
+    def test_14_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
+        self.world.create("second", "-w", "mydockerhost", "-S", "10.0.0.20", ssh_port=2222)
         self.world.docker("--context", "second", "info")
-        out = self.world.ssh("second", "timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost.internal/22; head -c 7 <&3'").stdout
+        out = self.world.ssh("second", "hostname -I; timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost.internal/22; head -c 7 <&3'",
+                             ssh_port=2222).stdout
         self.assertIn("SSH-2.0", out)
-        self.assertIsNotNone(network)
+        self.assertIn("10.0.0.20", out)
+        shown = self.world.show("second")
+        self.assertEqual([port["port"] for port in shown["ports"]], [2222, 4243])
 
     def test_15_the_region_restarts_and_its_hosts_go_on(self):
         before = [pid for pid, command in self.world.processes() if "qemu-system" in command]
@@ -120,10 +124,29 @@ class DockerHost(unittest.TestCase):
         berth.wait_until("docker through the new switch",
                          lambda: self.world.docker("--context", "mydockerhost", "version", check=False).returncode == 0, 120)
 
-    def test_17_delete_leaves_nothing_of_it(self):
+    def test_17_shut_down_and_started_again_it_is_the_same_docker_host(self):
+        before = self.world.docker("--context", "second", "info", "--format", "{{.ID}}").stdout
+        self.world.azure("vm", "shutdown", "second", limit=300)
+        self.assertEqual(self.world.show("second")["status"], "deallocated")
+        self.assertNotIn("cut the power", (self.world.region / "berthd.log").read_text(), "the machine did not shut itself down")
+        self.world.azure("vm", "start", "second", limit=900)
+        berth.wait_until("docker on the started host",
+                         lambda: self.world.docker("--context", "second", "info", "--format", "{{.ID}}", check=False).stdout == before, 600)
+
+    def test_18_a_host_of_an_image_of_ones_own(self):
+        self.world.sudo("second", "waagent -deprovision+user -force", ssh_port=2222)
+        self.world.azure("vm", "shutdown", "second", limit=300)
+        self.world.azure("vm", "capture", "second", "mine", limit=600)
+        self.world.create("third", image="mine")
+        self.world.docker("--context", "third", "info")
+        self.assertIn("third", self.world.ssh("third", "hostname").stdout)
+        self.world.azure("vm", "delete", "third", "--quiet", limit=300)
+        self.world.azure("vm", "delete", "second", "--quiet", limit=300)
+        self.world.azure("vm", "image", "delete", "mine")
+
+    def test_19_delete_leaves_nothing_of_it(self):
         address, _ = self.world.port("mydockerhost", 4243)
-        for name in ("second", "mydockerhost"):
-            self.world.azure("vm", "delete", name, "--quiet", limit=300)
+        self.world.azure("vm", "delete", "mydockerhost", "--quiet", limit=300)
         self.assertEqual([c for _, c in self.world.processes() if "qemu-system" in c or "berth-switch" in c], [])
         self.assertNotIn("mydockerhost", self.world.docker("context", "ls").stdout)
         self.assertNotIn("mydockerhost", pathlib.Path("/etc/hosts").read_text())

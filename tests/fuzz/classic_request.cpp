@@ -18,6 +18,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   if (berth::classic::mend(xml).size() > 8 * size + 64) std::abort();
   read(berth::classic::parse_create_hosted_service);
+  read(berth::classic::parse_update_hosted_service);
+  read(berth::classic::parse_create_storage_service);
+  read(berth::classic::parse_update_storage_service);
+  read(berth::classic::parse_regenerate_key);
+  read(berth::classic::parse_subscription_certificate);
   read(berth::classic::parse_deployment);
   read(berth::classic::parse_role);
   read(berth::classic::parse_role_operation);

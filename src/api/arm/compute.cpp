@@ -7,7 +7,6 @@
 #include <set>
 
 #include "api/arm/document.h"
-#include "api/arm/extensions.h"
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
@@ -113,6 +112,14 @@ std::uint64_t disk_size(const Field& field) {
   return static_cast<std::uint64_t>(size);
 }
 
+/// Clients of versions that do not know a "deleteOption" leave it as it is.
+bool is_deleted_with_vm(const Field& option, bool otherwise) {
+  const std::string text = option.text();
+  if (text.empty()) return otherwise;
+  if (same_name(text, "Delete") || same_name(text, "Detach")) return same_name(text, "Delete");
+  option.refuse("'Delete' or 'Detach'");
+}
+
 void take_os_disk(VmRequest& request, const Field& disk, const Vm* before) {
   if (const std::string os = disk["osType"].text("Linux"); !same_name(os, "Linux"))
     throw Error(ErrorKind::invalid, "OperationNotAllowed",
@@ -128,7 +135,8 @@ void take_os_disk(VmRequest& request, const Field& disk, const Vm* before) {
   request.os_disk_gib = disk_size(disk["diskSizeGB"]);
   request.os_disk_name = disk["name"].text();
   if (!request.os_disk_name.empty()) check_resource_name(request.os_disk_name, disk_type);
-  request.delete_os_disk_with_vm = same_name(disk["deleteOption"].text(), "Delete");
+  request.vm.os_disk_deleted_with_vm =
+      is_deleted_with_vm(disk["deleteOption"], before && before->os_disk_deleted_with_vm);
 }
 
 void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* before) {
@@ -146,6 +154,7 @@ void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* b
     disk.name = item["name"].text();
     disk.size_gib = disk_size(item["diskSizeGB"]);
     disk.caching = caching_of(item["caching"], "None");
+    disk.deleted_with_vm = is_deleted_with_vm(item["deleteOption"], false);
     const Field id = item["managedDisk"]["id"];
     if (!id.missing()) {
       disk.disk = parse_reference(id.text(), disk_type, place.subscription, id.path()).ref();
@@ -161,6 +170,7 @@ void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* b
       if (disk.disk.empty()) disk.disk = old->disk;
       if (disk.name.empty()) disk.name = old->name;
       if (disk.size_gib == 0) disk.size_gib = old->size_gib;
+      disk.deleted_with_vm = is_deleted_with_vm(item["deleteOption"], old->deleted_with_vm);
     } else if (same_name(option, "Attach")) {
       if (disk.disk.empty()) item["managedDisk"]["id"].required_text();
     } else if (same_name(option, "Empty")) {
@@ -234,7 +244,7 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
 
 void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm* before) {
   const auto items = profile["networkInterfaces"].items();
-  std::vector<Ref> interfaces;
+  std::vector<Ref> interfaces, deleted_with_vm;
   for (const Field& item : items) {
     const Field id = item["id"];
     const Ref ref = parse_reference(id.required_text(), interface_type, place.subscription, id.path()).ref();
@@ -242,6 +252,9 @@ void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm*
       interfaces.insert(interfaces.begin(), ref);
     else
       interfaces.push_back(ref);
+    const bool was = before && std::ranges::find(before->interfaces_deleted_with_vm, ref) !=
+                                   before->interfaces_deleted_with_vm.end();
+    if (is_deleted_with_vm(item["properties"]["deleteOption"], was)) deleted_with_vm.push_back(ref);
   }
   if (before && interfaces.empty()) return;
   if (interfaces.empty())
@@ -249,99 +262,7 @@ void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm*
                             "Create a network interface first and name it.");
   if (before && interfaces != before->interfaces) throw change_not_allowed(profile["networkInterfaces"]);
   vm.interfaces = std::move(interfaces);
-}
-
-void write_status(JsonText& out, std::string_view code, std::string_view display,
-                  std::string_view level = "Info", std::string_view message = {},
-                  std::string_view time = {}) {
-  out.open().put("code", code).put("level", level).put("displayStatus", display);
-  out.put_if("message", message).put_if("time", time).close();
-}
-
-void write_agent(JsonText& out, const Vm& vm) {
-  out.open("vmAgent").put("vmAgentVersion", vm.agent ? vm.agent->version : "Unknown").open_list("statuses");
-  const bool running = vm.power == PowerState::running;
-  if (vm.agent && running) {
-    const bool ready = same_name(vm.agent->status, "Ready");
-    write_status(out, ready ? "ProvisioningState/succeeded" : "ProvisioningState/Unavailable",
-                 ready ? "Ready" : "Not Ready", ready ? "Info" : "Warning",
-                 ready ? "Guest Agent is running" : std::string_view(vm.agent->message), vm.agent->received);
-  } else {
-    write_status(
-        out, "ProvisioningState/Unavailable", "Not Ready", "Warning",
-        running ? "VM status blob is found but not yet populated." : "The virtual machine is not running.");
-  }
-  out.close_list().open_list("extensionHandlers");
-  if (vm.agent)
-    for (const HandlerStatus& handler : vm.agent->handlers) {
-      const bool ready = handler.status == "Ready";
-      out.open().put("type", handler.handler).put("typeHandlerVersion", handler.version).open("status");
-      out.put("code", ready ? "ProvisioningState/succeeded" : "ProvisioningState/" + handler.status)
-          .put("level", ready                            ? "Info"
-                        : handler.status == "Installing" ? "Info"
-                                                         : "Error")
-          .put("displayStatus", ready ? "Ready" : std::string_view(handler.status))
-          .put_if("message", handler.message)
-          .close()
-          .close();
-    }
-  out.close_list().close();
-}
-
-void write_provisioning_status(JsonText& out, const Vm& vm) {
-  switch (vm.provisioning) {
-    case Provisioning::failed:
-      write_status(out,
-                   fmt::format("ProvisioningState/failed/{}",
-                               vm.problem ? vm.problem->code : "InternalOperationError"),
-                   "Provisioning failed", "Error", vm.problem ? vm.problem->message : "", vm.created);
-      break;
-    case Provisioning::succeeded:
-      write_status(out, "ProvisioningState/succeeded", "Provisioning succeeded", "Info", {}, vm.created);
-      break;
-    default: {
-      const std::string state(to_string(vm.provisioning));
-      write_status(out, "ProvisioningState/" + lower(state), state, "Info", {}, vm.created);
-    }
-  }
-}
-
-void write_storage(JsonText& out, const Vm& vm, std::string_view subscription) {
-  out.open("storageProfile").open("imageReference");
-  if (!vm.image_id.empty()) {
-    out.put("id", vm.image_id);
-  } else if (!vm.image_publisher.empty()) {
-    out.put("publisher", vm.image_publisher).put("offer", vm.image_offer).put("sku", vm.image_sku);
-    out.put("version", vm.image_version);
-  } else {
-    out.put("osImage", vm.image);
-  }
-  out.close().open("osDisk").put("osType", "Linux").put_if("name", vm.os_disk.name);
-  out.put("createOption", "FromImage").put("caching", vm.os_disk_caching).open("managedDisk");
-  out.put("storageAccountType", "Standard_LRS");
-  if (!vm.os_disk.empty()) out.put("id", make_id(subscription, vm.os_disk.group, disk_type, vm.os_disk.name));
-  out.close().close().open_list("dataDisks");
-  for (const DataDisk& disk : vm.data_disks) {
-    out.open().put("lun", disk.lun).put_if("name", disk.name).put("createOption", "Attach");
-    out.put("caching", disk.caching);
-    if (disk.size_gib > 0) out.put("diskSizeGB", disk.size_gib);
-    out.open("managedDisk").put("storageAccountType", "Standard_LRS");
-    if (!disk.disk.empty()) out.put("id", make_id(subscription, disk.disk.group, disk_type, disk.disk.name));
-    out.close().close();
-  }
-  out.close_list().close();
-}
-
-void write_os_profile(JsonText& out, const Vm& vm) {
-  out.open("osProfile").put("computerName", vm.computer_name).put("adminUsername", vm.admin_user);
-  out.open("linuxConfiguration").put("disablePasswordAuthentication", !vm.password_login);
-  out.put("provisionVMAgent", true);
-  if (!vm.ssh_keys.empty()) {
-    out.open("ssh").open_list("publicKeys");
-    for (const SshKey& key : vm.ssh_keys) out.open().put("path", key.path).put("keyData", key.key).close();
-    out.close_list().close();
-  }
-  out.close().open_list("secrets").close_list().put("allowExtensionOperations", true).close();
+  vm.interfaces_deleted_with_vm = std::move(deleted_with_vm);
 }
 
 }  // namespace
@@ -397,69 +318,6 @@ VmRequest parse_vm(const json& body, const Place& place, const Vm* before) {
   return request;
 }
 
-void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std::string_view subscription,
-                         std::string_view logs_url) {
-  (void)subscription;
-  out.open(key).put("computerName", vm.computer_name);
-  if (vm.agent) out.put_if("osName", vm.agent->os_name).put_if("osVersion", vm.agent->os_version);
-  out.put("hyperVGeneration", "V1");
-  write_agent(out, vm);
-  out.open_list("disks");
-  if (!vm.os_disk.empty()) {
-    out.open().put("name", vm.os_disk.name).open_list("statuses");
-    write_status(out, "ProvisioningState/succeeded", "Provisioning succeeded", "Info", {}, vm.created);
-    out.close_list().close();
-  }
-  out.close_list();
-  out.open_list("extensions");
-  for (const Extension& extension : vm.extensions) write_extension_view(out, {}, vm, extension);
-  out.close_list();
-  if (vm.boot_diagnostics && !logs_url.empty())
-    out.open("bootDiagnostics")
-        .put("consoleScreenshotBlobUri", fmt::format("{}screen.png", logs_url))
-        .put("serialConsoleLogBlobUri", fmt::format("{}serial.log", logs_url))
-        .close();
-  out.open_list("statuses");
-  write_provisioning_status(out, vm);
-  const std::string_view power = to_string(vm.power);
-  write_status(out, fmt::format("PowerState/{}", power), fmt::format("VM {}", power));
-  if (vm.generalized) write_status(out, "OSState/generalized", "VM generalized");
-  out.close_list().close();
-}
-
-void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
-              std::string_view logs_url) {
-  open_resource(out, vm, vm_type, subscription);
-  out.put("etag", "\"" + vm.etag + "\"");
-  out.open("properties").put("vmId", vm.vm_id).put("provisioningState", to_string(vm.provisioning));
-  out.open("hardwareProfile").put("vmSize", vm.size).close();
-  write_storage(out, vm, subscription);
-  write_os_profile(out, vm);
-  out.open("networkProfile").open_list("networkInterfaces");
-  for (std::size_t i = 0; i < vm.interfaces.size(); ++i) {
-    const Ref& nic = vm.interfaces[i];
-    out.open().put("id", make_id(subscription, nic.group, interface_type, nic.name));
-    if (vm.interfaces.size() > 1) out.open("properties").put("primary", i == 0).close();
-    out.close();
-  }
-  out.close_list().close();
-  out.open("diagnosticsProfile").open("bootDiagnostics").put("enabled", vm.boot_diagnostics).close().close();
-  if (!vm.availability_set.empty())
-    out.open("availabilitySet")
-        .put("id", make_id(subscription, vm.availability_set.group, availability_set_type,
-                           vm.availability_set.name))
-        .close();
-  out.put_if("timeCreated", vm.created);
-  if (instance_view) write_instance_view(out, "instanceView", vm, subscription, logs_url);
-  out.close();
-  if (!vm.extensions.empty()) {
-    out.open_list("resources");
-    for (const Extension& extension : vm.extensions) write_extension(out, vm, extension, subscription, false);
-    out.close_list();
-  }
-  out.close();
-}
-
 Disk parse_disk(const json& body, const Place& place, const Disk* before) {
   const Field document(body);
   document.require_object();
@@ -493,8 +351,9 @@ void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) 
   open_resource(out, disk, disk_type, subscription);
   if (!disk.vm.empty()) out.put("managedBy", make_id(subscription, disk.vm.group, vm_type, disk.vm.name));
   out.open("sku").put("name", disk.sku).put("tier", disk.sku.substr(0, disk.sku.find('_'))).close();
-  out.open("properties").put("provisioningState", "Succeeded").put_if("osType", disk.os);
-  out.put("diskSizeGB", disk.size_gib)
+  out.open("properties").put("provisioningState", disk.file.empty() ? "Creating" : "Succeeded");
+  out.put_if("osType", disk.os)
+      .put("diskSizeGB", disk.size_gib)
       .put("diskState", disk.vm.empty() ? "Unattached" : "Attached")
       .put("timeCreated", disk.created)
       .put("uniqueId", disk.guid)
@@ -506,70 +365,6 @@ void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) 
       .close()
       .close()
       .close();
-}
-
-void write_vm_sizes(JsonText& out, std::string_view key) {
-  out.open_list(key);
-  for (const VmSize& size : vm_sizes())
-    out.open()
-        .put("name", size.name)
-        .put("numberOfCores", size.cpus)
-        .put("osDiskSizeInMB", size.os_disk_mib)
-        .put("resourceDiskSizeInMB", size.resource_disk_mib)
-        .put("memoryInMB", size.memory_mib)
-        .put("maxDataDiskCount", size.max_data_disks)
-        .close();
-  out.close_list();
-}
-
-void write_skus(JsonText& out, std::string_view key, std::string_view location_filter) {
-  out.open_list(key);
-  const auto capability = [&](std::string_view name, const std::string& value) {
-    out.open().put("name", name).put("value", value).close();
-  };
-  for (const VmSize& size : vm_sizes()) {
-    const std::size_t underscore = size.name.find('_');
-    const std::string_view short_name = size.name.substr(underscore + 1);
-    out.open()
-        .put("resourceType", "virtualMachines")
-        .put("name", size.name)
-        .put("tier", size.name.substr(0, underscore))
-        .put("size", short_name)
-        .put("family",
-             fmt::format("standard{}Family", short_name.substr(0, short_name.find_first_of("0123456789"))));
-    out.open_list("locations");
-    for (const Location& location : locations())
-      if (location_filter.empty() || same_name(location_filter, location.name)) out.item(location.name);
-    out.close_list().open_list("locationInfo");
-    for (const Location& location : locations())
-      if (location_filter.empty() || same_name(location_filter, location.name))
-        out.open().put("location", location.name).open_list("zones").close_list().close();
-    out.close_list().open_list("capabilities");
-    capability("vCPUs", std::to_string(size.cpus));
-    capability("MemoryGB", fmt::format("{:g}", size.memory_mib / 1024.0));
-    capability("MaxDataDiskCount", std::to_string(size.max_data_disks));
-    capability("OSVhdSizeMB", std::to_string(size.os_disk_mib));
-    capability("PremiumIO", "False");
-    capability("HyperVGenerations", "V1");
-    capability("CpuArchitectureType", "x64");
-    capability("AcceleratedNetworkingEnabled", "False");
-    out.close_list().open_list("restrictions").close_list().close();
-  }
-  out.close_list();
-}
-
-void write_usages(JsonText& out, std::string_view key, std::size_t vms, std::size_t cores) {
-  const auto usage = [&](std::size_t limit, std::size_t current, std::string_view name,
-                         std::string_view text) {
-    out.open().put("limit", limit).put("unit", "Count").put("currentValue", current);
-    out.open("name").put("value", name).put("localizedValue", text).close().close();
-  };
-  // The host's memory is the real limit and is checked when a VM starts; these are the counts that Azure has.
-  out.open_list(key);
-  usage(2500, 0, "availabilitySets", "Availability Sets");
-  usage(100'000, cores, "cores", "Total Regional vCPUs");
-  usage(25'000, vms, "virtualMachines", "Virtual Machines");
-  out.close_list();
 }
 
 }  // namespace berth::arm

@@ -23,7 +23,6 @@ struct VmRequest {
   std::string custom_data;  ///< decoded
   std::uint64_t os_disk_gib = 0;
   std::string os_disk_name;
-  bool delete_os_disk_with_vm = false;
 };
 
 /// `before`: the VM that stands there, or nullptr. A password or key that cannot be, an unknown size, a
@@ -41,8 +40,7 @@ std::string parse_ssh_key(const std::string& key_data, const std::string& path);
 void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
               std::string_view logs_url = {});
 /// The instance view alone.
-void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std::string_view subscription,
-                         std::string_view logs_url = {});
+void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std::string_view logs_url = {});
 
 Disk parse_disk(const nlohmann::json& body, const Place& place, const Disk* before);
 void write_disk(JsonText& out, const Disk& disk, std::string_view subscription);

@@ -221,6 +221,17 @@ TEST(ExtensionDocument, DoesNotPassOffTheStatusOfOlderSettings) {
   EXPECT_EQ(view["extensions"][0]["statuses"][0]["code"], "ProvisioningState/transitioning");
 }
 
+TEST(ExtensionDocument, AFailedCommandIsNotHiddenByTheAgentsOwnStatus) {
+  Vm vm = vm_with_docker();
+  vm.extensions[0].provisioning = Provisioning::failed;
+  vm.extensions[0].problem =
+      Problem{.code = "VMExtensionProvisioningError", .message = "Non-zero exit code: 3"};
+  vm.agent->handlers[0].settings->status = "transitioning";
+  const json view = json::parse(written(vm, true))["properties"]["instanceView"]["extensions"][0];
+  EXPECT_EQ(view["statuses"][0]["message"], "Non-zero exit code: 3");
+  EXPECT_EQ(view["statuses"][0]["level"], "Error");
+}
+
 TEST(ExtensionDocument, IsReadAsAzSendsIt) {
   const ExtensionRequest request = parse_extension(fixture("az-docker-extension.json"), nullptr);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "api/arm/expression.h"
+#include "api/arm/secrets.h"
 #include "api/arm/template.h"
 
 /// What template.cpp evaluates expressions with.
@@ -18,7 +20,9 @@ namespace berth::arm {
 struct TemplateScope {
   DeploymentPlace place;
   std::map<std::string, nlohmann::json, NameLess> parameters;
-  std::vector<std::string> secrets;                           ///< texts of secure parameters
+  /// While parameters are taken: takes one that another's default value names. False when there is none.
+  std::function<bool(const std::string& name)> take_parameter;
+  Secrets secrets;                                            ///< values of secure parameters
   nlohmann::json variables = nlohmann::json::object();        ///< as written
   std::map<std::string, nlohmann::json, NameLess> known;      ///< variables that were evaluated
   std::set<std::string> evaluating;                           ///< lower case; finds loops
@@ -29,13 +33,16 @@ struct TemplateScope {
   std::size_t calls = 0;  ///< functions called so far
 };
 
+/// Names of copy loops, each with its index.
+using CopyLoops = std::vector<std::pair<std::string, std::int64_t>>;
+
 /// Where an expression stands.
 struct TemplateFrame {
   TemplateScope& scope;
-  const TemplateRuntime* runtime = nullptr;  ///< nullptr: reference() is not allowed here
-  bool in_defaults = false;                  ///< newGuid() and utcNow() are allowed in default values only
-  std::vector<std::pair<std::string, std::int64_t>> loops;  ///< copy loops around it, innermost last
-  const nlohmann::json* arguments = nullptr;                ///< inside a function of the template's own
+  const TemplateRuntime* runtime = nullptr;   ///< nullptr: reference() is not allowed here
+  bool in_defaults = false;                   ///< newGuid() and utcNow() are allowed in default values only
+  CopyLoops loops;                            ///< around it, innermost last
+  const nlohmann::json* arguments = nullptr;  ///< inside a function of the template's own
   std::map<std::string, nlohmann::json, NameLess> lambda_variables;
 };
 
@@ -43,6 +50,10 @@ struct TemplateFrame {
 nlohmann::json evaluate(const nlohmann::json& value, TemplateFrame& frame);
 nlohmann::json evaluate_text(const std::string& text, TemplateFrame& frame);
 nlohmann::json evaluate(const Expression& expression, TemplateFrame& frame);
+/// The arguments of a call.
+std::vector<nlohmann::json> evaluate_all(const Expression& call, TemplateFrame& frame);
+/// Refuses the call that is one too many for a template.
+void count_call(TemplateScope& scope);
 
 /// How many times a "copy" repeats; checked to be 0…800.
 std::int64_t copy_count(const nlohmann::json& copy, TemplateFrame& frame);

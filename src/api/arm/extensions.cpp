@@ -85,13 +85,18 @@ void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, con
       .put("name", extension.name)
       .put("type", extension.handler())
       .put("typeHandlerVersion", handler && !handler->version.empty() ? handler->version : extension.version);
+  if (handler && handler->sequence) out.put("sequenceNumber", *handler->sequence);  // ours: what it speaks of
   if (is_current && !handler->substatus.empty()) {
     out.open_list("substatuses");
     for (const StatusItem& item : handler->substatus) write_substatus(out, item);
     out.close_list();
   }
   out.open_list("statuses");
-  if (is_current) {
+  // Where a command failed before it wrote a status, the agent reports one of its own that says
+  // "transitioning".
+  const bool is_last_word = is_current && !(extension.provisioning == Provisioning::failed &&
+                                            handler->settings->status == "transitioning");
+  if (is_last_word) {
     const StatusItem& item = *handler->settings;
     const bool failed = item.status == "error";
     const std::string code = failed ? fmt::format("ProvisioningState/failed/{}", item.code)

@@ -17,7 +17,7 @@ struct TemplateFunction {
 };
 
 /// By name without case; nullptr for one that is not here: those that look at the deployment, or do not
-/// evaluate all of their arguments, are the template's own (template.cpp).
+/// evaluate all of their arguments, are in scoped_functions.h.
 const TemplateFunction* find_template_function(std::string_view name);
 
 /// What string() makes of a value.

@@ -9,6 +9,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/network_parts.h"
 #include "base/error.h"
 
 namespace berth::arm {
@@ -18,6 +19,49 @@ using nlohmann::json;
 
 constexpr std::string_view nat_rule_type = "Microsoft.Network/loadBalancers/inboundNatRules";
 constexpr std::string_view pool_type = "Microsoft.Network/loadBalancers/backendAddressPools";
+
+Ref reference(const Field& object, std::string_view type, const std::string& subscription) {
+  if (object.missing()) return {};
+  const Field id = object["id"];
+  return parse_reference(id.required_text(), type, subscription, id.path()).ref();
+}
+
+IpConfiguration parse_ip_configuration(const Field& item, const std::string& subscription) {
+  IpConfiguration configuration;
+  configuration.name = item["name"].required_text();
+  check_resource_name(configuration.name, "ipConfigurations");
+  const Field properties = item["properties"];
+  const Field subnet_id = properties["subnet"]["id"];
+  const ResourceId subnet = parse_reference(
+      subnet_id.required_text(), "Microsoft.Network/virtualNetworks/subnets", subscription, subnet_id.path());
+  configuration.network = subnet.ref();
+  configuration.subnet = subnet.name();
+  configuration.public_address = reference(properties["publicIPAddress"], public_address_type, subscription);
+  configuration.address_deleted_with_vm = same_name(
+      choice(properties["publicIPAddress"]["properties"]["deleteOption"], {"Detach", "Delete"}, "Detach"),
+      "Delete");
+  configuration.allocation =
+      choice(properties["privateIPAllocationMethod"], {"Dynamic", "Static"}, "Dynamic");
+  if (configuration.allocation == "Static")
+    configuration.private_address = properties["privateIPAddress"].required_text();
+  const std::string version = properties["privateIPAddressVersion"].text("IPv4");
+  if (!same_name(version, "IPv4"))
+    properties["privateIPAddressVersion"].refuse("'IPv4': the local region has no other");
+  configuration.primary = properties["primary"].flag(false);
+  for (const Field& rule : properties["loadBalancerInboundNatRules"].items()) {
+    const Field id = rule["id"];
+    configuration.nat_rules.push_back(
+        parse_reference(id.required_text(), nat_rule_type, subscription, id.path()).text());
+  }
+  for (const Field& pool : properties["loadBalancerBackendAddressPools"].items()) {
+    const Field id = pool["id"];
+    configuration.pools.push_back(
+        parse_reference(id.required_text(), pool_type, subscription, id.path()).text());
+  }
+  return configuration;
+}
+
+}  // namespace
 
 std::string weak_etag(const Resource& resource) {
   return "W/\"" + resource.etag + "\"";
@@ -44,104 +88,6 @@ std::string choice(const Field& field, std::initializer_list<std::string_view> a
   field.refuse(fmt::format("one of {}", names));
 }
 
-/// A list that may be given in the singular, the plural, or both.
-std::vector<std::string> singular_or_plural(const Field& item, std::string_view singular,
-                                            std::string_view plural) {
-  std::vector<std::string> values = item[plural].texts();
-  if (const std::string value = item[singular].text(); !value.empty()) values.push_back(value);
-  if (values.empty()) values.emplace_back("*");
-  return values;
-}
-
-void write_singular_or_plural(JsonText& out, std::string_view singular, std::string_view plural,
-                              const std::vector<std::string>& values) {
-  if (values.size() == 1) out.put(singular, values.front());
-  out.open_list(plural);
-  if (values.size() > 1)
-    for (const std::string& value : values) out.item(value);
-  out.close_list();
-}
-
-Ref reference(const Field& object, std::string_view type, const std::string& subscription) {
-  if (object.missing()) return {};
-  const Field id = object["id"];
-  return parse_reference(id.required_text(), type, subscription, id.path()).ref();
-}
-
-IpConfiguration parse_ip_configuration(const Field& item, const std::string& subscription) {
-  IpConfiguration configuration;
-  configuration.name = item["name"].required_text();
-  check_resource_name(configuration.name, "ipConfigurations");
-  const Field properties = item["properties"];
-  const Field subnet_id = properties["subnet"]["id"];
-  const ResourceId subnet = parse_reference(
-      subnet_id.required_text(), "Microsoft.Network/virtualNetworks/subnets", subscription, subnet_id.path());
-  configuration.network = subnet.ref();
-  configuration.subnet = subnet.name();
-  configuration.public_address = reference(properties["publicIPAddress"], public_address_type, subscription);
-  configuration.allocation =
-      choice(properties["privateIPAllocationMethod"], {"Dynamic", "Static"}, "Dynamic");
-  if (configuration.allocation == "Static")
-    configuration.private_address = properties["privateIPAddress"].required_text();
-  const std::string version = properties["privateIPAddressVersion"].text("IPv4");
-  if (!same_name(version, "IPv4"))
-    properties["privateIPAddressVersion"].refuse("'IPv4': the local region has no other");
-  configuration.primary = properties["primary"].flag(false);
-  for (const Field& rule : properties["loadBalancerInboundNatRules"].items()) {
-    const Field id = rule["id"];
-    configuration.nat_rules.push_back(
-        parse_reference(id.required_text(), nat_rule_type, subscription, id.path()).text());
-  }
-  for (const Field& pool : properties["loadBalancerBackendAddressPools"].items()) {
-    const Field id = pool["id"];
-    configuration.pools.push_back(
-        parse_reference(id.required_text(), pool_type, subscription, id.path()).text());
-  }
-  return configuration;
-}
-
-struct DefaultRule {
-  std::string_view name, description, access, direction, source, destination;
-  int priority;
-};
-constexpr DefaultRule default_rules[] = {
-    {"AllowVnetInBound", "Allow inbound traffic from all VMs in VNET", "Allow", "Inbound", "VirtualNetwork",
-     "VirtualNetwork", 65000},
-    {"AllowAzureLoadBalancerInBound", "Allow inbound traffic from azure load balancer", "Allow", "Inbound",
-     "AzureLoadBalancer", "*", 65001},
-    {"DenyAllInBound", "Deny all inbound traffic", "Deny", "Inbound", "*", "*", 65500},
-    {"AllowVnetOutBound", "Allow outbound traffic from all VMs to all VMs in VNET", "Allow", "Outbound",
-     "VirtualNetwork", "VirtualNetwork", 65000},
-    {"AllowInternetOutBound", "Allow outbound traffic from all VMs to Internet", "Allow", "Outbound", "*",
-     "Internet", 65001},
-    {"DenyAllOutBound", "Deny all outbound traffic", "Deny", "Outbound", "*", "*", 65500},
-};
-
-void write_default_rule(JsonText& out, const SecurityGroup& group, const DefaultRule& rule,
-                        std::string_view subscription) {
-  out.open()
-      .put("name", rule.name)
-      .put("id",
-           make_id(subscription, group.group, "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
-                   fmt::format("{}/{}", group.name, rule.name)))
-      .put("etag", weak_etag(group))
-      .open("properties")
-      .put("provisioningState", "Succeeded")
-      .put("description", rule.description)
-      .put("protocol", "*")
-      .put("sourcePortRange", "*")
-      .put("destinationPortRange", "*")
-      .put("sourceAddressPrefix", rule.source)
-      .put("destinationAddressPrefix", rule.destination)
-      .put("access", rule.access)
-      .put("priority", rule.priority)
-      .put("direction", rule.direction)
-      .close()
-      .close();
-}
-
-}  // namespace
-
 Subnet parse_subnet(const Field& item, const std::string& name, const std::string& subscription) {
   check_resource_name(name, "Microsoft.Network/virtualNetworks/subnets");
   Subnet subnet;
@@ -166,41 +112,6 @@ VirtualNetwork parse_virtual_network(const json& body, const Place& place, const
   for (const Field& item : subnets.items())
     network.subnets.push_back(parse_subnet(item, item["name"].required_text(), place.subscription));
   return network;
-}
-
-SecurityRule parse_security_rule(const Field& item, const std::string& name) {
-  check_resource_name(name, "Microsoft.Network/networkSecurityGroups/securityRules");
-  SecurityRule rule;
-  rule.name = name;
-  const Field properties = item["properties"];
-  properties.require_object();
-  rule.description = properties["description"].text();
-  rule.protocol = choice(properties["protocol"], {"Tcp", "Udp", "Icmp", "Esp", "Ah", "*"}, "*");
-  rule.access = choice(properties["access"], {"Allow", "Deny"}, "Allow");
-  rule.direction = choice(properties["direction"], {"Inbound", "Outbound"}, "Inbound");
-  if (properties["priority"].missing()) properties["priority"].refuse("a number from 100 to 4096");
-  const std::int64_t priority = properties["priority"].number(0);
-  if (priority < 100 || priority > 4096)
-    throw Error(ErrorKind::invalid, "SecurityRuleInvalidPriority",
-                fmt::format("Security rule has invalid Priority. Value provided: {} Allowed range 100-4096.",
-                            priority));
-  rule.priority = static_cast<int>(priority);
-  rule.source_prefixes = singular_or_plural(properties, "sourceAddressPrefix", "sourceAddressPrefixes");
-  rule.source_ports = singular_or_plural(properties, "sourcePortRange", "sourcePortRanges");
-  rule.destination_prefixes =
-      singular_or_plural(properties, "destinationAddressPrefix", "destinationAddressPrefixes");
-  rule.destination_ports = singular_or_plural(properties, "destinationPortRange", "destinationPortRanges");
-  return rule;
-}
-
-SecurityGroup parse_security_group(const json& body, const Place& place, const SecurityGroup* before) {
-  SecurityGroup group;
-  take_common(group, body, place, security_group_type);
-  const Field rules = Field(body)["properties"]["securityRules"];
-  if (rules.missing() && before) group.rules = before->rules;
-  for (const Field& item : rules.items())
-    group.rules.push_back(parse_security_rule(item, item["name"].required_text()));
-  return group;
 }
 
 PublicAddress parse_public_address(const json& body, const Place& place) {
@@ -272,42 +183,6 @@ void write_virtual_network(JsonText& out, const VirtualNetwork& network, std::st
   for (const std::string& prefix : network.prefixes) out.item(prefix);
   out.close_list().close().open_list("subnets");
   for (const Subnet& subnet : network.subnets) write_subnet(out, network, subnet, subscription);
-  out.close_list().close().close();
-}
-
-void write_security_rule(JsonText& out, const SecurityGroup& group, const SecurityRule& rule,
-                         std::string_view subscription) {
-  out.open()
-      .put("name", rule.name)
-      .put("id", make_id(subscription, group.group, "Microsoft.Network/networkSecurityGroups/securityRules",
-                         group.name + "/" + rule.name))
-      .put("type", "Microsoft.Network/networkSecurityGroups/securityRules")
-      .put("etag", weak_etag(group))
-      .open("properties")
-      .put("provisioningState", "Succeeded");
-  out.put_if("description", rule.description).put("protocol", rule.protocol);
-  write_singular_or_plural(out, "sourcePortRange", "sourcePortRanges", rule.source_ports);
-  write_singular_or_plural(out, "destinationPortRange", "destinationPortRanges", rule.destination_ports);
-  write_singular_or_plural(out, "sourceAddressPrefix", "sourceAddressPrefixes", rule.source_prefixes);
-  write_singular_or_plural(out, "destinationAddressPrefix", "destinationAddressPrefixes",
-                           rule.destination_prefixes);
-  out.put("access", rule.access)
-      .put("priority", rule.priority)
-      .put("direction", rule.direction)
-      .close()
-      .close();
-}
-
-void write_security_group(JsonText& out, const SecurityGroup& group, std::string_view subscription) {
-  open_resource(out, group, security_group_type, subscription);
-  out.put("etag", weak_etag(group))
-      .open("properties")
-      .put("provisioningState", "Succeeded")
-      .put("resourceGuid", group.guid)
-      .open_list("securityRules");
-  for (const SecurityRule& rule : group.rules) write_security_rule(out, group, rule, subscription);
-  out.close_list().open_list("defaultSecurityRules");
-  for (const DefaultRule& rule : default_rules) write_default_rule(out, group, rule, subscription);
   out.close_list().close().close();
 }
 
@@ -396,11 +271,13 @@ void write_interface(JsonText& out, const NetworkInterface& nic, std::string_vie
       for (const std::string& id : configuration.pools) out.open().put("id", id).close();
       out.close_list();
     }
-    if (!configuration.public_address.empty() && !configuration.balanced)
+    if (!configuration.public_address.empty() && !configuration.balanced) {
       out.open("publicIPAddress")
           .put("id", make_id(subscription, configuration.public_address.group, public_address_type,
-                             configuration.public_address.name))
-          .close();
+                             configuration.public_address.name));
+      if (configuration.address_deleted_with_vm) out.open("properties").put("deleteOption", "Delete").close();
+      out.close();
+    }
     out.close().close();
   }
   out.close_list().close().close();

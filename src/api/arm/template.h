@@ -58,7 +58,7 @@ class Template {
   /// {"name":{"type","value"}} as a deployment shows them; secure ones without a value.
   nlohmann::json shown_parameters() const;
   /// `text` with every value of a secure parameter replaced: for what is kept, logged or answered.
-  std::string redact(std::string text) const;
+  std::string redact(std::string_view text) const;
 
   struct Impl;
 

@@ -123,6 +123,37 @@ TEST(Template, KeepsSecretsOutOfErrorsAndOutputs) {
             json({{"o", {{"type", "String"}, {"value", "[secret]"}}}, {"s", {{"type", "SecureString"}}}}));
 }
 
+TEST(Template, ShowsValuesBesideASecretOfDigitsOrOfAWord) {
+  const json parameters = {{"pin", {{"type", "secureString"}}},
+                           {"word", {{"type", "secureString"}}},
+                           {"port", {{"type", "int"}}},
+                           {"open", {{"type", "bool"}}}};
+  const Template made = plan(
+      document_of(json::array(), {{"parameters", parameters},
+                                  {"outputs",
+                                   {{"open", {{"type", "bool"}, {"value", "[parameters('open')]"}}},
+                                    {"number", {{"type", "int"}, {"value", "[int(parameters('pin'))]"}}}}}}),
+      {{"pin", {{"value", "4243"}}},
+       {"word", {{"value", "true"}}},
+       {"port", {{"value", 42430}}},
+       {"open", {{"value", true}}}});
+
+  EXPECT_EQ(made.shown_parameters()["port"]["value"], 42430);
+  EXPECT_EQ(made.shown_parameters()["open"]["value"], true);
+  EXPECT_EQ(made.outputs(runtime_without())["open"]["value"], true);
+  EXPECT_EQ(made.outputs(runtime_without())["number"]["value"], "[secret]");
+}
+
+TEST(Template, RefusesCompleteModeInANestedDeployment) {
+  const json nested = {{"type", "Microsoft.Resources/deployments"},
+                       {"apiVersion", "1"},
+                       {"name", "inner"},
+                       {"properties", {{"mode", "complete"}, {"template", document_of(json::array())}}}};
+
+  EXPECT_THAT(message_of([&] { plan(document_of(json::array({nested}))); }, "InvalidDeployment"),
+              HasSubstr("not supported for nested deployment 'inner'"));
+}
+
 TEST(Template, ReadsTheFileThatAzSplicedIn) {
   const json body = parse_lenient_document(fixture("az-group-deployment.txt"));
   const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
@@ -242,7 +273,24 @@ TEST(Template, PlansNestedDeploymentsInTheOuterScopeByDefault) {
   EXPECT_EQ(made.nested(0, place, runtime_without()).resources().at(0).name, "outer");
 }
 
+TEST(Template, TakesDefaultsThatSpeakOfOtherParametersInAnyOrder) {
+  const json parameters = {
+      {"a", {{"type", "string"}, {"defaultValue", "[concat(parameters('b'), '-', parameters('Z'))]"}}},
+      {"b", {{"type", "string"}, {"defaultValue", "[toLower(parameters('z'))]"}}},
+      {"z", {{"type", "string"}}}};
+  const Template made = plan(document_with({network("[parameters('a')]")}, {{"parameters", parameters}}),
+                             {{"z", {{"value", "ZED"}}}});
+
+  EXPECT_EQ(made.resources()[0].name, "zed-ZED");
+}
+
 TEST(Template, RefusesCircles) {
+  const json parameters = {{"a", {{"type", "string"}, {"defaultValue", "[parameters('b')]"}}},
+                           {"b", {{"type", "string"}, {"defaultValue", "[parameters('a')]"}}}};
+  EXPECT_THAT(message_of([&] {
+                plan(document_with({}, {{"parameters", parameters}}));
+              }),
+              HasSubstr("Circular dependency detected between template parameters"));
   EXPECT_THAT(
       message_of([] {
         plan(document_with({network("a", {{"dependsOn", {"b"}}}), network("b", {{"dependsOn", {"a"}}})}));

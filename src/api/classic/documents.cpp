@@ -12,19 +12,27 @@ void write_endpoint(XmlWriter& xml, const EndpointView& endpoint) {
   xml.leaf("LocalPort", static_cast<int>(endpoint.local_port));
   xml.leaf("Name", endpoint.name);
   xml.leaf("Port", static_cast<int>(endpoint.port));
+  if (const auto& probe = endpoint.probe) {
+    xml.open("LoadBalancerProbe").leaf_if("Path", probe->path);
+    if (probe->port) xml.leaf("Port", probe->port);
+    xml.leaf_if("Protocol", probe->protocol);
+    if (probe->interval_seconds) xml.leaf("IntervalInSeconds", probe->interval_seconds);
+    if (probe->timeout_seconds) xml.leaf("TimeoutInSeconds", probe->timeout_seconds);
+    xml.close();
+  }
   xml.leaf("Protocol", endpoint.protocol);
   xml.leaf_if("Vip", endpoint.address);
   xml.leaf("EnableDirectServerReturn", endpoint.direct_server_return);
-  if (!endpoint.sources.empty()) {
+  if (!endpoint.rules.empty()) {
     xml.open("EndpointAcl").open("Rules");
-    int order = 0;
-    for (const std::string& source : endpoint.sources) {
-      xml.open("Rule").leaf("Order", order++).leaf("Action", "permit").leaf("RemoteSubnet", source);
-      xml.leaf("Description", "").close();
+    for (const AclRule& rule : endpoint.rules) {
+      xml.open("Rule").leaf("Order", rule.order).leaf("Action", rule.permit ? "permit" : "deny");
+      xml.leaf("RemoteSubnet", rule.subnet).leaf("Description", rule.description).close();
     }
     xml.close().close();
   }
   if (endpoint.idle_timeout_minutes) xml.leaf("IdleTimeoutInMinutes", endpoint.idle_timeout_minutes);
+  xml.leaf_if("LoadBalancerDistribution", endpoint.distribution);
   xml.close();
 }
 
@@ -38,7 +46,7 @@ void write_network(XmlWriter& xml, const RoleView& role) {
   }
   xml.open("SubnetNames");
   for (const std::string& subnet : role.subnets) xml.leaf("SubnetName", subnet);
-  xml.close().close().close();
+  xml.close().leaf_if("StaticVirtualNetworkIPAddress", role.static_address).close().close();
 }
 
 void write_extensions(XmlWriter& xml, const RoleView& role) {
@@ -259,6 +267,22 @@ std::string single(std::string_view root, const auto& one, auto&& write) {
 }
 
 }  // namespace
+
+InputEndpoint order_of(const EndpointView& endpoint) {
+  InputEndpoint out;
+  out.endpoint = {.name = endpoint.name,
+                  .protocol = endpoint.protocol,
+                  .public_port = endpoint.port,
+                  .private_port = endpoint.local_port,
+                  .sources = {}};
+  out.rules = endpoint.rules;
+  out.probe = endpoint.probe;
+  out.distribution = endpoint.distribution;
+  out.load_balanced_set = endpoint.load_balanced_set;
+  out.direct_server_return = endpoint.direct_server_return;
+  out.idle_timeout_minutes = endpoint.idle_timeout_minutes;
+  return out;
+}
 
 std::string error_xml(std::string_view code, std::string_view message) {
   // Clients print the code when there is no message, and a stack trace when it is empty.

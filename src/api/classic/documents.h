@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/classic/requests.h"
 #include "model/resources.h"
 
 /// The documents that the classic API answers with, rendered from plain values. Source: docs/wire/classic.md.
@@ -18,11 +19,14 @@ struct EndpointView {
   std::uint16_t host_port = 0;  ///< where it is open; 0: it is not
   std::uint16_t local_port = 0;
   std::string address;
-  std::string load_balanced_set;
+  std::string load_balanced_set, distribution;
   bool direct_server_return = false;
   int idle_timeout_minutes = 0;
-  std::vector<std::string> sources;
+  std::vector<AclRule> rules;
+  std::optional<EndpointProbe> probe;
 };
+/// What a client would send to have it so.
+InputEndpoint order_of(const EndpointView& endpoint);
 
 struct ExtensionView {
   std::string reference, publisher, name, version, state;
@@ -45,6 +49,7 @@ struct RoleView {
   std::string power;            ///< "Started", "Stopped", "Starting", "Stopping", "Unknown"
   std::string state_details;    ///< why, when it failed
   std::string private_address;  ///< "" when it has none now
+  std::string static_address;   ///< the one it keeps; "" when none was asked for
   std::vector<EndpointView> endpoints;
   std::vector<std::string> subnets;
   std::vector<ExtensionView> extensions;

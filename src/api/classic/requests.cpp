@@ -11,11 +11,17 @@
 namespace berth::classic {
 namespace {
 
-constexpr std::size_t most_custom_data = 256 * 1024;
-constexpr std::size_t most_roles = 50;
-
 Error bad_request(const std::string& what, const std::string& advice = {}) {
   return Error(ErrorKind::invalid, "BadRequest", what, advice);
+}
+
+/// The children of that name; throws when there are more than `most` of them.
+std::vector<Element> some_children(const Element& element, std::string_view name, std::size_t most) {
+  std::vector<Element> found = element.children(name);
+  if (found.size() > most)
+    throw bad_request(
+        fmt::format("The request has {} elements {}; {} are allowed.", found.size(), name, most));
+  return found;
 }
 
 /// A label stands in base64 in most documents; some clients send it plain.
@@ -47,12 +53,31 @@ InputEndpoint read_endpoint(const Element& element) {
         fmt::format("{}-{}-{}", out.endpoint.protocol, out.endpoint.public_port, out.endpoint.private_port);
   out.direct_server_return = element.boolean("EnableDirectServerReturn").value_or(false);
   out.idle_timeout_minutes = element.number("IdleTimeoutInMinutes", 4, 30).value_or(0);
-  for (const Element& rule : element.child("EndpointAcl").child("Rules").children("Rule"))
-    if (lower(rule.text("Action")) == "permit") out.endpoint.sources.push_back(rule.required("RemoteSubnet"));
+  out.load_balancer = element.text("LoadBalancerName");
+  out.distribution = element.text("LoadBalancerDistribution");
+  for (const Element& rule : element.child("EndpointAcl").child("Rules").children("Rule")) {
+    const std::string action = lower(rule.required("Action"));
+    if (action != "permit" && action != "deny")
+      throw bad_request(fmt::format("The action '{}' of a rule of endpoint '{}' is neither permit nor deny.",
+                                    action.substr(0, 32), out.endpoint.name));
+    out.rules.push_back({.order = rule.number("Order", 0, 65535).value_or(0),
+                         .permit = action == "permit",
+                         .subnet = rule.required("RemoteSubnet"),
+                         .description = rule.text("Description")});
+  }
+  if (const Element probe = element.child("LoadBalancerProbe"))
+    out.probe = {.path = probe.text("Path"),
+                 .protocol = probe.text("Protocol"),
+                 .port = probe.number("Port", 1, 65535).value_or(0),
+                 .interval_seconds = probe.number("IntervalInSeconds", 5, 2147483).value_or(0),
+                 .timeout_seconds = probe.number("TimeoutInSeconds", 11, 2147483).value_or(0)};
   return out;
 }
 
 void check_endpoints(const std::vector<InputEndpoint>& endpoints) {
+  if (endpoints.size() > most_endpoints)
+    throw bad_request(
+        fmt::format("The role has {} endpoints; {} are allowed.", endpoints.size(), most_endpoints));
   for (std::size_t i = 0; i < endpoints.size(); ++i)
     for (std::size_t k = 0; k < i; ++k) {
       const Endpoint &a = endpoints[i].endpoint, &b = endpoints[k].endpoint;
@@ -95,7 +120,6 @@ ExtensionReference read_extension(const Element& element) {
     const std::string type = lower(value.text("Type"));
     std::string json = value.base64("Value").value_or("");
     if (type == "private") {
-      out.private_key = value.text("Key");
       out.protected_settings = Secret(std::move(json));
     } else {
       out.public_key = value.text("Key");
@@ -125,11 +149,13 @@ void read_configuration(const Element& set, RoleOrder& role) {
     role.windows = true;
   } else if (type == "NetworkConfiguration") {  // some clients send two: they count as one
     role.has_network = true;
-    for (const Element& endpoint : set.child("InputEndpoints").children("InputEndpoint"))
+    for (const Element& endpoint :
+         some_children(set.child("InputEndpoints"), "InputEndpoint", most_endpoints))
       role.endpoints.push_back(read_endpoint(endpoint));
     for (const Element& subnet : set.child("SubnetNames").children("SubnetName"))
       role.subnets.push_back(subnet.text());
     role.public_addresses += set.child("PublicIPs").children("PublicIP").size();
+    role.more_interfaces += set.child("NetworkInterfaces").children("NetworkInterface").size();
     if (const std::string address = set.text("StaticVirtualNetworkIPAddress"); !address.empty())
       role.static_address = address;
   } else {
@@ -140,30 +166,26 @@ void read_configuration(const Element& set, RoleOrder& role) {
 RoleOrder read_role(const Element& element) {
   RoleOrder role;
   role.name = element.required("RoleName");
-  role.type = element.text("RoleType");
-  if (!role.type.empty() && role.type != "PersistentVMRole")
+  if (const std::string type = element.text("RoleType"); !type.empty() && type != "PersistentVMRole")
     throw bad_request(fmt::format("The role '{}' is a {}; this region has persistent VM roles only.",
-                                  role.name, role.type.substr(0, 64)));
+                                  role.name, type.substr(0, 64)));
   for (const Element& set : element.child("ConfigurationSets").children("ConfigurationSet"))
     read_configuration(set, role);
   check_endpoints(role.endpoints);
   if (const Element references = element.child("ResourceExtensionReferences")) {
     role.extensions.emplace();
-    for (const Element& reference : references.children("ResourceExtensionReference"))
+    for (const Element& reference : some_children(references, "ResourceExtensionReference", most_extensions))
       role.extensions->push_back(read_extension(reference));
   }
   role.availability_set = element.text("AvailabilitySetName");
   role.vm_image = element.text("VMImageName");
-  if (const Element disks = element.child("DataVirtualHardDisks")) {
-    role.has_data_disks = true;
-    for (const Element& disk : disks.children("DataVirtualHardDisk"))
-      role.data_disks.push_back(read_data_disk(disk));
-  }
+  for (const Element& disk :
+       some_children(element.child("DataVirtualHardDisks"), "DataVirtualHardDisk", most_data_disks))
+    role.data_disks.push_back(read_data_disk(disk));
   const Element os_disk = element.child("OSVirtualHardDisk");
   role.image = os_disk.text("SourceImageName");
   role.media_link = os_disk.text("MediaLink");
   role.disk_name = os_disk.text("DiskName");
-  role.os = os_disk.text("OS");
   role.caching = os_disk.text("HostCaching");
   role.size = element.text("RoleSize");
   role.boot_diagnostics = element.child("DebugSettings").boolean("BootDiagnosticsEnabled");
@@ -223,7 +245,7 @@ StorageOrder parse_update_storage_service(std::string_view xml) {
 std::string parse_regenerate_key(std::string_view xml) {
   const XmlReader reader(xml);
   const std::string type = reader.root("RegenerateKeys").required("KeyType");
-  if (type != "Primary" && type != "Secondary")
+  if (!same_name(type, "Primary") && !same_name(type, "Secondary"))
     throw bad_request(fmt::format("KeyType '{}' is neither Primary nor Secondary.", type.substr(0, 32)));
   return type;
 }
@@ -231,9 +253,7 @@ std::string parse_regenerate_key(std::string_view xml) {
 CertificateFile parse_certificate_file(std::string_view xml) {
   const XmlReader reader(xml);
   const Element root = reader.root("CertificateFile");
-  CertificateFile file{.data = root.base64("Data").value_or(""),
-                       .format = root.text("CertificateFormat"),
-                       .password = Secret(root.text("Password"))};
+  CertificateFile file{.data = root.base64("Data").value_or(""), .password = Secret(root.text("Password"))};
   if (file.data.empty()) throw bad_request("The request's CertificateFile has no Data.");
   return file;
 }
@@ -261,20 +281,16 @@ DeploymentOrder parse_deployment(std::string_view xml) {
   const XmlReader reader(xml);
   const Element root = reader.root("Deployment");
   DeploymentOrder order{.name = root.required("Name"),
-                        .slot = root.text("DeploymentSlot"),
                         .label = root.text("Label"),  // plain here, base64 in answers
                         .roles = {},
                         .virtual_network = root.text("VirtualNetworkName"),
                         .reserved_address = root.text("ReservedIPName")};
-  if (!order.slot.empty() && order.slot != "Production")
-    throw bad_request(fmt::format("The deployment slot '{}' is not there.", order.slot.substr(0, 32)),
+  if (const std::string slot = root.text("DeploymentSlot"); !slot.empty() && slot != "Production")
+    throw bad_request(fmt::format("The deployment slot '{}' is not there.", slot.substr(0, 32)),
                       "Virtual machines are deployed to Production.");
-  for (const Element& role : root.child("RoleList").children("Role")) order.roles.push_back(read_role(role));
+  for (const Element& role : some_children(root.child("RoleList"), "Role", most_roles))
+    order.roles.push_back(read_role(role));
   if (order.roles.empty()) throw bad_request(fmt::format("The deployment '{}' has no role.", order.name));
-  if (order.roles.size() > most_roles)
-    throw bad_request(fmt::format("The deployment '{}' has {} roles; {} are allowed.", order.name,
-                                  order.roles.size(), most_roles));
-  std::vector<InputEndpoint> all;
   for (std::size_t i = 0; i < order.roles.size(); ++i)
     for (std::size_t k = 0; k < i; ++k)
       if (same_name(order.roles[i].name, order.roles[k].name))
@@ -310,7 +326,8 @@ RoleOperation parse_role_operation(std::string_view xml) {
 std::vector<InputEndpoint> parse_load_balanced_set(std::string_view xml) {
   const XmlReader reader(xml);
   std::vector<InputEndpoint> out;
-  for (const Element& endpoint : reader.root("LoadBalancedEndpointList").children("InputEndpoint"))
+  for (const Element& endpoint :
+       some_children(reader.root("LoadBalancedEndpointList"), "InputEndpoint", most_endpoints))
     out.push_back(read_endpoint(endpoint));
   return out;
 }

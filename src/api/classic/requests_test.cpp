@@ -149,4 +149,23 @@ TEST(ClassicRequests, TwoRolesOfOneNameAreRefused) {
               HasSubstr("two roles"));
 }
 
+TEST(ClassicRequests, MoreThanTheServiceTakesIsRefusedBeforeItIsCompared) {
+  const auto endpoints = [](std::size_t count) {
+    std::string all;
+    for (std::size_t i = 0; i < count; ++i)
+      all += endpoint("e" + std::to_string(i), std::to_string(1000 + i));
+    return network_set(all);
+  };
+  EXPECT_EQ(parse_role(role(endpoints(most_endpoints))).endpoints.size(), most_endpoints);
+  EXPECT_THAT(refusal([&] { parse_role(role(endpoints(20'000))); }), HasSubstr("150 are allowed"));
+  EXPECT_THAT(refusal([&] { parse_role(role(endpoints(100) + endpoints(100))); }),
+              HasSubstr("The role has 200 endpoints; 150 are allowed."));
+  EXPECT_THAT(refusal([&] {
+                std::string disks;
+                for (int i = 0; i < 65; ++i) disks += "<DataVirtualHardDisk/>";
+                parse_role(role("", "<DataVirtualHardDisks>" + disks + "</DataVirtualHardDisks>"));
+              }),
+              HasSubstr("65 elements DataVirtualHardDisk; 64 are allowed"));
+}
+
 }  // namespace berth::classic

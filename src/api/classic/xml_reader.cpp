@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 #include <pugixml.hpp>
 
 #include "base/error.h"
@@ -69,6 +70,23 @@ bool is_one_of(std::string_view name, auto&& names) {
   return std::ranges::find(names, name) != std::end(names);
 }
 
+/// Where the end tags of a document are, asked for from front to back: each name's part of the text is
+/// searched once, however many start tags there are.
+class EndTags {
+ public:
+  explicit EndTags(std::string_view xml) : xml_(xml) {}
+  /// The first "</NAME>" at `from` or behind it; npos when there is none.
+  std::size_t next(std::string_view name, std::size_t from) {
+    const auto [known, is_new] = next_.try_emplace(name, 0);
+    if (is_new || known->second < from) known->second = xml_.find(fmt::format("</{}>", name), from);
+    return known->second;
+  }
+
+ private:
+  std::string_view xml_;
+  std::map<std::string_view, std::size_t> next_;
+};
+
 std::string_view local_name(const pugi::xml_node& node) {
   const std::string_view name = node.name();
   const std::size_t colon = name.find(':');
@@ -112,6 +130,7 @@ bool is_nil(const pugi::xml_node& node) {
 std::string mend(std::string_view xml) {
   std::string out;
   out.reserve(xml.size() + 64);
+  EndTags end_tags(xml);
   std::size_t at = 0;
   while (at < xml.size()) {
     const std::string_view rest = xml.substr(at);
@@ -143,20 +162,16 @@ std::string mend(std::string_view xml) {
       ++at;
       continue;
     }
-    const std::size_t begin = name.size() + 2;
-    const std::size_t end = rest.find("</" + std::string(name) + ">", begin);
-    if (end == std::string_view::npos) {
-      out += rest.substr(0, begin);
-      at += begin;
-      continue;
-    }
-    out += rest.substr(0, begin);
-    const std::string_view value = rest.substr(begin, end - begin);
+    const std::size_t begin = at + name.size() + 2, end = end_tags.next(name, begin);
+    out += xml.substr(at, begin - at);
+    at = begin;
+    if (end == std::string_view::npos) continue;
+    const std::string_view value = xml.substr(begin, end - begin);
     if (!password && value.starts_with("<![CDATA["))
       out += value;
     else
       append_text(out, value, password);
-    at += end;
+    at = end;
   }
   return out;
 }
@@ -167,11 +182,11 @@ std::string_view Element::name() const {
 
 Element Element::child(std::string_view wanted) const {
   Element found;
-  for (pugi::xml_node node : to_node(node_))
-    if (node.type() == pugi::node_element && local_name(node) == wanted) {
-      found.node_ = node.internal_object();
-      break;
-    }
+  for (pugi::xml_node node : to_node(node_)) {
+    if (node.type() != pugi::node_element || local_name(node) != wanted) continue;
+    if (found) throw bad_request(fmt::format("The request's {} has {} twice.", name(), wanted));
+    found.node_ = node.internal_object();
+  }
   return found;
 }
 
@@ -198,12 +213,7 @@ std::string Element::text() const {
 }
 
 std::string Element::text(std::string_view child_name) const {
-  const Element found = child(child_name);
-  if (!found) return {};
-  for (pugi::xml_node next = to_node(found.node_).next_sibling(); next; next = next.next_sibling())
-    if (next.type() == pugi::node_element && local_name(next) == child_name)
-      throw bad_request(fmt::format("The request's {} has {} twice.", name(), child_name));
-  return found.text();
+  return child(child_name).text();
 }
 
 std::string Element::required(std::string_view child_name) const {

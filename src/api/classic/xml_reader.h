@@ -17,14 +17,14 @@ inline constexpr int most_xml_depth = 32;
 class Element {
  public:
   std::string_view name() const;
-  /// The first child of that name; an empty element when there is none.
+  /// The child of that name; an empty element when there is none. Throws Error(invalid, "BadRequest") naming
+  /// the element when it is there twice.
   Element child(std::string_view name) const;
   std::vector<Element> children(std::string_view name) const;
   std::vector<Element> children() const;
   explicit operator bool() const { return node_ != nullptr; }
 
   std::string text() const;  ///< "" also for nil
-  /// Of that child; throws Error(invalid, "BadRequest") naming the element when it is there twice.
   std::string text(std::string_view child) const;
   /// Of that child; throws Error(invalid, "BadRequest") naming the element when it is missing or empty.
   std::string required(std::string_view child) const;

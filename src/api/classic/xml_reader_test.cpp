@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "base/error.h"
 
 namespace berth::classic {
@@ -72,6 +74,18 @@ TEST(ClassicXml, RefusesTooMuchDepthAndSize) {
   for (int i = 0; i < 200'000; ++i) abyss += "</a>";
   EXPECT_THAT(message_of(abyss), HasSubstr("deeper than 32"));
   EXPECT_THAT(message_of("<R>" + std::string(most_xml_bytes, ' ') + "</R>"), HasSubstr("are allowed"));
+}
+
+TEST(ClassicXml, ReadsStartTagsWithoutAnEndOnce) {
+  const auto cost_of = [](const std::string& tags) {
+    std::string xml;
+    while (xml.size() + tags.size() <= most_xml_bytes) xml += tags;
+    const std::clock_t began = std::clock();
+    EXPECT_THAT(message_of(xml), HasSubstr("not well-formed XML"));
+    return std::clock() - began;
+  };
+  const std::clock_t usual = cost_of("<Other><Nothing>");  // which nobody looks for the ends of
+  EXPECT_LT(cost_of("<Label><Password>"), 20 * usual + CLOCKS_PER_SEC);
 }
 
 TEST(ClassicXml, RefusesAnElementThatIsThereTwice) {

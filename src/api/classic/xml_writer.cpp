@@ -1,30 +1,9 @@
 #include "api/classic/xml_writer.h"
 
+#include "base/xml_text.h"
 #include "crypto/encoding.h"
 
 namespace berth::classic {
-namespace {
-
-void escape(std::string& out, std::string_view text) {
-  for (const char c : text) switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\r':
-        out += "&#13;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
-    }
-}
-
-}  // namespace
 
 XmlWriter::XmlWriter(std::string_view root) {
   text_ = "<?xml version=\"1.0\" encoding=\"utf-8\"?><";
@@ -58,9 +37,7 @@ XmlWriter& XmlWriter::leaf(std::string_view name, std::string_view text) {
     text_.append("<").append(name).append("/>");
     return *this;
   }
-  text_.append("<").append(name).append(">");
-  escape(text_, text);
-  text_.append("</").append(name).append(">");
+  text_.append("<").append(name).append(">").append(xml_escaped(text)).append("</").append(name).append(">");
   return *this;
 }
 

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "endpoints/arm/test_region.h"
+#include "host/process.h"
 
 namespace berth {
 namespace {
@@ -127,6 +128,19 @@ TEST_F(ArmEndpointsTest, RenewsAUsersTokenAndTakesNoRefreshTokenForAnAccessToken
             401);
 }
 
+TEST_F(ArmEndpointsTest, GivesAnIdentityItsTokenForTheSecretOnly) {
+  const std::string target =
+      "/identity/?resource=https://management.core.windows.net/&api-version=2017-09-01";
+  EXPECT_EQ(region.call("GET", target, "", {{"Authorization", ""}}).status, 401);
+  EXPECT_EQ(region.call("GET", target, "", {{"Authorization", ""}, {"secret", "wrong"}}).status, 401);
+  const Response granted =
+      region.call("GET", target, "", {{"Authorization", ""}, {"secret", "the client's secret"}});
+
+  ASSERT_EQ(granted.status, 200);
+  const std::string token = json::parse(granted.body)["access_token"];
+  EXPECT_EQ(region.arm("GET", "resourceGroups", nullptr, {{"Authorization", "Bearer " + token}}).status, 200);
+}
+
 TEST_F(ArmEndpointsTest, SignsInADeviceOnceItsCodeIsConfirmed) {
   const json device = json::parse(region.call("POST", "/adfs/oauth2/devicecode", "client_id=x").body);
   const std::string ask =
@@ -232,6 +246,25 @@ TEST_F(ArmEndpointsTest, ListsItsOwnImagesAndThoseWithAMarketplaceAddress) {
       "NotFound");
 }
 
+TEST_F(ArmEndpointsTest, GivesItsImagesShortNamesAndNamesThemToWhoAsksForAnother) {
+  const json aliases = json::parse(region.call("GET", "/aliases.json", "", {{"Authorization", ""}}).body);
+  const json& linux = aliases["outputs"]["aliases"]["value"]["Linux"];
+  EXPECT_EQ(linux["Debian-12"]["offer"], "debian-12");
+  EXPECT_TRUE(linux.contains("Debian"));
+
+  make_group();
+  json document = host_template();
+  document["resources"] = json::array({document["resources"].back()});
+  json& vm = document["resources"][0];
+  vm.erase("dependsOn");
+  vm["properties"]["storageProfile"]["imageReference"] = {
+      {"publisher", "Canonical"}, {"offer", "UbuntuServer"}, {"sku", "18.04-LTS"}, {"version", "latest"}};
+  const Response refused = region.arm("PUT", deployment_path, deployment(document, host_parameters()));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body,
+              AllOf(HasSubstr("Canonical:UbuntuServer:18.04-LTS"), HasSubstr("Debian:debian-12:12:latest")));
+}
+
 // --- resources
 
 TEST_F(ArmEndpointsTest, PutsRulesAsChildrenOfTheirGroup) {
@@ -271,6 +304,37 @@ TEST_F(ArmEndpointsTest, ChangesOnlyWhatTheClientHasSeen) {
   EXPECT_EQ(region.arm("PUT", path, body, {{"If-None-Match", "*"}}).status, 412);
 }
 
+TEST_F(ArmEndpointsTest, ChangesOnlyThePartThatTheClientHasSeen) {
+  make_group();
+  const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
+  ASSERT_EQ(region
+                .arm("PUT", network + "virtualNetworks/v",
+                     {{"location", "westus"},
+                      {"properties", {{"addressSpace", {{"addressPrefixes", {"10.0.0.0/16"}}}}}}})
+                .status,
+            201);
+  ASSERT_EQ(region.arm("PUT", network + "networkSecurityGroups/n", {{"location", "westus"}}).status, 201);
+  const std::pair<std::string, json> parts[] = {
+      {network + "virtualNetworks/v/subnets/s", {{"properties", {{"addressPrefix", "10.0.1.0/24"}}}}},
+      {network + "networkSecurityGroups/n/securityRules/r",
+       {{"properties",
+         {{"protocol", "*"},
+          {"destinationPortRange", "80"},
+          {"access", "Allow"},
+          {"priority", 900},
+          {"direction", "Inbound"}}}}}};
+  for (const auto& [path, body] : parts) {
+    EXPECT_EQ(region.arm("PUT", path, body, {{"If-Match", "*"}}).status, 412) << "it is not there yet";
+    ASSERT_EQ(region.arm("PUT", path, body, {{"If-None-Match", "*"}}).status, 201) << path;
+    const std::string etag = region.get(path)["etag"];
+    EXPECT_EQ(region.arm("PUT", path, body, {{"If-Match", etag}}).status, 200) << path;
+    EXPECT_EQ(region.arm("PUT", path, body, {{"If-Match", etag}}).status, 412) << path;
+    EXPECT_EQ(region.arm("DELETE", path, nullptr, {{"If-Match", etag}}).status, 412) << path;
+    EXPECT_EQ(region.arm("DELETE", path, nullptr, {{"If-Match", region.get(path)["etag"]}}).status, 200)
+        << path;
+  }
+}
+
 TEST_F(ArmEndpointsTest, PatchesTagsAndLeavesTheRest) {
   make_group();
   const std::string path = "resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v";
@@ -297,6 +361,13 @@ TEST_F(ArmEndpointsTest, KeepsInertResourcesForTheClassicClient) {
   EXPECT_EQ(region.get(path)["properties"]["primaryEndpoints"]["blob"],
             "https://dk1stor.blob.core.windows.net/");
   EXPECT_EQ(region.get(path)["sku"]["name"], "Standard_LRS");
+  const auto available = [&](const char* name) {
+    const Response answer =
+        region.arm("POST", "providers/Microsoft.Storage/checkNameAvailability", {{"name", name}});
+    return json::parse(answer.body)["nameAvailable"].get<bool>();
+  };
+  EXPECT_FALSE(available("DK1STOR"));
+  EXPECT_TRUE(available("dk2stor"));
 }
 
 TEST_F(ArmEndpointsTest, SaysWhatAHostileBodyIs) {
@@ -352,6 +423,48 @@ TEST_F(ArmEndpointsTest, OpensTheOtherPortThatAnInboundNatRuleNames) {
   EXPECT_EQ(code_of(region.arm("DELETE", balancer + "/inboundNatRules/ssh")), "InboundNatRuleInUse");
   EXPECT_EQ(code_of(region.arm("DELETE", network + "publicIPAddresses/lb-ip")),
             "PublicIPAddressCannotBeDeleted");
+}
+
+TEST_F(ArmEndpointsTest, KeepsAGroupWhoseAddressALoadBalancerOfAnotherGroupHas) {
+  make_host();
+  const std::string network = "/providers/Microsoft.Network/";
+  region.arm("PUT", "resourceGroups/h", {{"location", "westus"}});
+  region.arm("PUT", "resourceGroups/g" + network + "publicIPAddresses/lb-ip", {{"location", "westus"}});
+  const json frontend = {
+      {"name", "front"},
+      {"properties",
+       {{"publicIPAddress", {{"id", region.id("g", "Microsoft.Network/publicIPAddresses/lb-ip")}}}}}};
+  ASSERT_EQ(region
+                .arm("PUT", "resourceGroups/h" + network + "loadBalancers/lb",
+                     {{"location", "westus"},
+                      {"properties", {{"frontendIPConfigurations", json::array({frontend})}}}})
+                .status,
+            201);
+  EXPECT_EQ(code_of(region.arm("DELETE", "resourceGroups/g")), "InUsePublicIPAddressCannotBeDeleted");
+  EXPECT_EQ(region.arm("GET", vm_path).status, 200);
+}
+
+TEST_F(ArmEndpointsTest, GivesBackWhatIsDeletedWithAVmAndSwitchesItsDiagnosticsOff) {
+  make_host();
+  json vm = region.get(vm_path);
+  const auto properties = [&]() -> json& { return vm["properties"]; };
+  EXPECT_FALSE(properties()["storageProfile"]["osDisk"].contains("deleteOption"));
+  properties()["storageProfile"]["osDisk"]["deleteOption"] = "delete";
+  properties()["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] = "Delete";
+  properties()["diagnosticsProfile"]["bootDiagnostics"]["enabled"] = true;
+  ASSERT_EQ(region.put(vm_path, vm)["status"], "Succeeded");
+  vm = region.get(vm_path);
+  EXPECT_EQ(properties()["storageProfile"]["osDisk"]["deleteOption"], "Delete");
+  EXPECT_EQ(properties()["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"], "Delete");
+  EXPECT_TRUE(properties()["diagnosticsProfile"]["bootDiagnostics"]["enabled"]);
+  properties()["storageProfile"]["osDisk"].erase("deleteOption");  // as a client would that does not know it
+  properties()["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] = "Detach";
+  properties()["diagnosticsProfile"]["bootDiagnostics"]["enabled"] = false;
+  ASSERT_EQ(region.put(vm_path, vm)["status"], "Succeeded");
+  vm = region.get(vm_path);
+  EXPECT_EQ(properties()["storageProfile"]["osDisk"]["deleteOption"], "Delete");
+  EXPECT_FALSE(properties()["networkProfile"]["networkInterfaces"][0].contains("properties"));
+  EXPECT_FALSE(properties()["diagnosticsProfile"]["bootDiagnostics"]["enabled"]);
 }
 
 TEST_F(ArmEndpointsTest, RefusesALoadBalancerThatWouldSpreadConnections) {
@@ -440,6 +553,25 @@ TEST_F(ArmEndpointsTest, TellsWhyADeploymentFailed) {
   EXPECT_EQ(region.get(deployment_path)["properties"]["error"]["code"], "DeploymentFailed");
 }
 
+TEST_F(ArmEndpointsTest, TellsWhyADeploymentFailedAlsoAfterARestart) {
+  make_group();
+  region.driver->fail_next_start =
+      Error(ErrorKind::unavailable, "AllocationFailed", "There is no memory.", "Stop another machine.");
+  const Response accepted =
+      region.arm("PUT", deployment_path, deployment(host_template(), host_parameters()));
+  const json before = region.finish(accepted);
+  ASSERT_EQ(before["error"]["details"][0]["code"], "AllocationFailed") << before.dump(1);
+  region.restart();
+  const json after = region.finish(accepted);
+
+  EXPECT_EQ(after["error"], before["error"]);
+  EXPECT_EQ(after["properties"]["phases"].size(), before["properties"]["phases"].size());
+  ASSERT_EQ(region.put(deployment_path, deployment(host_template(), host_parameters()))["status"],
+            "Succeeded");
+  EXPECT_FALSE(region.finish(accepted)["error"].contains("details"))
+      << "the newer deployment's are not its own";
+}
+
 TEST_F(ArmEndpointsTest, SaysThatARestartEndedADeployment) {
   make_group();
   region.guests->talkative = false;  // the VM boots for ever
@@ -466,8 +598,8 @@ TEST_F(ArmEndpointsTest, HoldsTheAnswerForTheClassicClient) {
   EXPECT_EQ(json::parse(response.body)["properties"]["provisioningState"], "Succeeded");
 }
 
-TEST_F(ArmEndpointsTest, RunsNestedDeployments) {
-  make_group();
+/// A nested deployment that makes the security group `name`.
+json nested_group_of_rules(const std::string& name, const char* mode = "Incremental") {
   const json inner = {{"$schema", "x"},
                       {"contentVersion", "1.0.0.0"},
                       {"parameters", {{"n", {{"type", "string"}}}}},
@@ -476,18 +608,22 @@ TEST_F(ArmEndpointsTest, RunsNestedDeployments) {
                                                   {"name", "[parameters('n')]"},
                                                   {"location", "westus"}}})},
                       {"outputs", {{"made", {{"type", "string"}, {"value", "[parameters('n')]"}}}}}};
-  const json nested = {{"type", "Microsoft.Resources/deployments"},
-                       {"apiVersion", "1"},
-                       {"name", "inner"},
-                       {"properties",
-                        {{"mode", "Incremental"},
-                         {"expressionEvaluationOptions", {{"scope", "inner"}}},
-                         {"parameters", {{"n", {{"value", "nsg1"}}}}},
-                         {"template", inner}}}};
+  return {{"type", "Microsoft.Resources/deployments"},
+          {"apiVersion", "1"},
+          {"name", "inner"},
+          {"properties",
+           {{"mode", mode},
+            {"expressionEvaluationOptions", {{"scope", "inner"}}},
+            {"parameters", {{"n", {{"value", name}}}}},
+            {"template", inner}}}};
+}
+
+TEST_F(ArmEndpointsTest, RunsNestedDeployments) {
+  make_group();
   const json outer = {
       {"$schema", "x"},
       {"contentVersion", "1.0.0.0"},
-      {"resources", json::array({nested})},
+      {"resources", json::array({nested_group_of_rules("nsg1")})},
       {"outputs", {{"made", {{"type", "string"}, {"value", "[reference('inner').outputs.made.value]"}}}}}};
   ASSERT_EQ(region.put(deployment_path, deployment(outer))["status"], "Succeeded");
 
@@ -498,17 +634,145 @@ TEST_F(ArmEndpointsTest, RunsNestedDeployments) {
   EXPECT_THAT(region.get("resourceGroups/g/providers/Microsoft.Resources/deployments")["value"], SizeIs(2));
 }
 
-TEST_F(ArmEndpointsTest, RemovesInCompleteModeWhatTheTemplateDoesNotName) {
-  make_host();
-  json body = deployment({{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", json::array()}});
-  body["properties"]["mode"] = "Complete";
-  EXPECT_THAT(
-      json::parse(region.arm("POST", deployment_path + "/whatIf", body).body)["properties"]["changes"],
-      Not(IsEmpty()));
-  const json done = region.put(deployment_path, body);
+TEST_F(ArmEndpointsTest, MakesWhatIsWrittenBeforeWhatItWaitsFor) {
+  make_group();
+  json resources = json::array();
+  for (const char* name : {"one", "two", "three"}) {
+    json resource = {{"type", "Microsoft.Network/networkSecurityGroups"},
+                     {"apiVersion", "1"},
+                     {"name", name},
+                     {"location", "westus"}};
+    if (!resources.empty()) resources.back()["dependsOn"] = json::array({name});
+    resources.push_back(std::move(resource));
+  }
+  ASSERT_EQ(
+      region.put(
+          deployment_path,
+          deployment({{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", resources}}))["status"],
+      "Succeeded");
 
+  EXPECT_THAT(region.get("resourceGroups/g/resources")["value"], SizeIs(3));
+  const json operations = region.get(deployment_path + "/operations")["value"];
+  for (const json& operation : operations)
+    EXPECT_EQ(operation["properties"]["provisioningState"], "Succeeded");
+}
+
+class CompleteMode : public ArmEndpointsTest {
+ protected:
+  json complete(const json& resources) const {
+    json body = deployment({{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", resources}});
+    body["properties"]["mode"] = "Complete";
+    return body;
+  }
+  /// "Delete g/…/nsg" and so on.
+  std::vector<std::string> foreseen(const json& body) {
+    std::vector<std::string> changes;
+    const json answer = json::parse(region.arm("POST", deployment_path + "/whatIf", body).body);
+    for (const json& change : answer["properties"]["changes"]) {
+      const std::string id = change["resourceId"];
+      changes.push_back(change["changeType"].get<std::string>() + " " + id.substr(id.rfind('/') + 1));
+    }
+    return changes;
+  }
+  const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
+};
+
+TEST_F(CompleteMode, RemovesWhatTheTemplateDoesNotName) {
+  make_host();
+  ASSERT_EQ(region.arm("PUT", network + "publicIPAddresses/lb-ip", {{"location", "westus"}}).status, 201);
+  const json frontend = {
+      {"name", "front"},
+      {"properties",
+       {{"publicIPAddress", {{"id", region.id("g", "Microsoft.Network/publicIPAddresses/lb-ip")}}}}}};
+  ASSERT_EQ(region
+                .arm("PUT", network + "loadBalancers/lb",
+                     {{"location", "westus"},
+                      {"properties", {{"frontendIPConfigurations", json::array({frontend})}}}})
+                .status,
+            201);
+  const std::vector<std::string> changes = foreseen(complete(json::array()));
+  const json done = region.put(deployment_path, complete(json::array()));
+
+  EXPECT_THAT(changes, testing::IsSupersetOf({"Delete web1", "Delete lb", "Delete lb-ip"}));
   EXPECT_EQ(done["status"], "Succeeded") << done.dump(1);
   EXPECT_THAT(region.get("resourceGroups/g/resources")["value"], IsEmpty());
+  const json operations = region.get(deployment_path + "/operations")["value"];
+  ASSERT_EQ(operations.size(), changes.size());
+  EXPECT_EQ(operations[0]["properties"]["provisioningOperation"], "Delete");
+}
+
+TEST_F(CompleteMode, KeepsWhatNestedDeploymentsMake) {
+  make_group();
+  ASSERT_EQ(region.arm("PUT", network + "networkSecurityGroups/old", {{"location", "westus"}}).status, 201);
+  const json body = complete(json::array({nested_group_of_rules("new")}));
+
+  EXPECT_THAT(foreseen(body), testing::UnorderedElementsAre("Create new", "Delete old"));
+  EXPECT_EQ(region.put(deployment_path, body)["status"], "Succeeded");
+  EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/new").status, 200);
+  EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/old").status, 404);
+  EXPECT_THAT(foreseen(body), testing::ElementsAre("Deploy new"));
+}
+
+TEST_F(CompleteMode, ForeseesNothingOfANestedDeploymentThatWaitsForTheRegion) {
+  make_group();
+  ASSERT_EQ(region.arm("PUT", network + "networkSecurityGroups/old", {{"location", "westus"}}).status, 201);
+  json nested = nested_group_of_rules("x");
+  nested["properties"]["parameters"]["n"]["value"] =
+      "[reference(resourceId('Microsoft.Network/networkSecurityGroups', 'old')).resourceGuid]";
+
+  EXPECT_THAT(foreseen(complete(json::array({nested}))),
+              testing::UnorderedElementsAre("Unsupported inner", "Unsupported old"));
+}
+
+TEST_F(CompleteMode, IsRefusedForANestedDeployment) {
+  make_group();
+  const json body = deployment({{"$schema", "x"},
+                                {"contentVersion", "1.0.0.0"},
+                                {"resources", json::array({nested_group_of_rules("n", "Complete")})}});
+  for (const char* action : {"/validate", "/whatIf"}) {
+    const Response answer = region.arm("POST", deployment_path + action, body);
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(code_of(answer), "InvalidDeployment") << answer.body;
+  }
+  EXPECT_EQ(code_of(region.arm("PUT", deployment_path, body)), "InvalidDeployment");
+}
+
+TEST_F(CompleteMode, SaysWhatCouldNotBeDeleted) {
+  make_group();
+  for (const char* name : {"free", "used"})
+    ASSERT_EQ(region.arm("PUT", network + "networkSecurityGroups/" + name, {{"location", "westus"}}).status,
+              201);
+  ASSERT_EQ(region.arm("PUT", "resourceGroups/h", {{"location", "westus"}}).status, 201);
+  const json subnet = {{"name", "s"}, {"properties", {{"addressPrefix", "10.0.0.0/24"}}}};
+  const std::string other = "resourceGroups/h/providers/Microsoft.Network/";
+  ASSERT_EQ(region
+                .arm("PUT", other + "virtualNetworks/v",
+                     {{"location", "westus"},
+                      {"properties",
+                       {{"addressSpace", {{"addressPrefixes", {"10.0.0.0/16"}}}}, {"subnets", {subnet}}}}})
+                .status,
+            201);
+  const json ip = {{"name", "one"},
+                   {"properties",
+                    {{"subnet", {{"id", region.id("h", "Microsoft.Network/virtualNetworks/v/subnets/s")}}}}}};
+  ASSERT_EQ(region
+                .arm("PUT", other + "networkInterfaces/nic",
+                     {{"location", "westus"},
+                      {"properties",
+                       {{"networkSecurityGroup",
+                         {{"id", region.id("g", "Microsoft.Network/networkSecurityGroups/used")}}},
+                        {"ipConfigurations", {ip}}}}})
+                .status,
+            201);
+  const json done = region.put(deployment_path, complete(json::array()));
+
+  EXPECT_EQ(done["status"], "Failed") << done.dump(1);
+  EXPECT_EQ(done["error"]["code"], "DeploymentFailed");
+  EXPECT_THAT(done["error"]["message"].get<std::string>(), HasSubstr("could be deleted"));
+  ASSERT_THAT(done["error"]["details"], SizeIs(1));
+  EXPECT_THAT(done["error"]["details"][0]["message"].get<std::string>(), HasSubstr("used"));
+  EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/free").status, 404);
+  EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/used").status, 200);
 }
 
 // --- virtual machines
@@ -582,6 +846,66 @@ TEST_F(ArmEndpointsTest, GivesBootDiagnosticsToWhoHasTheirAddress) {
   EXPECT_EQ(region.call("GET", target, "", {{"Authorization", ""}}).status, 401);
 }
 
+class ManagedImage : public ArmEndpointsTest {
+ protected:
+  /// "web1", stopped and marked as generalized.
+  void make_source() {
+    make_host();
+    region.finish(region.arm("POST", vm_path + "/deallocate"));
+    ASSERT_EQ(region.arm("POST", vm_path + "/generalize").status, 200);
+  }
+  const std::string path = "resourceGroups/g/providers/Microsoft.Compute/images/golden";
+  const json body{
+      {"location", "westus"},
+      {"properties",
+       {{"sourceVirtualMachine", {{"id", region.id("g", "Microsoft.Compute/virtualMachines/web1")}}}}}};
+};
+
+TEST_F(ManagedImage, IsThereOnceTheDiskIsCopied) {
+  make_source();
+  const Response accepted = region.arm("PUT", path, body);
+
+  EXPECT_EQ(accepted.status, 201);
+  EXPECT_EQ(json::parse(accepted.body)["properties"]["provisioningState"], "Creating");
+  EXPECT_EQ(region.arm("GET", path).status, 404);
+  EXPECT_EQ(region.finish(accepted)["status"], "Succeeded");
+  EXPECT_EQ(region.get(path)["properties"]["provisioningState"], "Succeeded");
+  EXPECT_EQ(region.arm("PUT", path, {{"location", "westus"}, {"tags", {{"a", "b"}}}}).status, 200);
+  EXPECT_EQ(region.get(path)["tags"]["a"], "b");
+  EXPECT_EQ(region.arm("DELETE", path).status, 200);
+  EXPECT_EQ(region.arm("GET", path).status, 404);
+}
+
+TEST_F(ManagedImage, IsNotThereWhenTheCopyFailed) {
+  make_source();
+  const Disk* disk = region.region->find_disk(region.region->get_vm({"g", "web1"}).os_disk);
+  std::filesystem::remove(region.folder / disk->file);
+  const json done = region.put(path, body);
+
+  EXPECT_EQ(done["status"], "Failed") << done.dump(1);
+  EXPECT_EQ(region.arm("GET", path).status, 404);
+}
+
+TEST_F(ManagedImage, IsMadeOfAGeneralizedVmOnly) {
+  make_host();
+  region.finish(region.arm("POST", vm_path + "/deallocate"));
+  const Response refused = region.arm("PUT", path, body);
+
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(code_of(refused), "OperationNotAllowed");
+  EXPECT_THAT(refused.body, HasSubstr("not generalized"));
+}
+
+TEST_F(ArmEndpointsTest, TurnsBootDiagnosticsOffAgain) {
+  make_host();
+  for (const bool enabled : {true, false}) {
+    const json change = {
+        {"properties", {{"diagnosticsProfile", {{"bootDiagnostics", {{"enabled", enabled}}}}}}}};
+    EXPECT_EQ(region.finish(region.arm("PATCH", vm_path, change))["status"], "Succeeded");
+    EXPECT_EQ(region.get(vm_path)["properties"]["diagnosticsProfile"]["bootDiagnostics"]["enabled"], enabled);
+  }
+}
+
 TEST_F(ArmEndpointsTest, SaysThatRunCommandIsNotThere) {
   make_host();
   EXPECT_EQ(code_of(region.arm("POST", vm_path + "/runCommand", {{"commandId", "RunShellScript"}})),
@@ -589,4 +913,32 @@ TEST_F(ArmEndpointsTest, SaysThatRunCommandIsNotThere) {
 }
 
 }  // namespace
+TEST_F(ArmEndpointsTest, AnImageOfTheUsersIsMadeOfAFileAndDeletedAgain) {
+  const std::string path = "providers/Berth.Local/osImages/";
+  const auto file = [&](const char* name) {
+    return json{{"properties", {{"file", (region.folder / name).string()}, {"label", "My own"}}}};
+  };
+  ASSERT_EQ(
+      berth::run({"qemu-img", "create", "-q", "-f", "qcow2", (region.folder / "disk.qcow2").string(), "1M"})
+          .exit_code,
+      0);
+  std::ofstream(region.folder / "text") << "no disk";
+
+  EXPECT_EQ(region.put(path + "mine", file("disk.qcow2"))["status"], "Succeeded");
+  EXPECT_THAT(region.get("providers/Berth.Local/osImages").dump(), HasSubstr(R"("label":"My own")"));
+  EXPECT_EQ(code_of(region.arm("PUT", path + "MINE", file("disk.qcow2"))), "ImageExists");
+  EXPECT_EQ(region.put(path + "other", file("text"))["status"], "Failed");
+  EXPECT_EQ(region.put(path + "other", file("nothing"))["status"], "Failed");
+  EXPECT_EQ(region.arm("PUT", path + "other", {{"properties", {{"file", "disk.qcow2"}}}}).status, 400);
+  make_host();
+  const std::string vm = region.id("g", "Microsoft.Compute/virtualMachines/web1");
+  const json source{{"properties", {{"sourceVirtualMachine", {{"id", vm}}}}}};
+  EXPECT_EQ(region.arm("PUT", path + "captured", source).status, 409);  // it runs
+  region.finish(
+      region.arm("POST", "resourceGroups/g/providers/Microsoft.Compute/virtualMachines/web1/powerOff"));
+  EXPECT_EQ(region.put(path + "captured", source)["status"], "Succeeded");
+  EXPECT_EQ(region.arm("DELETE", path + "mine").status, 200);
+  EXPECT_EQ(region.arm("DELETE", path + "mine").status, 404);
+}
+
 }  // namespace berth

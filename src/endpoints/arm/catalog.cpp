@@ -265,34 +265,6 @@ asio::awaitable<Response> list_usages(Arm& arm, Request request) {
   co_return json_response(200, out.take());
 }
 
-asio::awaitable<Response> list_os_images(Arm& arm, Request) {
-  JsonText out;
-  out.open().open_list("value");
-  for (const GalleryImage& image : arm.region.gallery().list())
-    out.open()
-        .put("id", fmt::format("/subscriptions/{}/providers/Berth.Local/osImages/{}", arm.subscription(),
-                               image.name))
-        .put("name", image.name)
-        .put("type", "Berth.Local/osImages")
-        .open("properties")
-        .put("label", image.label)
-        .put("category", image.category)
-        .put("osType", image.os)
-        .put("publisher", image.publisher)
-        .put("offer", image.offer)
-        .put("sku", image.sku)
-        .put("version", image.version)
-        .put("family", image.family)
-        .put("sizeGiB", image.size_gib)
-        .put("docker", image.docker)
-        .put("built", image.built)
-        .put_if("added", image.added)
-        .close()
-        .close();
-  out.close_list().close();
-  co_return json_response(200, out.take());
-}
-
 asio::awaitable<Response> list_publishers(Arm& arm, Request request) {
   const Location& location = location_in(request);
   Names names;
@@ -405,7 +377,7 @@ asio::awaitable<Response> get_aliases(Arm& arm, Request) {
   std::map<std::string, GalleryImage, NameLess> aliases;
   for (const GalleryImage& image : arm.region.gallery().list()) {
     if (image.publisher.empty()) continue;
-    for (const std::string& alias : {image.publisher, image.sku}) {
+    for (const std::string& alias : {image.publisher, image.publisher + "-" + image.sku}) {
       const auto known = aliases.find(alias);
       if (known == aliases.end() || compare_versions(known->second.version, image.version) < 0)
         aliases[alias] = image;

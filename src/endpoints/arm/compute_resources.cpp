@@ -38,7 +38,7 @@ void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
 VmRequest read_vm(Arm& arm, const ResourceId& id, const json& body) {
   const Vm* before = arm.region.find_vm(id.ref());
   // One that never came to be is made anew, with everything that it takes.
-  if (before && before->provisioning == Provisioning::failed && !before->provisioned) before = nullptr;
+  if (before && before->never_made()) before = nullptr;
   VmRequest request = parse_vm(body, place_of(arm, id), before);
   if (!before) resolve_image(arm, request.vm);
   return request;
@@ -54,8 +54,7 @@ Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
                                                .password = std::move(request.password),
                                                .custom_data = std::move(request.custom_data),
                                                .os_disk_gib = request.os_disk_gib,
-                                               .os_disk_name = std::move(request.os_disk_name),
-                                               .delete_os_disk_with_vm = request.delete_os_disk_with_vm});
+                                               .os_disk_name = std::move(request.os_disk_name)});
   JsonText out;
   write_vm(out, arm.region.get_vm(id.ref()), arm.subscription(), false);
   return {.document = out.take(), .created = accepted.created, .operation = accepted.operation};
@@ -111,10 +110,11 @@ Applied put_extension(Arm& arm, const ResourceId& id, const json& body) {
           .operation = accepted.operation};
 }
 
-std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request*) {
+std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request* request) {
   const Vm* vm = arm.region.find_vm(id.ref());
   if (!vm || !find_extension(*vm, id.name())) return std::nullopt;
-  return arm.region.delete_extension(id.ref(), id.name()).operation;
+  const bool force = request && same_name(request->parameter("forceDeletion"), "true");
+  return arm.region.delete_extension(id.ref(), id.name(), force).operation;
 }
 
 std::vector<std::string> extensions_of(Arm& arm, const ResourceId& parent) {
@@ -135,10 +135,12 @@ void write_disk_of(Arm& arm, JsonText& out, const Disk& disk, const View&) {
 }
 
 Applied put_disk(Arm& arm, const ResourceId& id, const json& body) {
-  const auto put = arm.region.put_disk(parse_disk(body, place_of(arm, id), arm.region.find_disk(id.ref())));
+  const Accepted accepted =
+      arm.region.put_disk(parse_disk(body, place_of(arm, id), arm.region.find_disk(id.ref())));
   JsonText out;
-  write_disk(out, put.resource, arm.subscription());
-  return {.document = out.take(), .created = put.created, .operation = {}};
+  write_disk(out, *arm.region.find_disk(id.ref()), arm.subscription());
+  // 200 also for a new one: az takes no 201
+  return {.document = out.take(), .created = false, .operation = accepted.operation};
 }
 
 std::optional<std::string> remove_disk(Arm& arm, const ResourceId& id, const Request*) {
@@ -155,9 +157,60 @@ void write_managed_image(Arm& arm, JsonText& out, const Resource& resource, cons
   out.raw("properties", image.properties.empty() ? "{}" : std::string_view(image.properties)).close();
 }
 
+std::string image_properties(const ResourceId& vm, std::string_view state) {
+  JsonText properties;
+  properties.open().put("provisioningState", state).put("hyperVGeneration", "V1");
+  properties.open("sourceVirtualMachine").put("id", vm.text()).close();
+  properties.open("storageProfile")
+      .open("osDisk")
+      .put("osType", "Linux")
+      .put("osState", "Generalized")
+      .close();
+  properties.open_list("dataDisks").close_list().close().close();
+  return properties.take();
+}
+
+std::string image_document(Arm& arm, const InertResource& image) {
+  JsonText out;
+  write_managed_image(arm, out, image, {});
+  return out.take();
+}
+
+/// The image is there once the VM's disk is copied, and not before.
+asio::awaitable<void> add_captured_image(Arm& arm, InertResource image, std::string capture) {
+  co_await arm.region.finish(std::move(capture));
+  try {
+    arm.region.put_inert(image);
+  } catch (const Error&) {  // its group was deleted meanwhile
+    arm.region.delete_image(image.name);
+    throw;
+  }
+}
+
+Applied capture_managed_image(Arm& arm, InertResource image, const Field& source) {
+  if (source.missing())
+    throw Error(ErrorKind::invalid, "InvalidParameter",
+                "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
+                "To bring a disk file of your own, use 'azure vm image create NAME FILE'.");
+  const ResourceId id = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
+  const Vm& vm = arm.region.get_vm(id.ref());
+  if (!vm.generalized)
+    throw Error(ErrorKind::conflict, "OperationNotAllowed",
+                fmt::format("No image can be made of VM '{}': it is not generalized.", vm.name),
+                "Stop it ('az vm deallocate'), then mark it ('az vm generalize'); it cannot be started again "
+                "after that.");
+  std::string capture = arm.region.capture_vm(id.ref(), image.name, image.name).operation;
+  image.properties = image_properties(id, "Creating");
+  Applied applied{.document = image_document(arm, image), .created = true, .operation = {}};
+  image.properties = image_properties(id, "Succeeded");
+  applied.operation = arm.region.begin(
+      "image create", fmt::format("images/{}/{}", image.group, image.name),
+      [&arm, image, capture](std::string) { return add_captured_image(arm, image, capture); });
+  return applied;
+}
+
 Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
   check_resource_name(id.name(), image_type);
-  const Field source = Field(body)["properties"]["sourceVirtualMachine"]["id"];
   const InertResource* before = arm.region.find_inert(std::string(image_type), id.ref());
   InertResource image;
   image.group = id.group;
@@ -166,39 +219,18 @@ Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
   image.location =
       location_of(body, image_type, before ? std::string_view(before->location) : std::string_view());
   image.tags = Field(body)["tags"].tags();
-  std::string operation;
-  if (before) {
-    image.properties = before->properties;
-  } else {
-    if (source.missing())
-      throw Error(ErrorKind::invalid, "InvalidParameter",
-                  "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
-                  "To bring a disk file of your own, use 'azure vm image import'.");
-    const ResourceId vm = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
-    arm.region.get_vm(vm.ref());
-    operation = arm.region.capture_vm(vm.ref(), id.name(), id.name()).operation;
-    JsonText properties;
-    properties.open().put("provisioningState", "Succeeded").put("hyperVGeneration", "V1");
-    properties.open("sourceVirtualMachine").put("id", vm.text()).close();
-    properties.open("storageProfile")
-        .open("osDisk")
-        .put("osType", "Linux")
-        .put("osState", "Generalized")
-        .close();
-    properties.open_list("dataDisks").close_list().close().close();
-    image.properties = properties.take();
-  }
-  const auto put = arm.region.put_inert(std::move(image));
-  JsonText out;
-  write_managed_image(arm, out, put.resource, {});
-  return {.document = out.take(), .created = put.created, .operation = operation};
+  if (!before)
+    return capture_managed_image(arm, std::move(image),
+                                 Field(body)["properties"]["sourceVirtualMachine"]["id"]);
+  image.properties = before->properties;
+  return {.document = image_document(arm, arm.region.put_inert(std::move(image)).resource),
+          .created = false,
+          .operation = {}};
 }
 
 std::optional<std::string> remove_managed_image(Arm& arm, const ResourceId& id, const Request*) {
   const std::string type(image_type);
   if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
-  if (const auto image = arm.region.gallery().find(id.name()); image && image->category == "User")
-    arm.region.gallery().remove(image->name);
   arm.region.delete_inert(type, id.ref());
   return "";
 }
@@ -234,7 +266,7 @@ std::vector<Kind> compute_kinds() {
   image.write = write_managed_image;
   image.put = put_managed_image;
   image.remove = remove_managed_image;
-  return {vm, extension, disk, image};
+  return {disk, vm, extension, image};
 }
 
 }  // namespace berth::arm

@@ -88,6 +88,21 @@ Kind inert_kind(const std::string& type) {
 
 }  // namespace
 
+asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
+  const json body = parse_document(request.body);
+  const std::string name = Field(body)["name"].required_text();
+  bool taken = false;
+  for (const InertResource* account : arm.region.inert("Microsoft.Storage/storageAccounts"))
+    taken = taken || same_name(account->name, name);
+  JsonText out;
+  out.open().put("nameAvailable", !taken);
+  if (taken)
+    out.put("reason", "AlreadyExists")
+        .put("message", "The storage account named " + name + " is already taken.");
+  out.close();
+  co_return json_response(200, out.take());
+}
+
 std::vector<Kind> inert_kinds() {
   return {inert_kind("Microsoft.Storage/storageAccounts"), inert_kind(std::string(availability_set_type))};
 }

@@ -7,9 +7,10 @@
 namespace berth::arm {
 namespace {
 
+/// Resources stand on such as come earlier here, never on later ones: complete mode deletes from the end.
 std::vector<Kind> all_kinds() {
   std::vector<Kind> all;
-  for (auto part : {network_kinds, load_balancer_kinds, compute_kinds, inert_kinds})
+  for (auto part : {inert_kinds, network_kinds, compute_kinds})
     for (Kind& kind : part()) all.push_back(std::move(kind));
   for (Kind& kind : all) {
     if (kind.show || !kind.find) continue;

@@ -84,11 +84,10 @@ Applied keep(Arm& arm, InertResource wanted) {
     const PublicAddress* address = arm.region.find_public_address(frontend.address);
     if (!address)
       throw resource_not_found(public_address_type, frontend.address.name, frontend.address.group);
-    const auto users = address_users(arm);
-    if (const auto user = users.find(frontend.address.key());
-        user != users.end() && !same_name(user->second, frontend.id))
+    if (const std::string user = address_user(arm, frontend.address);
+        !user.empty() && !same_name(user, frontend.id))
       throw Error(ErrorKind::conflict, "PublicIPAddressInUse",
-                  fmt::format("Public address '{}' is used by {}.", frontend.address.name, user->second));
+                  fmt::format("Public address '{}' is used by {}.", frontend.address.name, user));
   }
   const auto put = arm.region.put_inert(std::move(wanted));
   balance_users(arm, ref);
@@ -239,6 +238,17 @@ std::map<std::string, std::string> address_users(const Arm& arm) {
     for (const Frontend& frontend : frontends_of(properties_of(*balancer), place_of(arm, balancer->ref())))
       users[frontend.address.key()] = frontend.id;
   return users;
+}
+
+std::string address_user(const Arm& arm, const Ref& address) {
+  for (const InertResource* balancer : arm.region.inert(type))
+    for (const Frontend& frontend : frontends_of(properties_of(*balancer), place_of(arm, balancer->ref())))
+      if (frontend.address == address) return frontend.id;
+  for (const NetworkInterface* nic : arm.region.interfaces())
+    for (const IpConfiguration& configuration : nic->configurations)
+      if (configuration.public_address == address && !configuration.balanced)
+        return ip_configuration_id(*nic, configuration, arm.subscription());
+  return {};
 }
 
 std::vector<Kind> load_balancer_kinds() {

@@ -34,11 +34,13 @@ void write_nic(Arm& arm, JsonText& out, const NetworkInterface& nic, const View&
 }
 
 void write_address(Arm& arm, JsonText& out, const PublicAddress& address, const View& view) {
-  const auto users = view.address_users ? std::map<std::string, std::string>() : address_users(arm);
-  const auto& known = view.address_users ? *view.address_users : users;
-  const auto user = known.find(address.ref().key());
-  const std::string used_by = user == known.end() ? "" : user->second;
-  write_public_address(out, address, arm.subscription(), used_by);
+  if (!view.address_users) {
+    write_public_address(out, address, arm.subscription(), address_user(arm, address.ref()));
+    return;
+  }
+  const auto user = view.address_users->find(address.ref().key());
+  write_public_address(out, address, arm.subscription(),
+                       user == view.address_users->end() ? "" : user->second);
 }
 
 template <class T>
@@ -72,12 +74,11 @@ Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
 
 std::optional<std::string> remove_address(Arm& arm, const ResourceId& id, const Request*) {
   if (!arm.region.find_public_address(id.ref())) return std::nullopt;
-  const auto users = address_users(arm);
-  if (const auto user = users.find(id.ref().key()); user != users.end())
+  if (const std::string user = address_user(arm, id.ref()); !user.empty())
     throw Error(
         ErrorKind::conflict, "PublicIPAddressCannotBeDeleted",
         fmt::format("Public IP address {} can not be deleted since it is still allocated to resource {}.",
-                    id.name(), user->second),
+                    id.name(), user),
         "Delete that first, or take the address away from it.");
   arm.region.delete_public_address(id.ref());
   return "";
@@ -240,7 +241,10 @@ std::vector<Kind> network_kinds() {
             .all = {},
             .write = {},
             .children = rules_of};
-  return {network, subnet, group, rule, address, nic};
+  std::vector<Kind> all = {group, rule, network, subnet, address};
+  for (Kind& balancer : load_balancer_kinds()) all.push_back(std::move(balancer));
+  all.push_back(nic);
+  return all;
 }
 
 }  // namespace berth::arm

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <chrono>
 
@@ -7,6 +6,7 @@
 #include "crypto/random.h"
 #include "endpoints/arm/arm_endpoints.h"
 #include "endpoints/arm/service.h"
+#include "http/answer.h"
 
 namespace berth {
 namespace arm {
@@ -43,6 +43,7 @@ constexpr Route routes[] = {
     {"GET", "/common/discovery/instance", Access::open, get_instance_discovery},
     {"POST", "/{authority}/oauth2/token", Access::open, post_token},
     {"POST", "/{authority}/oauth2/v2.0/token", Access::open, post_token},
+    {"GET", "/identity", Access::open, get_identity_token},
     {"POST", "/{authority}/oauth2/devicecode", Access::open, post_device_code},
     {"POST", "/{authority}/oauth2/v2.0/devicecode", Access::open, post_device_code},
     {"GET", "/devicelogin", Access::open, get_device_page},
@@ -70,8 +71,13 @@ constexpr Route routes[] = {
     {"GET", EXTENSION "/{type}/versions", Access::version, list_extension_versions},
     {"GET", EXTENSION "/{type}/versions/{version}", Access::version, get_extension_version},
 
+    {"POST", SUBSCRIPTION "/providers/Microsoft.Storage/checkNameAvailability", Access::version,
+     check_storage_name},
+
     // Our own
     {"GET", SUBSCRIPTION "/providers/Berth.Local/osImages", Access::version, list_os_images},
+    {"PUT", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, put_os_image},
+    {"DELETE", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, delete_os_image},
     {"GET", SUBSCRIPTION "/providers/Berth.Local/extensions", Access::version, list_packages},
     {"PUT", SUBSCRIPTION "/providers/Berth.Local/extensions/{publisher}/{type}/{version}", Access::version,
      put_package},
@@ -163,29 +169,16 @@ Response refused(const Error& error) {
   return response;
 }
 
+asio::awaitable<Response> handle(Arm& arm, const Route& route, const Request& request) {
+  check_access(arm, request, route.access);
+  co_return co_await route.action(arm, request);
+}
+
 asio::awaitable<Response> answer(Arm& arm, const Route& route, Request request) {
   const Request& original = request;
-  Response response;
-  const auto began = std::chrono::steady_clock::now();
-  const std::string what = request.method + " " + request.path;
-  try {
-    check_access(arm, original, route.access);
-    response = co_await route.action(arm, request);
-  } catch (const Error& error) {
-    response = refused(error);
-    if (error.kind == ErrorKind::internal)
-      spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
-  } catch (const std::exception& error) {
-    spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
-    response = refused(Error(ErrorKind::internal, "InternalServerError",
-                             "The region met an error of its own; its log says more ('azure region logs')."));
-  }
+  Response response = co_await answered(original, handle(arm, route, original), refused);
   if (original.method == "HEAD") response.body.clear();
   add_headers(response, original);
-  spdlog::debug(
-      "answered request=\"{}\" status={} ms={}", what, response.status,
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began)
-          .count());
   co_return response;
 }
 
@@ -213,6 +206,11 @@ void ArmEndpoints::add_to(Router& router) {
     router.add({route.method, route.pattern, [this, &route](Request request) {
                   return arm::answer(impl_->arm, route, std::move(request));
                 }});
+}
+
+bool ArmEndpoints::takes_file(std::string_view method, std::string_view path) {
+  return method == "PUT" && path.starts_with("/subscriptions/") &&
+         path.find("/providers/Berth.Local/extensions/") != path.npos;
 }
 
 Response ArmEndpoints::no_route(const Request& request, bool method_mismatch) {

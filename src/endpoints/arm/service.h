@@ -37,7 +37,6 @@ struct Arm {
   std::function<std::int64_t()> clock;                            ///< seconds since 1970
   std::map<std::string, DeviceSignIn> devices;                    ///< by device code
   std::map<std::string, std::shared_ptr<DeploymentRun>> running;  ///< by document key
-  std::map<std::string, std::string> deployments_of_operations;   ///< operation id -> document key
 
   const std::string& subscription() const { return access.subscription; }
 };
@@ -75,13 +74,13 @@ struct Kind {
   std::function<std::vector<std::string>(Arm&, const ResourceId& parent)> children;
 };
 
-/// All types, in one table (kinds.cpp).
+/// All types, in one table (kinds.cpp). Resources stand on such as come earlier in it, never on later ones.
 const std::vector<Kind>& kinds();
 const Kind* find_kind(std::string_view type);
 /// Throws Error(not_found, "InvalidResourceType").
 const Kind& get_kind(std::string_view type);
 
-std::vector<Kind> network_kinds();
+std::vector<Kind> network_kinds();  ///< with those of load balancers
 std::vector<Kind> load_balancer_kinds();
 std::vector<Kind> compute_kinds();
 std::vector<Kind> inert_kinds();
@@ -114,6 +113,8 @@ std::vector<Phase> phases_of(const Arm& arm, const Operation& operation);
 void balance(Arm& arm, NetworkInterface& nic, const NetworkInterface* before);
 /// Who uses each public address: the id of an IP configuration or of a frontend, by Ref::key().
 std::map<std::string, std::string> address_users(const Arm& arm);
+/// The same for one of them; "" when nobody does.
+std::string address_user(const Arm& arm, const Ref& address);
 
 /// The document of any resource, for reference() and GET. nullopt when there is none.
 std::optional<std::string> show_resource(Arm& arm, const ResourceId& id, const View& view);
@@ -130,6 +131,7 @@ asio::awaitable<Response> get_metadata(Arm&, Request);
 asio::awaitable<Response> get_discovery(Arm&, Request);
 asio::awaitable<Response> get_instance_discovery(Arm&, Request);
 asio::awaitable<Response> post_token(Arm&, Request);
+asio::awaitable<Response> get_identity_token(Arm&, Request);
 asio::awaitable<Response> post_device_code(Arm&, Request);
 asio::awaitable<Response> get_device_page(Arm&, Request);
 asio::awaitable<Response> post_device_page(Arm&, Request);
@@ -146,7 +148,6 @@ asio::awaitable<Response> get_provider(Arm&, Request);
 asio::awaitable<Response> list_sizes(Arm&, Request);
 asio::awaitable<Response> list_skus(Arm&, Request);
 asio::awaitable<Response> list_usages(Arm&, Request);
-asio::awaitable<Response> list_os_images(Arm&, Request);
 asio::awaitable<Response> list_publishers(Arm&, Request);
 asio::awaitable<Response> list_offers(Arm&, Request);
 asio::awaitable<Response> list_image_skus(Arm&, Request);
@@ -177,6 +178,9 @@ asio::awaitable<Response> list_in_subscription(Arm&, Request);
 asio::awaitable<Response> get_operation(Arm&, Request);
 asio::awaitable<Response> get_operation_result(Arm&, Request);
 
+// --- inert_resources.cpp
+asio::awaitable<Response> check_storage_name(Arm&, Request);
+
 // --- virtual_machines.cpp
 asio::awaitable<Response> get_instance_view(Arm&, Request);
 asio::awaitable<Response> list_vm_sizes(Arm&, Request);
@@ -194,7 +198,7 @@ asio::awaitable<Response> get_screenshot(Arm&, Request);
 /// Sets what the gallery knows of the image that was named. Throws Error(not_found, "PlatformImageNotFound").
 void resolve_image(Arm& arm, Vm& vm, std::string_view path = "imageReference");
 
-// --- deployments.cpp
+// --- deployments.cpp, and the other files about deployments
 asio::awaitable<Response> list_deployments(Arm&, Request);
 asio::awaitable<Response> get_deployment(Arm&, Request);
 asio::awaitable<Response> head_deployment(Arm&, Request);
@@ -211,8 +215,13 @@ void forget_deployments(Arm& arm, const std::string& group);
 /// What is below an operation of a deployment; empty for others. And the problems in it.
 std::vector<std::string> operations_below(const Arm& arm, const std::string& operation);
 std::vector<Problem> problems_of(const Arm& arm, const std::string& operation);
-/// The deployment's document by key "group/name"; nullopt when there is none.
+/// As GET answers it; nullopt when there is none.
 std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id);
+
+// --- os_images.cpp
+asio::awaitable<Response> list_os_images(Arm&, Request);
+asio::awaitable<Response> put_os_image(Arm&, Request);
+asio::awaitable<Response> delete_os_image(Arm&, Request);
 
 // --- extension_packages.cpp
 asio::awaitable<Response> list_packages(Arm&, Request);

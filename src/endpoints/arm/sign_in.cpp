@@ -61,16 +61,26 @@ bool knows_client(const Arm& arm, const std::string& client, const std::string& 
   return same && !arm.access.client_secret.empty() && same_name(client, arm.access.client_id);
 }
 
-/// "https://management.core.windows.net//.default" and a classic `resource` both name the audience.
+/// What the token shall be good for: a classic `resource`, or the one of the scopes that names a resource
+/// ("https://management.core.windows.net//.default"); "openid" and its like stand before or after it.
 std::string audience_of(const CaseInsensitiveMap& form) {
   std::string audience = field(form, "resource");
-  if (audience.empty()) {
-    const std::string scope = field(form, "scope");
-    audience = scope.substr(0, scope.find(' '));
-    if (audience.ends_with("/.default"))
-      audience.resize(audience.size() - std::string_view("/.default").size());
+  const std::string scope = field(form, "scope");
+  for (std::string_view scopes = scope; audience.empty() && !scopes.empty();) {
+    const std::string_view word = scopes.substr(0, scopes.find(' '));
+    scopes.remove_prefix(std::min(word.size() + 1, scopes.size()));
+    if (word.find("://") != word.npos) audience = word;
   }
+  if (audience.ends_with("/.default"))
+    audience.resize(audience.size() - std::string_view("/.default").size());
   return audience.empty() || audience.size() > 200 ? std::string(management_audience) : audience;
+}
+
+/// Azure's two names of Resource Manager, and ours, with or without the slash at the end.
+bool is_for_resource_manager(std::string_view audience, const Request& request) {
+  while (audience.ends_with('/')) audience.remove_suffix(1);
+  return same_name(audience, "https://management.core.windows.net") ||
+         same_name(audience, "https://management.azure.com") || same_name(audience, request.origin);
 }
 
 struct Grant {
@@ -165,6 +175,19 @@ Response grant_again(const Arm& arm, const Request& request, const CaseInsensiti
   return refused(401, "invalid_grant", "AADSTS700082: The refresh token has expired or is not one of ours.");
 }
 
+/// A managed identity as a web app of Azure asks for its own: by a secret that its environment holds.
+Response grant_to_identity(const Arm& arm, const Request& request) {
+  if (!knows_client(arm, arm.access.client_id, request.header("secret"))) {
+    spdlog::warn("refused sign-in peer={} grant=identity", request.peer);
+    return refused(
+        401, "invalid_client",
+        "The header 'secret' does not hold the client's secret. The file with it is shown by 'azure region "
+        "status --json'.");
+  }
+  return grant_tokens(arm, request, {{"resource", request.parameter("resource")}, {"grant_type", "identity"}},
+                      {.subject = arm.access.client_id, .client_id = arm.access.client_id});
+}
+
 void forget_old_devices(Arm& arm) {
   std::erase_if(arm.devices, [&](const auto& entry) { return entry.second.expires <= arm.clock(); });
 }
@@ -221,6 +244,13 @@ void authenticate(const Arm& arm, const Request& request) {
   if (claims.use != TokenUse::access)
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationToken",
                 "The access token is invalid: it is a refresh token.", "Sign in again.");
+  if (!is_for_resource_manager(claims.audience, request))
+    throw Error(
+        ErrorKind::unauthorized, "InvalidAuthenticationTokenAudience",
+        fmt::format("The access token has been obtained for wrong audience or resource '{}'. The allowed "
+                    "audiences are '{}', 'https://management.azure.com/' and '{}'.",
+                    claims.audience, management_audience, request.origin),
+        "Ask for a token for one of them.");
   if (!same_name(claims.tenant, arm.access.tenant))
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationTokenTenant",
                 fmt::format("The access token is from the wrong issuer: its tenant is '{}'.", claims.tenant),
@@ -302,6 +332,10 @@ asio::awaitable<Response> post_token(Arm& arm, Request request) {
     co_return grant_to_device(arm, request, form);
   co_return refused(400, "unsupported_grant_type",
                     fmt::format("AADSTS70003: The grant type '{}' is not supported.", grant.substr(0, 64)));
+}
+
+asio::awaitable<Response> get_identity_token(Arm& arm, Request request) {
+  co_return grant_to_identity(arm, request);
 }
 
 asio::awaitable<Response> post_device_code(Arm& arm, Request request) {

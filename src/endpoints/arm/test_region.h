@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -34,9 +35,10 @@ class TestRegion {
   TestRegion() { open(); }
   ~TestRegion() { close(); }
 
-  /// As if berthd had been killed and started again.
-  void restart() {
+  /// As if berthd had been killed and started again; `meanwhile` something happens to its files.
+  void restart(const std::function<void()>& meanwhile = [] {}) {
     close();
+    meanwhile();
     open();
   }
 
@@ -126,6 +128,7 @@ class TestRegion {
   std::optional<Region> region;
   std::optional<ArmEndpoints> endpoints;
   std::optional<Router> router;
+  std::function<void(const Vm&)> vm_changed;  ///< told at each change; lets a test look in between
   std::int64_t now = 1'800'000'000;
   std::string token;
 
@@ -153,6 +156,7 @@ class TestRegion {
     region.emplace(
         Region::Services{.executor = io->get_executor(),
                          .pool = pool->get_executor(),
+                         .builds = pool->get_executor(),
                          .database = *database,
                          .driver = *driver,
                          .networks = *networks,
@@ -160,7 +164,11 @@ class TestRegion {
                          .extensions = *extensions,
                          .home = folder.path(),
                          .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
-                         .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
+                         .vm_changed =
+                             [this](const Vm& vm) {
+                               if (vm_changed) vm_changed(vm);
+                               guests->seen(vm);
+                             }},
         settings);
     guests->plays_in(*region);
     if (!gallery->find("tiny")) {

@@ -53,6 +53,15 @@ Ref diagnosed_vm(Arm& arm, Request& request) {
   return vm;
 }
 
+/// "Debian:debian-12:12:latest, …"
+std::string image_urns(Gallery& gallery) {
+  std::set<std::string> urns;
+  for (const GalleryImage& image : gallery.list())
+    if (!image.publisher.empty())
+      urns.insert(fmt::format("{}:{}:{}:latest", image.publisher, image.offer, image.sku));
+  return fmt::format("{}", fmt::join(urns, ", "));
+}
+
 }  // namespace
 
 std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& origin) {
@@ -84,15 +93,15 @@ void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
                   "The platform image '{}' is not available. Verify that all fields in the storage profile "
                   "are correct ({}).",
                   wanted, path),
-        "'azure vm image list' shows the images that there are.");
+        vm.image_publisher.empty() ? "'azure vm image list' shows the images that there are."
+                                   : "The images of this region are " + image_urns(gallery) + ".");
   vm.image = image->name;
 }
 
 asio::awaitable<Response> get_instance_view(Arm& arm, Request request) {
   const Vm& vm = arm.region.get_vm(vm_of(arm, request));
   JsonText out;
-  write_instance_view(out, {}, vm, arm.subscription(),
-                      vm.boot_diagnostics ? diagnostics_url(arm, vm.ref(), request.origin) : "");
+  write_instance_view(out, {}, vm, vm.boot_diagnostics ? diagnostics_url(arm, vm.ref(), request.origin) : "");
   co_return json_response(200, out.take());
 }
 

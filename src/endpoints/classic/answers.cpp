@@ -1,12 +1,10 @@
-#include "endpoints/classic/service.h"
+#include "endpoints/classic/answers.h"
 
-#include <fmt/format.h>
+#include <algorithm>
 
-#include <ctime>
-
+#include "base/utc.h"
 #include "model/names.h"
 
-/// Small things that all handlers use.
 namespace berth::classic {
 
 Response xml_response(int status, std::string body) {
@@ -27,6 +25,10 @@ Response accepted(const std::string& operation) {
   Response response = no_body(202);
   response.headers["x-ms-request-id"] = operation;
   return response;
+}
+
+Response done_at_once(Region& region, const std::string& kind, const std::string& target) {
+  return accepted(region.begin(kind, target, [](std::string) -> asio::awaitable<void> { co_return; }));
 }
 
 std::string param(const Request& request, const char* name) {
@@ -53,12 +55,10 @@ std::string utc_seconds(const std::string& time) {
   return dot == std::string::npos ? time : time.substr(0, dot) + "Z";
 }
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+std::string utc_digits() {
+  std::string stamp = utc_seconds(utc_now());
+  std::erase_if(stamp, [](char c) { return c < '0' || c > '9'; });
+  return stamp;
 }
 
 std::string url_of(const Classic& classic, const Request& request, const std::string& path) {

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include "api/classic/documents.h"
+#include "endpoints/classic/answers.h"
 #include "endpoints/classic/mapping.h"
+#include "endpoints/classic/storage.h"
 #include "model/names.h"
 #include "region/extension_gallery.h"
 

@@ -1,13 +1,17 @@
-#include "crypto/certificate.h"
+#include "endpoints/classic/certificates.h"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
+#include "api/classic/documents.h"
 #include "api/classic/requests.h"
+#include "base/utc.h"
+#include "crypto/certificate.h"
 #include "crypto/encoding.h"
 #include "crypto/envelope.h"
-#include "endpoints/classic/mapping.h"
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/kept_documents.h"
 #include "model/names.h"
 
 /// Certificates of clients (of the subscription) and of cloud services (for SSH keys).
@@ -69,10 +73,6 @@ std::string service_prefix(const CloudService& service) {
   return service.address->ref().key() + "/";
 }
 
-std::string done_at_once(Region& region, const std::string& kind, const std::string& target) {
-  return region.begin(kind, target, [](std::string) -> asio::awaitable<void> { co_return; });
-}
-
 }  // namespace
 
 bool is_management_certificate(const Classic& classic, const std::string& der) {
@@ -101,7 +101,7 @@ void register_management_certificate(Classic& classic, const std::string& der) {
                       {"subject", certificate.subject()},
                       {"publicKey", base64_encode(certificate.public_key_der())},
                       {"data", base64_encode(der)},
-                      {"created", utc_now()}};
+                      {"created", utc_seconds(utc_now())}};
   classic.region.keep_document(management_table, certificate.thumbprint(), document.dump());
 }
 
@@ -137,7 +137,7 @@ asio::awaitable<Response> post_service_certificate(Classic& classic, const Reque
   const Certificate certificate = read_certificate(file.data, file.password);
   classic.region.keep_document(certificate_table, service_prefix(service) + certificate.thumbprint(),
                                base64_encode(certificate.to_der()));
-  co_return accepted(done_at_once(classic.region, "certificate add", "hostedServices/" + service.name));
+  co_return done_at_once(classic.region, "certificate add", "hostedServices/" + service.name);
 }
 
 asio::awaitable<Response> get_service_certificate(Classic& classic, const Request& request) {
@@ -156,7 +156,7 @@ asio::awaitable<Response> delete_service_certificate(Classic& classic, const Req
   if (!classic.region.document(certificate_table, key))
     throw not_found(fmt::format("The service '{}' has no certificate {}.", service.name, thumbprint));
   classic.region.drop_document(certificate_table, key);
-  co_return accepted(done_at_once(classic.region, "certificate delete", "hostedServices/" + service.name));
+  co_return done_at_once(classic.region, "certificate delete", "hostedServices/" + service.name);
 }
 
 std::string service_ssh_key(const Region& region, const CloudService& service,

@@ -3,8 +3,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "api/classic/documents.h"
 #include "api/classic/requests.h"
+#include "base/utc.h"
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/kept_documents.h"
 #include "endpoints/classic/mapping.h"
+#include "endpoints/classic/removal.h"
+#include "endpoints/classic/storage.h"
 #include "model/catalog.h"
 #include "model/names.h"
 
@@ -46,7 +52,7 @@ void keep_words(Region& region, const Ref& address, const HostedServiceOrder& or
   json words = read_document(region, service_table, address.key());
   words["label"] = order.label.empty() ? words.value("label", name) : order.label;
   if (!order.description.empty() || !words.contains("description")) words["description"] = order.description;
-  words["changed"] = utc_now();
+  words["changed"] = utc_seconds(utc_now());
   region.keep_document(service_table, address.key(), words.dump());
 }
 

@@ -4,6 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/classic/documents.h"
+#include "base/utc.h"
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/kept_documents.h"
 #include "endpoints/classic/mapping.h"
 #include "model/catalog.h"
 #include "model/names.h"
@@ -55,7 +59,7 @@ VmImageView vm_view(const Region& region, const GalleryImage& image) {
           .deployment = words.value("deployment", ""),
           .role = words.value("role", ""),
           .location = display_location(words.value("location", "westus")),
-          .created = words.value("created", utc_now()),
+          .created = words.value("created", utc_seconds(utc_now())),
           .media_link = media_link(image.name),
           .size_gib = image.size_gib};
 }
@@ -68,11 +72,7 @@ GalleryImage get(const Region& region, const std::string& name, bool vm_image) {
 }
 
 void remove(Classic& classic, const GalleryImage& image) {
-  for (const Disk* disk : classic.region.disks())
-    if (same_name(disk->image, image.name))
-      throw conflict(fmt::format("The image '{}' is the base of the disk '{}'.", image.name, disk->name),
-                     "Delete that disk first.");
-  classic.region.gallery().remove(image.name);
+  classic.region.delete_image(image.name);
   classic.region.drop_document(image_table, lower(image.name));
 }
 
@@ -91,7 +91,8 @@ asio::awaitable<Response> get_image(Classic& classic, const Request& request) {
 
 asio::awaitable<Response> post_image(Classic&, const Request&) {
   throw bad_request("An image cannot be made from a blob: this region has no blob service.",
-                    "Add a disk file with 'azure vm image import', or capture a virtual machine.");
+                    "Add a disk file by Berth's own azure, 'azure vm image create NAME FILE', or capture a "
+                    "virtual machine.");
   co_return Response();
 }
 
@@ -109,8 +110,7 @@ asio::awaitable<Response> list_vm_images(Classic& classic, const Request&) {
 
 asio::awaitable<Response> delete_vm_image(Classic& classic, const Request& request) {
   remove(classic, get(classic.region, param(request, "image"), true));
-  co_return accepted(classic.region.begin("image delete", "vmImages/" + param(request, "image"),
-                                          [](std::string) -> asio::awaitable<void> { co_return; }));
+  co_return done_at_once(classic.region, "image delete", "vmImages/" + param(request, "image"));
 }
 
 }  // namespace berth::classic

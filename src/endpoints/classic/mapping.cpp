@@ -1,11 +1,16 @@
 #include "endpoints/classic/mapping.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/input_endpoints.h"
+#include "endpoints/classic/kept_documents.h"
 #include "model/catalog.h"
+#include "model/docker_extension.h"
 #include "model/names.h"
 
 namespace berth::classic {
@@ -76,16 +81,10 @@ std::string deployment_status(const std::vector<const Vm*>& roles) {
   return "Running";
 }
 
-std::string docker_port(const Vm& vm) {
-  for (const Extension& extension : vm.extensions) {
-    const json settings = json::parse(extension.settings, nullptr, false);
-    if (!settings.is_object() || !same_name(extension.type, "DockerExtension")) continue;
-    const json docker = settings.value("docker", json::object());
-    const json port = docker.is_object() ? docker.value("port", json()) : json();
-    if (port.is_string()) return port.get<std::string>();
-    if (port.is_number_integer()) return std::to_string(port.get<int>());
-  }
-  return {};
+std::optional<std::uint16_t> docker_port_of(const Vm& vm) {
+  for (const Extension& extension : vm.extensions)
+    if (is_docker_extension(extension.handler())) return docker_port(extension.settings);
+  return std::nullopt;
 }
 
 ExtensionView extension_view(const Extension& extension, const json& words) {
@@ -170,17 +169,21 @@ std::vector<const Vm*> get_deployment_roles(const Region& region, const CloudSer
   return roles;
 }
 
-const Vm& get_role(const Region& region, const CloudService& service, const std::string& deployment,
-                   const std::string& role) {
-  for (const Vm* vm : get_deployment_roles(region, service, deployment))
-    if (same_name(vm->name, role)) return *vm;
-  throw not_found(fmt::format("The deployment '{}' has no role '{}'.", deployment, role));
+Role role_at(const Region& region, const Request& request) {
+  const CloudService service = get_cloud_service(region, param(request, "service"));
+  const std::string deployment = param(request, "deployment"), name = param(request, "role");
+  const std::vector<const Vm*> roles = get_deployment_roles(region, service, deployment);
+  for (const Vm* vm : roles)
+    if (same_name(vm->name, name)) return {service, deployment_name(service, roles), *vm};
+  throw not_found(fmt::format("The deployment '{}' has no role '{}'.", deployment, name));
 }
 
-nlohmann::json read_document(const Region& region, const char* table, const std::string& key) {
-  const auto text = region.document(table, key);
-  json document = text ? json::parse(*text, nullptr, false) : json::object();
-  return document.is_object() ? document : json::object();
+Error several_of_one_name(const char* what, const std::string& name, const std::vector<std::string>& groups) {
+  return conflict(
+      fmt::format(
+          "There is more than one {} named '{}', in the resource groups {}: this API knows no groups.", what,
+          name, fmt::join(groups, " and ")),
+      "Use Resource Manager ('az'), where each has its group.");
 }
 
 std::string classic_size(const std::string& size) {
@@ -212,28 +215,21 @@ std::vector<EndpointView> endpoints_of(const Region& region, const CloudService&
   };
   const json words = read_document(region, role_table, vm.ref().key()).value("endpoints", json::object());
   for (const Endpoint& endpoint : nic->endpoints) {
-    const json own = words.value(lower(endpoint.name), json::object());
-    all.push_back({.name = endpoint.name,
-                   .protocol = endpoint.protocol,
-                   .port = endpoint.public_port,
-                   .host_port = open_at(endpoint.protocol, endpoint.public_port),
-                   .local_port = endpoint.private_port,
-                   .address = service.address->address,
-                   .load_balanced_set = own.value("set", ""),
-                   .direct_server_return = own.value("direct", false),
-                   .idle_timeout_minutes = own.value("idle", 0),
-                   .sources = endpoint.sources});
+    EndpointView view = endpoint_view(endpoint, words.value(lower(endpoint.name), json::object()));
+    view.host_port = open_at(endpoint.protocol, endpoint.public_port);
+    view.address = service.address->address;
+    all.push_back(std::move(view));
   }
   if (nic->endpoints_only) return all;
   // Opened by security rules: what is open is an endpoint.
-  const std::string docker = docker_port(vm);
+  const std::optional<std::uint16_t> docker = docker_port_of(vm);
   for (const PublicAddress::Port& port : ports) {
     if (port.host_port == 0 || std::ranges::any_of(all, [&](const EndpointView& e) {
           return e.protocol == port.protocol && e.port == port.port;
         }))
       continue;
     std::string name = port.guest_port == 22 ? "ssh"
-                       : std::to_string(port.guest_port) == docker
+                       : port.guest_port == docker
                            ? "docker"
                            : fmt::format("{}-{}-{}", port.protocol, port.port, port.guest_port);
     all.push_back({.name = std::move(name),
@@ -241,11 +237,7 @@ std::vector<EndpointView> endpoints_of(const Region& region, const CloudService&
                    .port = port.port,
                    .host_port = port.host_port,
                    .local_port = port.guest_port,
-                   .address = service.address->address,
-                   .load_balanced_set = {},
-                   .direct_server_return = false,
-                   .idle_timeout_minutes = 0,
-                   .sources = {}});
+                   .address = service.address->address});
   }
   return all;
 }
@@ -264,6 +256,8 @@ RoleView role_view(const Region& region, const CloudService& service, const Vm& 
   const NetworkInterface* nic = interface_of(region, vm, service);
   if (nic && !nic->configurations.empty() && vm.power != PowerState::deallocated)
     view.private_address = nic->configurations.front().private_address;
+  if (nic && !nic->configurations.empty() && same_name(nic->configurations.front().allocation, "Static"))
+    view.static_address = nic->configurations.front().private_address;
   for (const json& subnet : words.value("subnets", json::array()))
     if (subnet.is_string()) view.subnets.push_back(subnet.get<std::string>());
   view.endpoints = endpoints_of(region, service, vm);
@@ -333,35 +327,6 @@ HostedServiceView view_of(const Classic& classic, const Request& request, const 
   const std::vector<const Vm*> roles = roles_of(classic.region, service);
   if (!roles.empty()) view.deployments.push_back(deployment_view(classic.region, service, roles));
   return view;
-}
-
-asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool disks) {
-  Region& region = classic.region;
-  std::optional<Error> trouble;
-  for (const Ref& ref : vms) {
-    const Vm* vm = region.find_vm(ref);
-    if (!vm) continue;
-    const std::vector<Ref> interfaces = vm->interfaces;
-    try {
-      const Accepted accepted = region.delete_vm(ref, {.disks = disks, .interfaces = false});
-      co_await region.finish(accepted.operation);
-      for (const Ref& nic : interfaces) region.delete_interface(nic);
-      region.drop_document(role_table, ref.key());
-    } catch (const Error& error) {
-      if (!trouble) trouble = error;
-    }
-  }
-  if (trouble) throw *trouble;
-}
-
-asio::awaitable<void> drop_group_if_empty(Classic& classic, std::string name) {
-  Region& region = classic.region;
-  const ResourceGroup* group = region.find_group(name);
-  if (!group || (!group->tags.contains(service_tag) && !group->tags.contains(host_tag))) co_return;
-  if (!region.vms(name).empty() || !region.disks(name).empty() || !region.public_addresses(name).empty() ||
-      !region.interfaces(name).empty() || !region.inert({}, name).empty())
-    co_return;
-  co_await region.finish(region.delete_group(name).operation);
 }
 
 }  // namespace berth::classic

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "api/classic/documents.h"
-#include "endpoints/classic/service.h"
+#include "base/error.h"
+#include "endpoints/classic/handlers.h"
+#include "model/names.h"
 
 /// How the classic model lies over the region's: docs/decisions/0007-classic-mapping.md.
 namespace berth::classic {
@@ -34,9 +35,20 @@ std::string deployment_name(const CloudService& service, const std::vector<const
 /// Throws not_found when the service has no deployment of that name.
 std::vector<const Vm*> get_deployment_roles(const Region& region, const CloudService& service,
                                             const std::string& deployment);
-/// The VM of that name in that deployment, compared without case.
-const Vm& get_role(const Region& region, const CloudService& service, const std::string& deployment,
-                   const std::string& role);
+/// What a request's path names. Does not outlive a co_await.
+struct Role {
+  CloudService service;
+  std::string deployment;
+  const Vm& vm;
+};
+/// Throws not_found naming the first part of the path that is not there.
+Role role_at(const Region& region, const Request& request);
+
+/// Names are unique within a resource group only, which this dialect does not know. Null when there is no
+/// resource of that name; throws conflict naming the groups when there are several. `what` is its kind, for
+/// the message.
+template <class Resource>
+const Resource* find_only(const std::vector<const Resource*>& all, const std::string& name, const char* what);
 
 HostedServiceView view_of(const Classic& classic, const Request& request, const CloudService& service,
                           bool detail);
@@ -49,26 +61,22 @@ std::string classic_size(const std::string& size);
 std::string media_link_of(const Region& region, const Disk& disk);
 std::string display_location(const std::string& name);
 
-/// The key of a certificate of the service, as one OpenSSH line. Throws invalid when it has none of that
-/// thumbprint.
-std::string service_ssh_key(const Region& region, const CloudService& service,
-                            const std::string& fingerprint);
+// --- the rest is find_only
 
-/// Small documents of this dialect; key is "group/name" so that they go with their group.
-nlohmann::json read_document(const Region& region, const char* table, const std::string& key);
-inline constexpr const char* service_table = "classic-service";
-inline constexpr const char* deployment_table = "classic-deployment";
-inline constexpr const char* role_table = "classic-role";
-inline constexpr const char* disk_table = "classic-disk";
-inline constexpr const char* image_table = "classic-image";
-inline constexpr const char* certificate_table = "classic-certificate";
-inline constexpr const char* pending_table = "classic-pending";
-inline constexpr const char* management_table = "management-certificate";
+Error several_of_one_name(const char* what, const std::string& name, const std::vector<std::string>& groups);
 
-/// Deletes these VMs with their interfaces, and their disks if wanted; what existed before them stays. Goes
-/// through all of them, then throws the first trouble.
-asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool disks);
-/// Deletes the group when this dialect made it and nothing is left in it.
-asio::awaitable<void> drop_group_if_empty(Classic& classic, std::string group);
+template <class Resource>
+const Resource* find_only(const std::vector<const Resource*>& all, const std::string& name,
+                          const char* what) {
+  const Resource* found = nullptr;
+  std::vector<std::string> groups;
+  for (const Resource* one : all)
+    if (same_name(one->name, name)) {
+      found = one;
+      groups.push_back(one->group);
+    }
+  if (groups.size() > 1) throw several_of_one_name(what, name, groups);
+  return found;
+}
 
 }  // namespace berth::classic

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "api/classic/documents.h"
+#include "endpoints/classic/answers.h"
 #include "endpoints/classic/mapping.h"
 
 namespace berth::classic {

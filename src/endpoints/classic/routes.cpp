@@ -1,14 +1,16 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "api/classic/documents.h"
 #include "crypto/certificate.h"
 #include "crypto/random.h"
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/certificates.h"
 #include "endpoints/classic/classic_endpoints.h"
-#include "endpoints/classic/service.h"
+#include "endpoints/classic/publish_settings.h"
+#include "endpoints/classic/rollback.h"
+#include "http/answer.h"
 #include "model/names.h"
 
 namespace berth {
@@ -64,10 +66,14 @@ constexpr Route routes[] = {
     {"GET", SERVICE "/deploymentslots/{slot}", get_deployment_slot},
     {"POST", SERVICE "/deployments", post_deployment},
     {"GET", DEPLOYMENT, get_deployment},
-    {"POST", DEPLOYMENT, update_deployment},
+    {"POST", DEPLOYMENT, update_load_balanced_sets},
     {"DELETE", DEPLOYMENT, delete_deployment},
     {"POST", DEPLOYMENT "/roles", post_role},
     {"POST", DEPLOYMENT "/roles/operations", post_roles_operation},
+    {"POST", DEPLOYMENT "/loadbalancers", refuse_load_balancers},
+    {"PUT", DEPLOYMENT "/loadbalancers/{name}", refuse_load_balancers},
+    {"DELETE", DEPLOYMENT "/loadbalancers/{name}", refuse_load_balancers},
+    {"POST", DEPLOYMENT "/migration", refuse_migration},
     {"GET", ROLE, get_role},
     {"PUT", ROLE, put_role},
     {"DELETE", ROLE, delete_role},
@@ -96,6 +102,7 @@ constexpr Route routes[] = {
     {"DELETE", STORAGE "/{account}", delete_storage_service},
     {"GET", STORAGE "/{account}/keys", get_storage_keys},
     {"POST", STORAGE "/{account}/keys", regenerate_storage_key},
+    {"POST", STORAGE "/{account}/migration", refuse_migration},
 
     {"GET", NETWORKING "/virtualnetwork", list_virtual_networks},
     {"GET", NETWORKING "/media", get_network_configuration},
@@ -145,29 +152,15 @@ Response refused(const Error& error) {
   return xml_response(refusal.status, error_xml(refusal.code, message));
 }
 
+asio::awaitable<Response> handle(Classic& classic, const Route& route, const Request& request) {
+  check_access(classic, request);
+  co_return co_await route.action(classic, request);
+}
+
 asio::awaitable<Response> answer(Classic& classic, const Route& route, Request request) {
-  const Request& original = request;
-  const auto began = std::chrono::steady_clock::now();
-  const std::string what = original.method + " " + original.path;
-  Response response;
-  try {
-    check_access(classic, original);
-    response = co_await route.action(classic, original);
-  } catch (const Error& error) {
-    response = refused(error);
-    if (error.kind == ErrorKind::internal)
-      spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
-  } catch (const std::exception& error) {
-    spdlog::error("failed request=\"{}\" error=\"{}\"", what, error.what());
-    response = refused(Error(ErrorKind::internal, "InternalError",
-                             "The region met an error of its own; its log says more ('azure region logs')."));
-  }
+  Response response = co_await answered(request, handle(classic, route, request), refused);
   if (!response.headers.contains("x-ms-request-id")) response.headers["x-ms-request-id"] = random_hex(32);
   response.headers["Cache-Control"] = "no-cache";
-  spdlog::debug(
-      "answered request=\"{}\" status={} ms={}", what, response.status,
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began)
-          .count());
   co_return response;
 }
 

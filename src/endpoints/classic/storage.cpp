@@ -1,3 +1,5 @@
+#include "endpoints/classic/storage.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,7 +9,10 @@
 #include "api/classic/requests.h"
 #include "crypto/encoding.h"
 #include "crypto/random.h"
+#include "endpoints/classic/answers.h"
+#include "endpoints/classic/kept_documents.h"
 #include "endpoints/classic/mapping.h"
+#include "endpoints/classic/removal.h"
 #include "model/catalog.h"
 #include "model/names.h"
 
@@ -17,6 +22,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* disk_account =
+    "portalvhds";  ///< how the names begin of those that disks are said to be in
 constexpr const char* account_type = "Microsoft.Storage/storageAccounts";
 
 std::vector<const InertResource*> accounts(const Region& region) {
@@ -91,12 +98,19 @@ void put_account(Classic& classic, const StorageOrder& order, const std::string&
 }
 
 std::string key_of(Classic& classic, const InertResource& account, const char* which) {
-  json keys = read_document(classic.region, "classic-storage-key", account.ref().key());
+  json keys = read_document(classic.region, storage_key_table, account.ref().key());
   if (!keys.contains(which)) {
     keys[which] = base64_encode(random_bytes(64));
-    classic.region.keep_document("classic-storage-key", account.ref().key(), keys.dump());
+    classic.region.keep_document(storage_key_table, account.ref().key(), keys.dump());
   }
   return keys[which].get<std::string>();
+}
+
+/// Clients ask for the keys of that account to send it the blobs of disks and images.
+void check_has_keys(const InertResource& account) {
+  if (account.name.starts_with(disk_account))
+    throw bad_request("This region has no blob service: a disk file cannot be uploaded to it.",
+                      "Berth's own azure adds it: 'azure vm image create NAME FILE'.");
 }
 
 Response keys_response(Classic& classic, const Request& request, const InertResource& account) {
@@ -115,9 +129,9 @@ std::size_t count_storage_accounts(const Classic& classic) {
 
 void ensure_disk_account(Classic& classic, const std::string& location) {
   for (const InertResource* account : accounts(classic.region))
-    if (same_name(account->location, location) && account->name.starts_with("portalvhds")) return;
+    if (same_name(account->location, location) && account->name.starts_with(disk_account)) return;
   StorageOrder order;
-  order.name = "portalvhds" + random_hex(14);
+  order.name = disk_account + random_hex(14);
   order.description = "Where this region says that disks are";
   put_account(classic, order, location);
 }
@@ -139,8 +153,7 @@ asio::awaitable<Response> post_storage_service(Classic& classic, const Request& 
   if (const std::string problem = name_problem(classic.region, order.name); !problem.empty())
     throw find_account(classic.region, order.name) ? conflict(problem) : bad_request(problem);
   put_account(classic, order, std::string(location->name));
-  co_return accepted(classic.region.begin("storage account create", "storageServices/" + order.name,
-                                          [](std::string) -> asio::awaitable<void> { co_return; }));
+  co_return done_at_once(classic.region, "storage account create", "storageServices/" + order.name);
 }
 
 asio::awaitable<Response> get_storage_service(Classic& classic, const Request& request) {
@@ -161,21 +174,23 @@ asio::awaitable<Response> put_storage_service(Classic& classic, const Request& r
 asio::awaitable<Response> delete_storage_service(Classic& classic, const Request& request) {
   const Ref ref = get_account(classic.region, param(request, "account")).ref();
   classic.region.delete_inert(account_type, ref);
-  classic.region.drop_document("classic-storage-key", ref.key());
+  classic.region.drop_document(storage_key_table, ref.key());
   co_await drop_group_if_empty(classic, ref.group);
   co_return no_body(200);
 }
 
 asio::awaitable<Response> get_storage_keys(Classic& classic, const Request& request) {
-  co_return keys_response(classic, request, get_account(classic.region, param(request, "account")));
+  const InertResource& account = get_account(classic.region, param(request, "account"));
+  check_has_keys(account);
+  co_return keys_response(classic, request, account);
 }
 
 asio::awaitable<Response> regenerate_storage_key(Classic& classic, const Request& request) {
   const InertResource& account = get_account(classic.region, param(request, "account"));
   const std::string which = lower(parse_regenerate_key(request.body));
-  json keys = read_document(classic.region, "classic-storage-key", account.ref().key());
+  json keys = read_document(classic.region, storage_key_table, account.ref().key());
   keys.erase(which);
-  classic.region.keep_document("classic-storage-key", account.ref().key(), keys.dump());
+  classic.region.keep_document(storage_key_table, account.ref().key(), keys.dump());
   co_return keys_response(classic, request, account);
 }
 

@@ -3,14 +3,21 @@
 #include "endpoints/guest/routes.h"
 #include "host/files.h"
 #include "http/server.h"
+#include "model/names.h"
 #include "region/guest_sockets.h"
 
 namespace berth {
 namespace {
 
-/// A guest has no use for more, and shall not take more.
-constexpr ServerLimits limits{
-    .body = std::size_t{16} * 1024 * 1024, .idle = std::chrono::seconds(60), .connections = 64};
+/// A guest has no use for more, and shall not take more of our memory. Only its logs are large: the agent
+/// packs them into one zip.
+constexpr std::size_t largest_report = std::size_t{4} * 1024 * 1024, largest_log = 4 * largest_report;
+constexpr ServerLimits limits{.body_of =
+                                  [](std::string_view, std::string_view path) {
+                                    return same_name(path, "/vmAgentLog") ? largest_log : largest_report;
+                                  },
+                              .idle = std::chrono::seconds(60),
+                              .connections = 16};
 
 boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {
   co_return answer_guest(*guest, service, request);
@@ -39,13 +46,15 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
                         std::filesystem::exists(sockets.metadata);
   if (const auto open = machines_.find(vm_id);
       in_place && open != machines_.end() && open->second->folder == folder) {
-    open->second->guest->delivered_certificate.clear();  // it may boot from another disk now
+    Guest& guest = *open->second->guest;  // it may boot from another disk now
+    guest.fetched_certificate.clear();
+    guest.delivered_certificate.clear();
     return;
   }
   make_folder(folder);
   auto machine = std::make_unique<Machine>();
   machine->folder = folder;
-  machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, ""});
+  machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, "", ""});
   const auto listen = [&](const std::filesystem::path& socket, GuestService service) {
     return Server::on_unix(
         executor_, socket,

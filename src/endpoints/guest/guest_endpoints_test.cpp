@@ -100,7 +100,12 @@ class GuestEndpointsTest : public testing::Test {
   void publish(const std::string& version, const std::string& bytes) {
     const fs::path zip = folder / (version + ".zip");
     std::ofstream(zip) << bytes;
-    host.packages.push_back({"Contoso.Test", "ShellHandler", version, zip, sha256_hex(bytes), false});
+    host.packages.push_back({.publisher = "Contoso.Test",
+                             .type = "ShellHandler",
+                             .version = version,
+                             .published = version,
+                             .zip = zip,
+                             .sha256 = sha256_hex(bytes)});
   }
   static std::string fixture(const std::string& name) {
     std::ifstream file(std::string(BERTH_FIXTURES) + "/" + name);
@@ -109,7 +114,7 @@ class GuestEndpointsTest : public testing::Test {
 
   fs::path folder;
   OneVm host;
-  Guest guest{"0123456789ab", host, std::make_shared<PackageCache>(), ""};
+  Guest guest{"0123456789ab", host, std::make_shared<PackageCache>(), "", ""};
 };
 
 }  // namespace
@@ -151,12 +156,23 @@ TEST_F(GuestEndpointsTest, TheAgentCanOpenTheCertificatesItGets) {
   EXPECT_TRUE(identity.first.matches(identity.second));
 }
 
-TEST_F(GuestEndpointsTest, CertificatesAreAnnouncedUntilTheyWereFetched) {
+TEST_F(GuestEndpointsTest, CertificatesAreAnnouncedUntilTheAgentReportsThatItHasThem) {
   EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));  // the VM has none yet
   give_certificate();
   EXPECT_THAT(goal_state(), HasSubstr("<Certificates>"));
   const std::string transport = base64_encode(self_signed(PrivateKey::generate_rsa()).to_der());
   wire("GET", "/machine/c/i", "certificates", "", {{"x-ms-guest-agent-public-x509-cert", transport}});
+  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>")) << "the answer may have been lost on its way";
+  wire("POST", "/machine", "health", fixture("health_ready.xml"));
+  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>")) << "of an older goal state";
+  ask(GuestService::wire_server, "PUT", "/status/web1.status", {}, fixture("status.json"));
+  EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));
+
+  give_certificate();
+  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>"));
+  wire("GET", "/machine/c/i", "certificates", "", {{"x-ms-guest-agent-public-x509-cert", transport}});
+  host.view.incarnation = 1;
+  wire("POST", "/machine", "health", fixture("health_ready.xml"));
   EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));
 
   give_certificate();
@@ -290,6 +306,37 @@ TEST_F(GuestEndpointsTest, OpensAndClosesTheSocketsOfAVm) {
   EXPECT_FALSE(fs::exists(sockets.wire));
   EXPECT_FALSE(fs::exists(sockets.plugin));
   EXPECT_FALSE(fs::exists(sockets.metadata));
+}
+
+TEST_F(GuestEndpointsTest, OnlyTheAgentsLogsMayBeLarge) {
+  asio::io_context context;
+  GuestEndpoints endpoints(context.get_executor(), host);
+  endpoints.set(guest.vm_id, folder / "net");
+  const fs::path socket = guest_sockets(folder / "net", guest.vm_id).plugin;
+
+  std::map<std::string, std::string> answers;
+  const auto announce = [&](std::string path) -> asio::awaitable<void> {
+    asio::local::stream_protocol::socket client(context);
+    co_await client.async_connect(socket.string(), asio::use_awaitable);
+    const std::string head =
+        "PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n";
+    co_await asio::async_write(client, asio::buffer(head), asio::use_awaitable);
+    std::string& answer = answers[path];
+    answer.resize(12);
+    co_await asio::async_read(client, asio::buffer(answer), asio::use_awaitable);
+  };
+  asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<void> {
+        co_await announce("/status");
+        co_await announce("/vmAgentLog");
+        endpoints.set(guest.vm_id, {});
+      },
+      asio::detached);
+  context.run_for(std::chrono::seconds(30));
+
+  EXPECT_EQ(answers["/status"], "HTTP/1.1 413");
+  EXPECT_EQ(answers["/vmAgentLog"], "HTTP/1.1 100");
 }
 
 }  // namespace berth

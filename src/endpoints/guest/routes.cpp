@@ -80,17 +80,24 @@ Response get_certificates(Guest& guest, const GuestView& view, const Request& re
       cms_encrypt(guest.host.guest_pfx(guest.vm_id).reveal(), transport,
                   cipher.empty() || same_name(cipher, "DES_EDE3_CBC") ? ContentCipher::des_ede3_cbc
                                                                       : ContentCipher::aes_256_cbc);
-  guest.delivered_certificate = thumbprint(view);
+  guest.fetched_certificate = thumbprint(view);
   return xml(wire::certificates_xml(view, cms));
 }
 
-Response package_at(Guest& guest, std::string_view path) {
+/// The agent takes the highest version that begins with the one it is told. It shall be that one.
+bool would_mislead(const std::string& version, const GuestView& view, const std::string& handler) {
+  return std::ranges::any_of(view.plugins, [&](const GuestPlugin& plugin) {
+    return same_name(plugin.handler, handler) && version.starts_with(plugin.version + ".");
+  });
+}
+
+Response package_at(Guest& guest, const GuestView& view, std::string_view path) {
   const wire::PackageQuery query = wire::parse_package_path(path);
   if (query.handler.empty()) return status(404);
   if (query.version.empty()) {
     std::vector<std::string> versions;
     for (const ExtensionPackage& package : guest.host.guest_packages(query.handler))
-      versions.push_back(package.version);
+      if (!would_mislead(package.version, view, query.handler)) versions.push_back(package.version);
     return versions.empty() ? status(404) : xml(wire::manifest_xml(query.handler, versions));
   }
   const auto package = guest.host.guest_package(query.handler, query.version);
@@ -98,14 +105,27 @@ Response package_at(Guest& guest, std::string_view path) {
   return with_body("application/octet-stream", guest.packages->get(*package));
 }
 
-Response get_package(Guest& guest, const GuestView&, const Request& request) {
-  return package_at(guest, request.path);
+Response get_package(Guest& guest, const GuestView& view, const Request& request) {
+  return package_at(guest, view, request.path);
 }
 
 // --- wire server: what the guest reports
 
-Response post_health(Guest& guest, const GuestView&, const Request& request) {
-  guest.host.take_health(guest.vm_id, wire::parse_health(request.body));
+/// The agent reports on a goal state once it has taken in all that it points to.
+void note_delivery(Guest& guest, const GuestView& view, const std::string& incarnation) {
+  if (incarnation == std::to_string(view.incarnation))
+    guest.delivered_certificate = guest.fetched_certificate;
+}
+
+void take_status(Guest& guest, const GuestView& view, AgentStatus status) {
+  note_delivery(guest, view, status.incarnation);
+  guest.host.take_status(guest.vm_id, std::move(status));
+}
+
+Response post_health(Guest& guest, const GuestView& view, const Request& request) {
+  HealthReport report = wire::parse_health(request.body);
+  note_delivery(guest, view, report.incarnation);
+  guest.host.take_health(guest.vm_id, std::move(report));
   return status(200);
 }
 
@@ -130,8 +150,8 @@ Response post_health_service(Guest& guest, const GuestView&, const Request& requ
 }
 
 /// The way past the host plugin. A page blob is made first, without a body, and written then.
-Response put_status_blob(Guest& guest, const GuestView&, const Request& request) {
-  if (!request.body.empty()) guest.host.take_status(guest.vm_id, wire::parse_status(request.body));
+Response put_status_blob(Guest& guest, const GuestView& view, const Request& request) {
+  if (!request.body.empty()) take_status(guest, view, wire::parse_status(request.body));
   Response response = status(201);
   response.headers["ETag"] = "\"0x1\"";
   response.headers["Last-Modified"] = http_date();
@@ -153,14 +173,14 @@ Response get_plugin_health(Guest&, const GuestView&, const Request&) {
 }
 
 /// Fetches for the guest; here only what we offer ourselves: a guest chooses the URL.
-Response get_artifact(Guest& guest, const GuestView&, const Request& request) {
+Response get_artifact(Guest& guest, const GuestView& view, const Request& request) {
   const auto location = parse_target(request.header("x-ms-artifact-location"));
-  return location ? package_at(guest, location->path) : status(404);
+  return location ? package_at(guest, view, location->path) : status(404);
 }
 
-Response put_status(Guest& guest, const GuestView&, const Request& request) {
+Response put_status(Guest& guest, const GuestView& view, const Request& request) {
   if (const auto content = wire::parse_status_upload(request.body))
-    guest.host.take_status(guest.vm_id, wire::parse_status(*content));
+    take_status(guest, view, wire::parse_status(*content));
   return status(200);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "host/files.h"
+#include "host/log_tail.h"
 #include "hypervisor/qemu/acceleration.h"
 #include "hypervisor/qemu/arguments.h"
 #include "hypervisor/qemu/monitor.h"
@@ -40,6 +41,8 @@ constexpr auto adoption_limit = 5s;          // it is up already
 constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
 constexpr auto one_reset = 5s;  // SeaBIOS may answer a reset with another one, for a fresh copy of itself
 constexpr auto detach_limit = 60s;
+constexpr std::size_t shown_lines = 6;  // of QEMU's log
+constexpr std::uintmax_t largest_log = 8 << 20;
 
 Error unavailable(const std::string& happened, std::string advice = {}) {
   return Error(ErrorKind::unavailable, "HypervisorUnavailable", happened, std::move(advice));
@@ -110,16 +113,11 @@ std::uintmax_t size_of(const fs::path& file) {
   return error ? 0 : size;
 }
 
-/// What QEMU has written since, the last lines of it.
-std::string last_words(const fs::path& log, std::uintmax_t since) {
-  constexpr std::size_t lines = 6;
-  std::string text = read_file_if_there(log).value_or("");
-  text.erase(0, since);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  std::size_t begin = text.size();
-  for (std::size_t i = 0; i < lines && begin != text.npos && begin > 0; ++i)
-    begin = text.rfind('\n', begin - 1);
-  return begin == text.npos || begin == 0 ? text : text.substr(begin + 1);
+/// A log that has grown large becomes NAME.1, in the place of an earlier one.
+void turn_over(const fs::path& log) {
+  if (size_of(log) <= largest_log) return;
+  std::error_code ignored;
+  fs::rename(log, log.string() + ".1", ignored);
 }
 
 }  // namespace
@@ -238,6 +236,7 @@ asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
 
   make_folder(folder(spec.id));
   const fs::path log = folder(spec.id) / "qemu.log";
+  for (const fs::path& grown : {log, serial_log(spec.id)}) turn_over(grown);
   const auto log_begins = size_of(log);
   const ProcessId process = launch(spec, medium, accelerator);
   const MachinePtr machine = watch(spec.id, process);
@@ -258,7 +257,7 @@ asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
   co_await qemu::has_ended(process, 20s);
   forget(*machine);
   if (was_stopped(spec.id)) throw stopped_while_starting(spec);
-  const std::string words = last_words(log, log_begins);
+  const std::string words = log_tail(log, shown_lines, log_begins);
   throw unavailable(
       fmt::format("{} did not start. {}", spec.name, words.empty() ? trouble : "QEMU said:\n" + words),
       "See " + log.string() + ".");

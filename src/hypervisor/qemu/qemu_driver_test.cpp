@@ -109,6 +109,21 @@ TEST_F(QemuDriverTest, AQemuThatDiesAtItsStartIsQuoted) {
   loop.run(driver->start(spec, ""));
 }
 
+TEST_F(QemuDriverTest, LogsThatGrewLargeAreTurnedOverAtAStart) {
+  MachineSpec spec = machine(TestGuest::idles);
+  const auto folder = driver->folder(web1);
+  for (const char* name : {"qemu.log", "serial.log"}) {
+    write_file(folder / name, "of before\n");
+    std::filesystem::resize_file(folder / name, 100 << 20);  // a hole: no space is taken
+  }
+  write_file(spec.os_disk, "this is no qcow2");
+  EXPECT_THAT(error_of(driver->start(spec, "")).what(), HasSubstr("qcow2 format"));
+  for (const char* name : {"qemu.log", "serial.log"}) {
+    EXPECT_LT(std::filesystem::file_size(folder / name), 10'000u) << name;
+    EXPECT_EQ(std::filesystem::file_size(folder / (name + std::string(".1"))), 100u << 20) << name;
+  }
+}
+
 TEST_F(QemuDriverTest, ASocketPathThatIsTooLongIsNamed) {
   settings.home = home / std::string(90, 'x');
   make_driver();

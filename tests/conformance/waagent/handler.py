@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""An extension handler that says what it was given. Its enable command fails when the public settings say so."""
+"""An extension handler that says what it was given. Its enable command fails when the public settings say so,
+any of its commands when there is a file fail-COMMAND in the agent's folder."""
 import base64
 import json
 import os
@@ -11,6 +12,8 @@ command = sys.argv[1]
 home = pathlib.Path(__file__).resolve().parent.parent
 with open(home.parent / "commands", "a", encoding="utf-8") as log:
     print(command, home.name, file=log)
+if (home.parent / f"fail-{command}").exists():
+    sys.exit(f"{command} will not")
 if command != "enable":
     sys.exit(0)
 

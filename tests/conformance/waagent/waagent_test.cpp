@@ -5,7 +5,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <filesystem>
 #include <fstream>
@@ -41,7 +44,8 @@ class World {
  public:
   World(std::vector<std::string> unshare, std::string agent_code)
       : unshare_(std::move(unshare)), agent_code_(std::move(agent_code)) {
-    for (const char* version : {"1.0.0", "1.1.0"}) publish(version);
+    for (const char* version : {"1.0.0", "1.1.0"})
+      packages_.publish(package(version), "Contoso.Test", "Echo", version, false);
     succeed({"qemu-img", "create", "-q", "-f", "qcow2", (home_ / "tiny.qcow2").string(), "1M"});
     gallery_.import(home_ / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
     networks_.home = home_;
@@ -95,7 +99,26 @@ class World {
     order.state = state;
     finish(region_->put_extension(vm_, order));
   }
-  void delete_extension() { finish(region_->delete_extension(vm_, "echo")); }
+  void delete_extension(bool force = false) {
+    const Accepted accepted = region_->delete_extension(vm_, "echo", force);
+    if (!force) finish(accepted);
+  }
+  /// Publishes another program as a version that is there; returns when the VM has it.
+  void replace(const std::string& version, const std::string& remark) {
+    for (const ExtensionMove& move :
+         region_->publish_extension(package(version, remark), "Contoso.Test", "Echo", version, true))
+      wait_for(region_->finish(move.operation));
+  }
+  /// Returns when the agent has processed the newest goal state.
+  void settle() {
+    wait_for([](Region& region, Ref vm) -> asio::awaitable<void> {
+      asio::steady_timer timer(co_await asio::this_coro::executor);
+      while (region.get_vm(vm).agent->incarnation != std::to_string(region.get_vm(vm).incarnation)) {
+        timer.expires_after(100ms);
+        co_await timer.async_wait(asio::use_awaitable);
+      }
+    }(*region_, vm_));
+  }
 
   const AgentStatus& agent() const { return region_->get_vm(vm_).agent.value(); }
   /// What the handler said last.
@@ -112,6 +135,10 @@ class World {
     return {news, all.end()};
   }
   bool exists_in_guest(const std::string& file) const { return fs::exists(sockets_ / "guest" / file); }
+  /// From now on that command of the handler fails.
+  void make_fail(const std::string& command) {
+    std::ofstream(sockets_ / "guest" / ("fail-" + command)) << "";
+  }
 
  private:
   static fs::path make_home() {
@@ -123,19 +150,20 @@ class World {
     if (result.exit_code != 0) throw std::runtime_error(argv[0] + ": " + result.err);
   }
 
-  /// The handler of this folder as a package of that version.
-  void publish(const std::string& version) {
-    const fs::path package = home_ / ("package-" + version);
-    fs::create_directories(package / "bin");
-    fs::copy_file(WAAGENT_TEST_FOLDER "/handler.py", package / "bin" / "handler.py");
+  /// The handler of this folder as a zip; another one with another `remark`.
+  fs::path package(const std::string& version, const std::string& remark = "") {
+    const fs::path folder = home_ / ("package-" + version + remark);
+    fs::create_directories(folder / "bin");
+    fs::copy_file(WAAGENT_TEST_FOLDER "/handler.py", folder / "bin" / "handler.py");
+    std::ofstream(folder / "bin" / "handler.py", std::ios::app) << "# " << remark << "\n";
     std::string manifest =
         R"([{"version":1.0,"handlerManifest":{"rebootAfterInstall":false,"reportHeartbeat":false,"updateMode":"UpdateWithoutInstall")";
     for (const std::string name : {"install", "enable", "update", "disable", "uninstall"})
       manifest += ",\"" + name + "Command\":\"bin/handler.py " + name + "\"";
-    std::ofstream(package / "HandlerManifest.json") << manifest << "}}]";
-    const std::string zip = home_ / (version + ".zip");
-    succeed({"python3", "-m", "zipfile", "-c", zip, package / "bin", package / "HandlerManifest.json"});
-    packages_.publish(zip, "Contoso.Test", "Echo", version, false);
+    std::ofstream(folder / "HandlerManifest.json") << manifest << "}}]";
+    const std::string zip = home_ / (version + remark + ".zip");
+    succeed({"python3", "-m", "zipfile", "-c", zip, folder / "bin", folder / "HandlerManifest.json"});
+    return zip;
   }
 
   void boot(const std::string& id) {
@@ -176,6 +204,7 @@ class World {
   std::unique_ptr<Region> region_ = std::make_unique<Region>(
       Region::Services{.executor = io_.get_executor(),
                        .pool = pool_.get_executor(),
+                       .builds = pool_.get_executor(),
                        .database = database_,
                        .driver = driver_,
                        .networks = networks_,
@@ -206,14 +235,19 @@ std::string failure(const std::function<void()>& act) {
 
 TEST(Waagent, AnExtensionLivesItsWholeLife) {
   const RunResult fetched = run({WAAGENT_TEST_FOLDER "/fetch-agent", WAAGENT_CACHE});
-  if (fetched.exit_code != 0) GTEST_SKIP() << "The package waagent cannot be had: " << fetched.err;
+  ASSERT_EQ(fetched.exit_code, 0) << "apt cannot fetch the package waagent: " << fetched.err;
   std::vector<std::string> unshare{"unshare"};
   if (::geteuid() != 0) unshare.push_back("--map-root-user");
   unshare.insert(unshare.end(), {"--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"});
   std::vector<std::string> trial = unshare;
   trial.push_back("true");
-  if (const RunResult tried = run(trial); tried.exit_code != 0)
-    GTEST_SKIP() << "This machine lets us make no namespaces: " << tried.err;
+  const RunResult tried = run(trial);
+  ASSERT_EQ(tried.exit_code, 0)
+      << "The agent runs in namespaces of its own, and this machine lets us make none ("
+      << tried.err.substr(0, tried.err.find('\n'))
+      << "). Nothing was tested. Let ordinary users make them (sysctl kernel.unprivileged_userns_clone=1), "
+         "or "
+         "give this container CAP_SYS_ADMIN; images could not be built here either.";
 
   World world(unshare, fetched.out.substr(0, fetched.out.find('\n')));
   world.make_vm();
@@ -252,11 +286,31 @@ TEST(Waagent, AnExtensionLivesItsWholeLife) {
   EXPECT_THAT(world.said(), HasSubstr("[{}, "));
   EXPECT_THAT(world.commands(), ElementsAre("enable Contoso.Test.Echo-1.1.0"));
   EXPECT_TRUE(world.exists_in_guest("Contoso.Test.Echo-1.1.0"));
+
+  // Published again with other contents: the agent fetches them, for they are a new revision to it.
+  world.replace("1.1.0", "second");
+  EXPECT_EQ(world.agent().handlers.at(0).version, "1.1.0.1");
+  EXPECT_THAT(world.said(), HasSubstr("[{}, "));
+  EXPECT_THAT(world.commands(),
+              ElementsAre("disable Contoso.Test.Echo-1.1.0", "update Contoso.Test.Echo-1.1.0.1",
+                          "uninstall Contoso.Test.Echo-1.1.0", "enable Contoso.Test.Echo-1.1.0.1"));
   world.delete_extension();
   EXPECT_THAT(world.commands(),
-              ElementsAre("disable Contoso.Test.Echo-1.1.0", "uninstall Contoso.Test.Echo-1.1.0"));
+              ElementsAre("disable Contoso.Test.Echo-1.1.0.1", "uninstall Contoso.Test.Echo-1.1.0.1"));
   EXPECT_THAT(world.agent().handlers, IsEmpty());
-  EXPECT_FALSE(world.exists_in_guest("Contoso.Test.Echo-1.1.0"));
+  EXPECT_FALSE(world.exists_in_guest("Contoso.Test.Echo-1.1.0.1"));
+
+  // One that will not leave, for its disable command fails: it stays, and says why; then it is made to go.
+  world.set_extension("1.0.0", "");
+  world.make_fail("disable");
+  EXPECT_THAT(failure([&] { world.delete_extension(); }), HasSubstr("disable will not"));
+  EXPECT_TRUE(world.exists_in_guest("Contoso.Test.Echo-1.0.0"));
+  world.commands();
+  world.delete_extension(true);
+  world.settle();
+  EXPECT_THAT(world.commands(), IsEmpty());
+  EXPECT_THAT(world.agent().handlers, IsEmpty());
+  EXPECT_FALSE(world.exists_in_guest("Contoso.Test.Echo-1.0.0"));
 }
 
 }  // namespace berth

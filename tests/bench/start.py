@@ -1,4 +1,4 @@
-"""Measures what docs/benchmarks.md records. Usage: bench.py FOLDER-OF-THE-PROGRAMS [--vm]"""
+"""Start-up and memory of the programs, and requests per second without a machine. BERTH_BIN names the folder of the programs."""
 import json
 import os
 import pathlib
@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 
-BIN = pathlib.Path(sys.argv[1]).resolve()
-os.environ["BERTH_BIN"] = str(BIN)
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import berth  # noqa: E402
+from berth import BIN  # noqa: E402
 
 
 def say(what, value):
@@ -41,7 +40,7 @@ def start_up():
 
 
 def region():
-    world = berth.World()
+    world = berth.World(quiet=True)
     try:
         pid = int(world.region_info()["pid"].split()[0])
         time.sleep(2)
@@ -66,23 +65,8 @@ def region():
         world.close()
 
 
-def create():
-    world = berth.World()
-    try:
-        began = time.perf_counter()
-        out = world.create("bench").stdout
-        say("azure vm docker create, image in the cache", f"{time.perf_counter() - began:.1f} s")
-        for line in out.splitlines():
-            if line.endswith(" s)"):
-                say("  " + line[9:].rsplit(" (", 1)[0], line.rsplit("(", 1)[1].rstrip(")"))
-    finally:
-        world.close()
-
-
 if __name__ == "__main__":
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     say("machine", f"{cpu}, {os.cpu_count()} cores")
     start_up()
     region()
-    if "--vm" in sys.argv:
-        create()

@@ -1,0 +1,253 @@
+#include "api/arm/template_functions.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/arm/document.h"
+
+/// Of arrays and objects; some take text as well.
+namespace berth::arm {
+namespace {
+
+using namespace template_functions;
+using nlohmann::json;
+
+json concat(Arguments& arguments) {
+  if (!arguments.empty() && arguments[0].is_array()) {
+    json joined = json::array();
+    for (std::size_t i = 0; i < arguments.size(); ++i)
+      for (const json& item : array(arguments, i)) joined.push_back(item);
+    if (joined.size() > static_cast<std::size_t>(most_items)) refuse("the array grows beyond 10,000 items");
+    return joined;
+  }
+  std::string joined;
+  for (const json& argument : arguments) {
+    if (argument.is_array() || argument.is_object())
+      refuse("strings and arrays cannot be joined with each other");
+    joined += template_text(argument);
+  }
+  return checked(std::move(joined));
+}
+
+json to_array(Arguments& arguments) {
+  return arguments[0].is_array() ? arguments[0] : json::array({arguments[0]});
+}
+json create_array(Arguments& arguments) {
+  return json(arguments);
+}
+json create_object(Arguments& arguments) {
+  if (arguments.size() % 2 != 0) refuse("it needs a value for each key");
+  json made = json::object();
+  for (std::size_t i = 0; i < arguments.size(); i += 2) made[text(arguments, i)] = arguments[i + 1];
+  return made;
+}
+
+json contains(Arguments& arguments) {
+  const json& container = arguments[0];
+  if (container.is_object()) return find_member(container, text(arguments, 1)) != nullptr;
+  if (container.is_array()) return std::ranges::find(container, arguments[1]) != container.end();
+  return text(arguments, 0).find(template_text(arguments[1])) != std::string::npos;
+}
+
+json is_empty(Arguments& arguments) {
+  const json& value = arguments[0];
+  if (value.is_null()) return true;
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  if (!value.is_structured()) refuse("argument 1 must be a string, an array or an object");
+  return value.empty();
+}
+
+json length(Arguments& arguments) {
+  if (arguments[0].is_string()) return arguments[0].get_ref<const std::string&>().size();
+  if (!arguments[0].is_structured()) refuse("argument 1 must be a string, an array or an object");
+  return arguments[0].size();
+}
+
+json first(Arguments& arguments) {
+  const json& value = arguments[0];
+  if (value.is_string()) return value.get_ref<const std::string&>().substr(0, 1);
+  return array(arguments, 0).empty() ? json() : value.front();
+}
+json last(Arguments& arguments) {
+  const json& value = arguments[0];
+  if (value.is_string()) {
+    const auto& whole_text = value.get_ref<const std::string&>();
+    return whole_text.empty() ? std::string() : whole_text.substr(whole_text.size() - 1);
+  }
+  return array(arguments, 0).empty() ? json() : value.back();
+}
+
+json index_of(const json& container, const json& wanted, bool from_end) {
+  if (container.is_string()) {
+    const std::string where = lower(container.get_ref<const std::string&>());
+    const std::string what = lower(template_text(wanted));
+    const std::size_t found = from_end ? where.rfind(what) : where.find(what);
+    return found == std::string::npos ? std::int64_t{-1} : static_cast<std::int64_t>(found);
+  }
+  if (!container.is_array()) refuse("argument 1 must be a string or an array");
+  std::int64_t found = -1;
+  for (std::size_t i = 0; i < container.size() && (from_end || found < 0); ++i)
+    if (container[i] == wanted) found = static_cast<std::int64_t>(i);
+  return found;
+}
+json first_index_of(Arguments& arguments) {
+  return index_of(arguments[0], arguments[1], false);
+}
+json last_index_of(Arguments& arguments) {
+  return index_of(arguments[0], arguments[1], true);
+}
+
+json part(Arguments& arguments, bool skip) {
+  const std::int64_t count = std::max<std::int64_t>(0, whole(arguments, 1));
+  if (arguments[0].is_string()) {
+    const auto& value = arguments[0].get_ref<const std::string&>();
+    const std::size_t cut = std::min(value.size(), static_cast<std::size_t>(count));
+    return skip ? value.substr(cut) : value.substr(0, cut);
+  }
+  const json& value = array(arguments, 0);
+  const auto cut = static_cast<std::ptrdiff_t>(std::min(value.size(), static_cast<std::size_t>(count)));
+  return skip ? json(std::vector<json>(value.begin() + cut, value.end()))
+              : json(std::vector<json>(value.begin(), value.begin() + cut));
+}
+json skip(Arguments& arguments) {
+  return part(arguments, true);
+}
+json take(Arguments& arguments) {
+  return part(arguments, false);
+}
+
+json range(Arguments& arguments) {
+  const std::int64_t start = whole(arguments, 0), count = whole(arguments, 1);
+  if (count < 0 || count > most_items) refuse("argument 2 must be a number from 0 to 10000");
+  if (start > 2'147'483'647 - count || start < -2'147'483'648) refuse("the range leaves the integers");
+  json made = json::array();
+  for (std::int64_t i = 0; i < count; ++i) made.push_back(start + i);
+  return made;
+}
+
+/// Objects merge key by key, what is later wins; arrays keep each value once.
+json merge(const json& a, const json& b, bool deep) {
+  json merged = a;
+  for (const auto& [key, value] : b.items()) {
+    const auto at = merged.find(key);
+    merged[key] =
+        deep && at != merged.end() && at->is_object() && value.is_object() ? merge(*at, value, true) : value;
+  }
+  return merged;
+}
+
+json set_union(Arguments& arguments) {
+  json result = arguments[0];
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].type() != arguments[0].type() || !arguments[i].is_structured())
+      refuse("all arguments must be arrays, or all objects");
+    if (arguments[i].is_object()) {
+      result = merge(result, arguments[i], true);
+      continue;
+    }
+    if (i == 0) result = json::array();
+    for (const json& item : arguments[i])
+      if (std::ranges::find(result, item) == result.end()) result.push_back(item);
+  }
+  return result;
+}
+
+json intersection(Arguments& arguments) {
+  json result = arguments[0];
+  for (const json& other : arguments) {
+    if (other.type() != result.type() || !other.is_structured())
+      refuse("all arguments must be arrays, or all objects");
+    json kept = other.is_array() ? json::array() : json::object();
+    if (other.is_array()) {
+      for (const json& item : result)
+        if (std::ranges::find(other, item) != other.end() && std::ranges::find(kept, item) == kept.end())
+          kept.push_back(item);
+    } else {
+      for (const auto& [key, value] : result.items())
+        if (const auto found = other.find(key); found != other.end() && *found == value) kept[key] = value;
+    }
+    result = std::move(kept);
+  }
+  return result;
+}
+
+json shallow_merge(Arguments& arguments) {
+  json result = json::object();
+  for (const json& item : array(arguments, 0)) {
+    if (!item.is_object()) refuse("argument 1 must be an array of objects");
+    result = merge(result, item, false);
+  }
+  return result;
+}
+
+json flatten(Arguments& arguments) {
+  json flat = json::array();
+  for (const json& item : array(arguments, 0)) {
+    if (!item.is_array()) refuse("argument 1 must be an array of arrays");
+    for (const json& inner : item) flat.push_back(inner);
+  }
+  return flat;
+}
+
+json items(Arguments& arguments) {
+  if (!arguments[0].is_object()) refuse("argument 1 must be an object");
+  json list = json::array();
+  for (const auto& [key, value] : arguments[0].items()) list.push_back({{"key", key}, {"value", value}});
+  return list;
+}
+json object_keys(Arguments& arguments) {
+  if (!arguments[0].is_object()) refuse("argument 1 must be an object");
+  json list = json::array();
+  for (const auto& [key, value] : arguments[0].items()) list.push_back(key);
+  return list;
+}
+
+json try_get(Arguments& arguments) {
+  const json* at = &arguments[0];
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    if (at->is_object() && arguments[i].is_string()) {
+      at = find_member(*at, text(arguments, i));
+      if (!at) return nullptr;
+    } else if (at->is_array() && arguments[i].is_number_integer()) {
+      const std::int64_t index = whole(arguments, i);
+      if (index < 0 || index >= static_cast<std::int64_t>(at->size())) return nullptr;
+      at = &(*at)[static_cast<std::size_t>(index)];
+    } else {
+      return nullptr;
+    }
+  }
+  return *at;
+}
+
+constexpr TemplateFunction functions[] = {
+    {"array", 1, 1, to_array},
+    {"concat", 0, -1, concat},
+    {"contains", 2, 2, contains},
+    {"createArray", 0, -1, create_array},
+    {"createObject", 0, -1, create_object},
+    {"empty", 1, 1, is_empty},
+    {"first", 1, 1, first},
+    {"flatten", 1, 1, flatten},
+    {"indexOf", 2, 2, first_index_of},
+    {"intersection", 2, -1, intersection},
+    {"items", 1, 1, items},
+    {"last", 1, 1, last},
+    {"lastIndexOf", 2, 2, last_index_of},
+    {"length", 1, 1, length},
+    {"objectKeys", 1, 1, object_keys},
+    {"range", 2, 2, range},
+    {"shallowMerge", 1, 1, shallow_merge},
+    {"skip", 2, 2, skip},
+    {"take", 2, 2, take},
+    {"tryGet", 2, -1, try_get},
+    {"union", 2, -1, set_union},
+};
+
+}  // namespace
+
+std::span<const TemplateFunction> template_functions::collection() {
+  return functions;
+}
+
+}  // namespace berth::arm

@@ -1,0 +1,274 @@
+#include "api/arm/template_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "api/arm/document.h"
+#include "api/arm/ids.h"
+#include "api/arm/template_parameters.h"
+#include "base/error.h"
+
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t most_resources = 800;
+
+std::size_t parts_of(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count(text, '/')) + 1;
+}
+
+/// "Type/Name" as dependsOn writes children: "NS/type/name/child/name".
+std::string interleaved(const std::string& id) {
+  const std::size_t at = id.find("/providers/");
+  return at == id.npos ? id : id.substr(at + std::string_view("/providers/").size());
+}
+
+/// What the condition of a resource says.
+bool is_wanted(const json& resource, const std::string& name, TemplateFrame& at) {
+  const json condition = evaluate(member_or_null(resource, "condition"), at);
+  if (condition.is_null()) return true;
+  if (condition.is_boolean()) return condition.get<bool>();
+  const std::string text = condition.is_string() ? condition.get<std::string>() : "";
+  if (!same_name(text, "true") && !same_name(text, "false"))
+    refuse_template(fmt::format("The condition of the template resource '{}' is not true or false.", name));
+  return same_name(text, "true");
+}
+
+void check_nested_mode(const json& deployment, const std::string& name, TemplateFrame& at) {
+  const json mode = evaluate(member_or_null(member_or_null(deployment, "properties"), "mode"), at);
+  if (mode.is_null() || (mode.is_string() && same_name(mode.get_ref<const std::string&>(), "Incremental")))
+    return;
+  throw Error(ErrorKind::invalid, "InvalidDeployment",
+              fmt::format("Specified deployment mode {} is not supported for nested deployment '{}'.",
+                          dump(mode), name),
+              "Nested deployments are 'Incremental'; 'Complete' is for the outermost one.");
+}
+
+class Planner {
+ public:
+  explicit Planner(TemplateScope& scope) : scope_(scope) {}
+  ResourcePlan plan(const json& resources) {
+    expand_all(resources, {}, {}, {}, {}, false);
+    link();
+    check_loops();
+    return std::move(plan_);
+  }
+
+ private:
+  void add_name(const std::string& name, std::size_t index) { names_[lower(name)].push_back(index); }
+  void expand_all(const json& resources, const std::string& parent_type, const std::string& parent_name,
+                  const std::string& parent_id, const CopyLoops& loops, bool left_out_parent);
+  void expand(const json& resource, const std::string& symbol, const std::string& parent_type,
+              const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
+              bool left_out_parent);
+  void add_one(const json& resource, const std::string& symbol, const std::string& parent_type,
+               const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
+               bool left_out_parent);
+  void link();
+  std::vector<std::size_t> resolve(const std::string& name, const std::string& of) const;
+  void check_loops() const;
+
+  TemplateScope& scope_;
+  ResourcePlan plan_;
+  std::map<std::string, std::vector<std::size_t>>
+      names_;                                        ///< lower case: ids, "type/name", names, symbols, loops
+  std::set<std::string> left_out_;                   ///< the same, of resources whose condition is false
+  std::map<std::string, std::size_t> serial_loops_;  ///< copy name -> batch size
+  std::map<std::string, std::vector<std::size_t>> loop_members_;
+};
+
+void Planner::expand_all(const json& resources, const std::string& parent_type,
+                         const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
+                         bool left_out_parent) {
+  if (resources.is_null()) return;
+  if (resources.is_object()) {  // languageVersion 2.0: by symbolic name
+    for (const auto& [symbol, resource] : resources.items())
+      expand(resource, symbol, parent_type, parent_name, parent_id, loops, left_out_parent);
+    return;
+  }
+  if (!resources.is_array()) refuse_template("The template's 'resources' is neither an array nor an object.");
+  for (const json& resource : resources)
+    expand(resource, {}, parent_type, parent_name, parent_id, loops, left_out_parent);
+}
+
+void Planner::expand(const json& resource, const std::string& symbol, const std::string& parent_type,
+                     const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
+                     bool left_out_parent) {
+  if (!resource.is_object()) refuse_template("A resource of the template is not an object.");
+  const json& copy = member_or_null(resource, "copy");
+  if (copy.is_null())
+    return add_one(resource, symbol, parent_type, parent_name, parent_id, loops, left_out_parent);
+  if (!copy.is_object()) refuse_template("The 'copy' of a resource must be an object.");
+  const std::string loop = text_member(copy, "name", "A 'copy' of a resource");
+  TemplateFrame at{.scope = scope_, .loops = loops};
+  const std::int64_t count = copy_count(copy, at);
+  const json& mode = member_or_null(copy, "mode");
+  if (mode.is_string() && same_name(mode.get_ref<const std::string&>(), "serial")) {
+    const json& batch = member_or_null(copy, "batchSize");
+    serial_loops_[lower(loop)] =
+        batch.is_number_integer() && batch.get<std::int64_t>() > 0 ? batch.get<std::size_t>() : 1;
+  }
+  names_.try_emplace(lower(loop));
+  for (std::int64_t i = 0; i < count; ++i) {
+    CopyLoops inner = loops;
+    inner.emplace_back(loop, i);
+    const std::size_t before = plan_.items.size();
+    add_one(resource, symbol, parent_type, parent_name, parent_id, inner, left_out_parent);
+    for (std::size_t index = before; index < plan_.items.size(); ++index) {
+      add_name(loop, index);
+      loop_members_[lower(loop)].push_back(index);
+    }
+  }
+}
+
+void Planner::add_one(const json& resource, const std::string& symbol, const std::string& parent_type,
+                      const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
+                      bool left_out_parent) {
+  if (plan_.items.size() >= most_resources)
+    refuse_template(fmt::format("The template has more than {} resources.", most_resources));
+  TemplateFrame at{.scope = scope_, .loops = loops};
+  const json written_name = evaluate(member_or_null(resource, "name"), at);
+  if (!written_name.is_string() || written_name.get_ref<const std::string&>().empty())
+    refuse_template("A resource of the template has no 'name', or it is not a string.");
+  PlannedResource planned;
+  const std::string own_name = written_name.get<std::string>();
+  const std::string own_type =
+      text_member(resource, "type", fmt::format("The template resource '{}'", own_name));
+  planned.type =
+      parent_type.empty() || own_type.find('/') != own_type.npos ? own_type : parent_type + "/" + own_type;
+  planned.name =
+      parent_type.empty() || own_type.find('/') != own_type.npos ? own_name : parent_name + "/" + own_name;
+  if (planned.type.find('/') == planned.type.npos || parts_of(planned.type) != parts_of(planned.name) + 1)
+    refuse_template(fmt::format(
+        "The template resource '{}' for type '{}' has incorrect segment lengths. A nested resource "
+        "type must have identical number of segments as its resource name. A root resource type "
+        "must have segment length one greater than its resource name.",
+        planned.name, planned.type));
+  const json version = evaluate(member_or_null(resource, "apiVersion"), at);
+  if (!version.is_string())
+    refuse_template(
+        fmt::format("The template resource '{}' has no 'apiVersion', or it is not a string.", planned.name));
+  planned.api_version = version.get<std::string>();
+  const json group = evaluate(member_or_null(resource, "resourceGroup"), at);
+  planned.id =
+      make_id(scope_.place.subscription, group.is_string() ? group.get<std::string>() : scope_.place.group,
+              planned.type, planned.name);
+  planned.existing = member_or_null(resource, "existing") == json(true);
+  const bool is_left_out = left_out_parent || !is_wanted(resource, planned.name, at);
+  if (planned.is_deployment() && !is_left_out) check_nested_mode(resource, planned.name, at);
+  const std::string id = planned.id, type = planned.type, name = planned.name;
+  scope_.symbols.try_emplace(name, id);
+  scope_.symbols.try_emplace(interleaved(id), id);
+  scope_.symbols.try_emplace(type + "/" + name, id);
+  if (!symbol.empty())
+    scope_.symbols.insert_or_assign(
+        loops.empty() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second), id);
+  if (is_left_out) {
+    for (const std::string& known : {id, name, interleaved(id), type + "/" + name, symbol})
+      left_out_.insert(lower(known));
+  } else {
+    const std::size_t index = plan_.items.size();
+    if (names_.contains(lower(id)))
+      refuse_template(
+          fmt::format("The resource '{}' of type '{}' is defined multiple times in a template.", name, type));
+    add_name(id, index);
+    std::set<std::string> others;
+    for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol})
+      if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
+    planned.type = type;
+    plan_.items.push_back({.source = resource, .loops = loops, .parent_id = parent_id});
+    plan_.resources.push_back(std::move(planned));
+  }
+  expand_all(member_or_null(resource, "resources"), type, name, id, loops, is_left_out);
+}
+
+std::vector<std::size_t> Planner::resolve(const std::string& name, const std::string& of) const {
+  if (const auto found = names_.find(lower(name)); found != names_.end()) return found->second;
+  if (left_out_.contains(lower(name))) return {};
+  refuse_template(
+      fmt::format("The resource '{}' is not defined in the template, but the resource '{}' depends on it. "
+                  "Please see https://aka.ms/arm-syntax for usage details.",
+                  name, of));
+}
+
+void Planner::link() {
+  for (std::size_t index = 0; index < plan_.items.size(); ++index) {
+    const json& source = plan_.items[index].source;
+    TemplateFrame at{.scope = scope_, .loops = plan_.items[index].loops};
+    std::set<std::size_t> after;
+    const json depends = evaluate(member_or_null(source, "dependsOn"), at);
+    if (!depends.is_null() && !depends.is_array())
+      refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' is not an array.",
+                                  plan_.resources[index].name));
+    for (const json& name : depends) {
+      if (name.is_null() || name == json("")) continue;
+      if (!name.is_string())
+        refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' holds {}.",
+                                    plan_.resources[index].name, type_in_words(name)));
+      for (const std::size_t other : resolve(name.get<std::string>(), plan_.resources[index].name))
+        after.insert(other);
+    }
+    std::set<std::string> mentioned;
+    if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);
+    for (const auto& [key, value] : source.items())
+      if (key != "resources" && key != "dependsOn") collect_references(value, at, mentioned);
+    for (const std::string& name : mentioned) {
+      const auto id = scope_.symbols.find(name);
+      const auto found = names_.find(lower(id == scope_.symbols.end() ? name : id->second));
+      if (found != names_.end()) after.insert(found->second.begin(), found->second.end());
+    }
+    after.erase(index);
+    plan_.resources[index].after.assign(after.begin(), after.end());
+  }
+  for (const auto& [loop, batch] : serial_loops_) {
+    const auto& members = loop_members_[loop];
+    for (std::size_t i = batch; i < members.size(); ++i) {
+      const std::size_t previous = members[(i / batch - 1) * batch + batch - 1];
+      auto& after = plan_.resources[members[i]].after;
+      if (std::ranges::find(after, previous) == after.end()) after.push_back(previous);
+      for (std::size_t j = (i / batch - 1) * batch; j < (i / batch) * batch; ++j)
+        if (std::ranges::find(after, members[j]) == after.end()) after.push_back(members[j]);
+    }
+  }
+}
+
+/// Takes away what nothing waits for until nothing is left; what stays is a circle.
+void Planner::check_loops() const {
+  std::vector<std::size_t> open(plan_.resources.size());
+  std::vector<std::vector<std::size_t>> waiting(plan_.resources.size());
+  std::vector<std::size_t> ready;
+  for (std::size_t i = 0; i < plan_.resources.size(); ++i) {
+    open[i] = plan_.resources[i].after.size();
+    for (const std::size_t other : plan_.resources[i].after) waiting[other].push_back(i);
+    if (open[i] == 0) ready.push_back(i);
+  }
+  std::size_t done = 0;
+  for (; !ready.empty(); ++done) {
+    const std::size_t next = ready.back();
+    ready.pop_back();
+    for (const std::size_t other : waiting[next])
+      if (--open[other] == 0) ready.push_back(other);
+  }
+  if (done == plan_.resources.size()) return;
+  std::string circle;
+  for (std::size_t i = 0; i < plan_.resources.size(); ++i)
+    if (open[i] > 0)
+      circle += (circle.empty() ? "" : ", ") + plan_.resources[i].type + "/" + plan_.resources[i].name;
+  refuse_template(fmt::format(
+      "Circular dependency detected on resource: '{}'. Please see https://aka.ms/arm-syntax-resources "
+      "for usage details.",
+      circle.substr(0, 600)));
+}
+
+}  // namespace
+
+ResourcePlan plan_resources(TemplateScope& scope, const json& resources) {
+  return Planner(scope).plan(resources);
+}
+
+}  // namespace berth::arm

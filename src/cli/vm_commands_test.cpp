@@ -1,0 +1,89 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/fake_region.h"
+#include "host/files.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+/// A region with one host, web1.
+class VmCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(
+        run_program({"vm", "docker", "create", "-l", "West US", "web1", "Debian-12", "ops", "Str0ng!pass"})
+            .exit_code,
+        0);
+    region.on_request = [this](const Request& request) -> std::optional<Response> {
+      if (request.path.starts_with("/adfs")) return std::nullopt;
+      if (request.method == "POST" || request.path.find("/osImages/") != std::string::npos) {
+        bodies[request.method + " " + request.path.substr(request.path.rfind('/') + 1)] = request.body;
+        return Response{.status = 200, .headers = {}, .body = "{}"};
+      }
+      return std::nullopt;
+    };
+  }
+  FakeRegion region;
+  std::map<std::string, std::string> bodies;  ///< "METHOD last-part-of-the-path" -> body
+};
+
+const std::string vm = "/resourcegroups/web1/providers/Microsoft.Compute/virtualMachines/web1";
+
+}  // namespace
+
+TEST_F(VmCommands, StartRestartAndShutdownAskForWhatTheyAreCalled) {
+  for (const auto& [command, verb] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"vm", "start", "web1"}, "start"},
+           {{"vm", "restart", "web1"}, "restart"},
+           {{"vm", "shutdown", "web1"}, "deallocate"},
+           {{"vm", "shutdown", "web1", "-p"}, "powerOff"}}) {
+    const Ran ran = run_program(command);
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    EXPECT_THAT(region.requests(), Contains("POST " + vm + "/" + verb));
+    EXPECT_THAT(ran.out, HasSubstr("web1 ("));
+  }
+  EXPECT_EQ(run_program({"vm", "start", "nobody"}).exit_code, 4);
+}
+
+TEST_F(VmCommands, AnImageIsMadeOfAFileNamedByItsWholePath) {
+  write_file(region.folder / "disk.raw", "x");
+  // The gallery of the fake has no image of that name, so that showing it is what fails.
+  const Ran ran =
+      run_program({"vm", "image", "create", "mine", (region.folder / "disk.raw").string(), "-L", "My own"});
+  EXPECT_EQ(json::parse(bodies["PUT mine"]),
+            json::parse(R"({"properties":{"file":")" + (region.folder / "disk.raw").string() +
+                        R"(","label":"My own"}})"));
+  EXPECT_EQ(ran.exit_code, 4);
+}
+
+TEST_F(VmCommands, AFileThatIsNotThereIsNotSent) {
+  const Ran ran = run_program({"vm", "image", "create", "mine", (region.folder / "none").string()});
+  EXPECT_EQ(ran.exit_code, 4);
+  EXPECT_THAT(ran.err, HasSubstr("none is not a file"));
+  EXPECT_EQ(run_program({"vm", "image", "create", "-o", "windows", "mine", "/etc/hostname"}).exit_code, 2);
+  EXPECT_TRUE(bodies.empty());
+}
+
+TEST_F(VmCommands, AnImageIsShownAndDeletedByItsNameInAnySpelling) {
+  const Ran shown = run_program({"vm", "image", "show", "debian-12", "--json"});
+  ASSERT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_EQ(json::parse(shown.out)["name"], "Debian-12");
+  EXPECT_EQ(run_program({"vm", "image", "delete", "DEBIAN-12"}).exit_code, 0);
+  EXPECT_TRUE(bodies.contains("DELETE Debian-12"));
+  EXPECT_EQ(run_program({"vm", "image", "delete", "nothing"}).exit_code, 4);
+}
+
+TEST_F(VmCommands, CaptureMakesTheImageOfTheMachineItself) {
+  run_program({"vm", "capture", "web1", "mine"});
+  const json properties = json::parse(bodies["PUT mine"])["properties"];
+  EXPECT_THAT(properties["sourceVirtualMachine"]["id"].get<std::string>(), HasSubstr("web1"));
+  EXPECT_EQ(properties["label"], "mine");
+}
+
+}  // namespace berth

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/arm/template.h"
+#include "endpoints/arm/service.h"
+
+/// What the files about deployments share: deployment_plan.cpp (what one would do), deployment_run.cpp (doing
+/// it), deployment_record.cpp (what is kept and shown of it), deployments.cpp (the routes). Nobody else
+/// includes this.
+namespace berth::arm {
+
+/// A deployment that somebody asks for.
+struct WantedDeployment {
+  DeploymentPlace place;
+  Template plan;
+  std::string mode;  ///< "Incremental" or "Complete"
+  std::string hash;  ///< of the template
+};
+
+/// A deployment while it runs. Its document holds no secrets; the template, which may, stays in memory.
+struct DeploymentRun {
+  Template plan;
+  nlohmann::json document;
+  std::string key;
+  std::string operation;           ///< of the outermost deployment
+  std::vector<std::string> below;  ///< operations of the region that it began
+  std::set<std::string> named;     ///< lower case ids of all that it makes, by nested deployments too
+  bool canceled = false;
+};
+
+// --- deployment_plan.cpp
+/// Throws Error(not_found, "ResourceGroupNotFound").
+DeploymentPlace place_in(const Arm& arm, const std::string& group, const std::string& name,
+                         const std::string& origin);
+/// Where resource `index` of a plan, a nested deployment, happens. Throws Error(invalid) when it is nested
+/// too deep; `depth` of the outermost deployment is 0.
+DeploymentPlace nested_place(const Arm& arm, const PlannedResource& deployment, const DeploymentPlace& outer,
+                             int depth);
+/// Reads the body of a request; its name is in the path. Throws Error(invalid).
+WantedDeployment parse_deployment(Arm& arm, Request& request);
+/// Finds what can be known to fail before anything is made. Throws "InvalidTemplateDeployment" with all of
+/// it.
+void check_deployment(Arm& arm, const WantedDeployment& wanted);
+/// What complete mode deletes: the resources of the group whose lower case ids are not among `named`, in an
+/// order in which nothing goes before what stands on it.
+std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,
+                                        const std::set<std::string>& named);
+/// The changes that it would make, as what-if answers them.
+nlohmann::json foreseen_changes(Arm& arm, const WantedDeployment& wanted);
+
+// --- deployment_run.cpp
+/// Begins it and returns its operation; its document is kept from now on. Throws Error(conflict,
+/// "DeploymentActive") while one of that name runs.
+std::string begin_deployment(Arm& arm, const WantedDeployment& wanted);
+
+// --- deployment_record.cpp
+std::string deployment_key(const std::string& group, const std::string& name);
+nlohmann::json new_deployment_document(const Arm& arm, const WantedDeployment& wanted, const char* state);
+/// The kept document; of one that was running when the region stopped, as failed.
+std::optional<nlohmann::json> find_deployment(const Arm& arm, const std::string& key);
+void keep_deployment(Arm& arm, const DeploymentRun& run);
+void drop_deployment(Arm& arm, const std::string& key);
+/// As GET answers it, and one of its operations.
+nlohmann::json shown_deployment(const Arm& arm, const nlohmann::json& document);
+nlohmann::json shown_deployment_operation(const Arm& arm, const nlohmann::json& document,
+                                          const nlohmann::json& entry);
+/// All of a group.
+nlohmann::json shown_deployments(const Arm& arm, const std::string& group);
+nlohmann::json problem_json(const Problem& problem);
+Problem problem_from(const nlohmann::json& error);
+/// Now, as deployments tell the time.
+std::string time_text(const Arm& arm);
+
+}  // namespace berth::arm

@@ -1,0 +1,377 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "api/arm/document.h"
+#include "api/arm/errors.h"
+#include "base/error.h"
+#include "crypto/encoding.h"
+#include "crypto/random.h"
+#include "endpoints/arm/deployment.h"
+
+/// Doing what a deployment says: its resources in the order of their dependencies, as many as possible at the
+/// same time.
+namespace berth::arm {
+namespace {
+
+using nlohmann::json;
+
+/// Lets the deployment wait until one of its resources is done.
+class Bell {
+ public:
+  explicit Bell(const asio::any_io_executor& executor) : timer_(executor) {}
+  asio::awaitable<void> wait() {
+    if (rung_) {
+      rung_ = false;
+      co_return;
+    }
+    timer_.expires_at(asio::steady_timer::time_point::max());
+    boost::system::error_code ignored;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    rung_ = false;
+  }
+  void ring() {
+    rung_ = true;
+    timer_.cancel();
+  }
+
+ private:
+  asio::steady_timer timer_;
+  bool rung_ = false;
+};
+
+enum class State { waiting, running, succeeded, failed, skipped };
+
+struct Progress {
+  std::vector<State> states;
+  Bell bell;
+  bool any(State state) const { return std::ranges::find(states, state) != states.end(); }
+};
+
+/// One deployment under way: what its coroutines share.
+struct Course {
+  Arm& arm;
+  std::shared_ptr<DeploymentRun> run;
+  DeploymentPlace place;
+  TemplateRuntime runtime;
+  int depth = 0;
+};
+
+TemplateRuntime runtime_of(Arm& arm, std::string origin) {
+  return {
+      .reference =
+          [&arm, origin](const std::string& id, bool full) {
+            const auto parsed = ResourceId::parse(id);
+            const auto text = parsed ? show_resource(arm, *parsed, {.origin = origin}) : std::nullopt;
+            if (!text)
+              throw Error(ErrorKind::not_found, "ResourceNotFound",
+                          fmt::format("The Resource '{}' was not found.", id));
+            json document = json::parse(*text);
+            if (!full) return document.value("properties", json::object());
+            document["resourceId"] = id;
+            return document;
+          },
+      .list = [](const std::string& function, const std::string& id) -> json {
+        const auto parsed = ResourceId::parse(id);
+        if (parsed && parsed->is("Microsoft.Storage/storageAccounts") && same_name(function, "listKeys")) {
+          // Storage accounts are names only; a key that opens nothing, the same each time.
+          const std::string key =
+              base64_encode(sha256("storage key of " + lower(id)) + sha256("second half " + lower(id)));
+          return {{"keys", {{{"keyName", "key1"}, {"value", key}, {"permissions", "FULL"}}}}};
+        }
+        throw Error(ErrorKind::invalid, "InvalidTemplate",
+                    fmt::format("The template function '{}' cannot be used with '{}' in the local region.",
+                                function, id));
+      }};
+}
+
+std::string duration_text(std::int64_t seconds) {
+  return fmt::format("PT{}S", seconds);
+}
+
+/// What an exception says, without the secrets of the template.
+Problem problem_without_secrets(const Template& plan, const std::exception_ptr& thrown) {
+  Problem problem{.code = "InternalError", .message = {}, .advice = {}, .details = {}};
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    problem = problem_of(error);
+  } catch (const std::exception& error) {
+    problem.message = error.what();
+  }
+  problem.message = plan.redact(problem.message);
+  problem.advice = plan.redact(problem.advice);
+  return problem;
+}
+
+// --- entries: what the document says of each resource
+
+json new_entry(const char* operation, const std::string& id, const std::string& type,
+               const std::string& name) {
+  return {{"operationId", random_hex(16)},
+          {"operation", operation},
+          {"state", "Running"},
+          {"id", id},
+          {"type", type},
+          {"name", name}};
+}
+
+json& entry_of(const Course& course, std::size_t index) {
+  return course.run->document["operations"][index];
+}
+
+/// Does the work of one entry and writes down what came of it; false when it failed.
+asio::awaitable<bool> track(Course course, std::size_t index, asio::awaitable<void> work) {
+  const std::int64_t began = course.arm.clock();
+  entry_of(course, index)["began"] = time_text(course.arm);
+  std::exception_ptr thrown;
+  try {
+    co_await std::move(work);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  json& entry = entry_of(course, index);
+  entry["ended"] = time_text(course.arm);
+  entry["duration"] = duration_text(course.arm.clock() - began);
+  entry["state"] = thrown ? "Failed" : "Succeeded";
+  entry["statusCode"] = thrown ? "Conflict" : "OK";
+  if (thrown) entry["error"] = problem_json(problem_without_secrets(course.run->plan, thrown));
+  co_return !thrown;
+}
+
+// --- making
+
+asio::awaitable<json> execute(Course course);
+
+asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
+  Arm& arm = outer.arm;
+  const PlannedResource& resource = outer.run->plan.resources()[index];
+  const DeploymentPlace place = nested_place(arm, resource, outer.place, outer.depth + 1);
+  auto run = std::make_shared<DeploymentRun>(
+      DeploymentRun{.plan = outer.run->plan.nested(index, place, outer.runtime),
+                    .document = json::object(),
+                    .key = deployment_key(place.group, resource.name),
+                    .operation = outer.run->operation,
+                    .below = {},
+                    .named = {}});
+  run->document = {{"name", resource.name},
+                   {"group", place.group},
+                   {"mode", "Incremental"},
+                   {"state", "Running"},
+                   {"parameters", run->plan.shown_parameters()},
+                   {"correlationId", outer.run->document.value("correlationId", "")},
+                   {"timestamp", time_text(arm)},
+                   {"operations", json::array()}};
+  if (!arm.running.emplace(run->key, run).second)
+    throw Error(ErrorKind::conflict, "DeploymentActive",
+                fmt::format("The deployment '{}' is running already.", resource.name));
+  const Course inner{
+      .arm = arm, .run = run, .place = place, .runtime = outer.runtime, .depth = outer.depth + 1};
+  const json error = co_await execute(inner);
+  outer.run->below.insert(outer.run->below.end(), run->below.begin(), run->below.end());
+  outer.run->named.insert(run->named.begin(), run->named.end());
+  arm.running.erase(run->key);
+  keep_deployment(arm, *run);
+  if (error.is_null()) co_return;
+  // The innermost reasons are what is worth telling.
+  const Problem problem = problem_from(error);
+  const Problem& reason = problem.details.empty() ? problem : problem.details.front();
+  throw Error(ErrorKind::conflict, reason.code, reason.message, reason.advice);
+}
+
+/// Makes one resource and waits until it is there.
+asio::awaitable<void> deploy_one(Course course, std::size_t index) {
+  const PlannedResource& resource = course.run->plan.resources()[index];
+  if (resource.existing) co_return;
+  if (resource.is_deployment()) {
+    co_await deploy_nested(course, index);
+    co_return;
+  }
+  const Kind& kind = get_kind(resource.type);
+  if (!kind.put)
+    throw Error(ErrorKind::invalid, "InvalidResourceType",
+                fmt::format("'{}' cannot be deployed.", kind.type));
+  ResourceId id = *ResourceId::parse(resource.id);
+  id.group = course.arm.region.get_group(id.group).name;
+  const Applied applied = kind.put(course.arm, id, course.run->plan.body(index, course.runtime));
+  if (applied.operation.empty()) co_return;
+  course.run->below.push_back(applied.operation);
+  co_await course.arm.region.finish(applied.operation);
+}
+
+asio::awaitable<void> make_one(Course course, std::size_t index, std::shared_ptr<Progress> progress) {
+  const bool made = co_await track(course, index, deploy_one(course, index));
+  progress->states[index] = made ? State::succeeded : State::failed;
+  progress->bell.ring();
+}
+
+/// Begins what can begin now, and gives up what cannot begin any more.
+void begin_ready(const Course& course, const asio::any_io_executor& executor,
+                 const std::shared_ptr<Progress>& progress) {
+  const auto& resources = course.run->plan.resources();
+  // Until nothing changes: a resource may be written before one that it waits for, and some are made at once.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (std::size_t i = 0; i < resources.size(); ++i) {
+      if (progress->states[i] != State::waiting) continue;
+      const auto is = [&](State wanted) {
+        return [&, wanted](std::size_t other) { return progress->states[other] == wanted; };
+      };
+      if (course.run->canceled || std::ranges::any_of(resources[i].after, is(State::failed)) ||
+          std::ranges::any_of(resources[i].after, is(State::skipped))) {
+        progress->states[i] = State::skipped;
+        entry_of(course, i)["state"] = "Canceled";
+        entry_of(course, i)["statusCode"] = "Conflict";
+      } else if (std::ranges::all_of(resources[i].after, is(State::succeeded))) {
+        progress->states[i] = State::running;
+        asio::co_spawn(executor, make_one(course, i, progress), asio::detached);
+      }
+      changed = changed || progress->states[i] != State::waiting;
+    }
+  }
+}
+
+/// Makes everything; false when something was not made.
+asio::awaitable<bool> make_all(Course course) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  const auto& resources = course.run->plan.resources();
+  auto progress = std::make_shared<Progress>(
+      Progress{std::vector<State>(resources.size(), State::waiting), Bell(executor)});
+  for (const PlannedResource& resource : resources) {
+    course.run->named.insert(lower(resource.id));
+    course.run->document["operations"].push_back(
+        new_entry("Create", resource.id, resource.type, resource.name));
+  }
+  for (begin_ready(course, executor, progress); progress->any(State::running);
+       begin_ready(course, executor, progress))
+    co_await progress->bell.wait();
+  json made = json::array();
+  for (std::size_t i = 0; i < resources.size(); ++i)
+    if (progress->states[i] == State::succeeded && !resources[i].existing)
+      made.push_back({{"id", resources[i].id}});
+  course.run->document["outputResources"] = std::move(made);
+  co_return !progress->any(State::failed) && !progress->any(State::skipped);
+}
+
+// --- complete mode
+
+asio::awaitable<void> remove_one(Course course, ResourceId id) {
+  const auto operation = get_kind(id.type()).remove(course.arm, id, nullptr);
+  if (!operation || operation->empty()) co_return;
+  course.run->below.push_back(*operation);
+  co_await course.arm.region.finish(*operation);
+}
+
+/// Deletes what the template does not name, all that can be deleted; false when something stayed.
+asio::awaitable<bool> remove_others(Course course) {
+  bool all = true;
+  for (const ResourceId& id : others_in_group(course.arm, course.place.group, course.run->named)) {
+    if (course.run->canceled) co_return false;
+    json& entries = course.run->document["operations"];
+    entries.push_back(new_entry("Delete", id.text(), id.type(), id.full_name()));
+    const bool gone = co_await track(course, entries.size() - 1, remove_one(course, id));
+    all = all && gone;
+  }
+  co_return all;
+}
+
+// --- the whole
+
+/// "DeploymentFailed" with the errors of all entries.
+json failure_of(const DeploymentRun& run, std::string_view what) {
+  Problem problem{.code = run.canceled ? "DeploymentCanceled" : "DeploymentFailed",
+                  .message = run.canceled ? "The deployment was canceled." : std::string(what),
+                  .advice = {},
+                  .details = {}};
+  for (const json& entry : run.document["operations"])
+    if (entry.contains("error")) problem.details.push_back(problem_from(entry["error"]));
+  return problem_json(problem);
+}
+
+/// Runs it to its end. Returns the error, null if there is none.
+asio::awaitable<json> outcome_of(Course course) {
+  DeploymentRun& run = *course.run;
+  if (!co_await make_all(course) || run.canceled)
+    co_return failure_of(run,
+                         "At least one resource deployment operation failed. Please list deployment "
+                         "operations for details. Please see https://aka.ms/arm-deployment-operations "
+                         "for usage details.");
+  if (run.document.value("mode", "") == "Complete" && !co_await remove_others(course))
+    co_return failure_of(run,
+                         "Everything in the template was made, but not everything that it does not name "
+                         "could be deleted.");
+  try {
+    run.document["outputs"] = run.plan.outputs(course.runtime);
+  } catch (...) {
+    co_return problem_json({.code = "DeploymentFailed",
+                            .message = "The deployment's outputs could not be made.",
+                            .advice = {},
+                            .details = {problem_without_secrets(run.plan, std::current_exception())}});
+  }
+  co_return json();
+}
+
+/// The same; the run's document tells all when it returns. Throws nothing.
+asio::awaitable<json> execute(Course course) {
+  DeploymentRun& run = *course.run;
+  const std::int64_t began = course.arm.clock();
+  json error;
+  try {
+    error = co_await outcome_of(course);
+  } catch (...) {
+    error = problem_json(problem_without_secrets(run.plan, std::current_exception()));
+  }
+  run.document["state"] = error.is_null() ? "Succeeded" : run.canceled ? "Canceled" : "Failed";
+  if (!error.is_null()) run.document["error"] = error;
+  run.document["timestamp"] = time_text(course.arm);
+  run.document["duration"] = duration_text(course.arm.clock() - began);
+  run.document["below"] = run.below;
+  co_return error;
+}
+
+asio::awaitable<void> run_to_end(Course course, std::string operation) {
+  course.run->operation = course.run->document["operation"] = operation;
+  keep_deployment(course.arm, *course.run);  // as running, for the case that the region stops
+  const json error = co_await execute(course);
+  course.arm.running.erase(course.run->key);
+  if (course.arm.region.find_group(course.place.group)) keep_deployment(course.arm, *course.run);
+  if (error.is_null()) co_return;
+  const Problem problem = problem_from(error);
+  std::string advice = problem.advice;
+  if (advice.empty() && !problem.details.empty()) advice = problem.details.front().advice;
+  throw Error(ErrorKind::conflict, problem.code, problem.message, advice);
+}
+
+}  // namespace
+
+std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
+  const DeploymentPlace& place = wanted.place;
+  auto run = std::make_shared<DeploymentRun>(
+      DeploymentRun{.plan = wanted.plan,
+                    .document = new_deployment_document(arm, wanted, "Running"),
+                    .key = deployment_key(place.group, place.name),
+                    .operation = {},
+                    .below = {},
+                    .named = {}});
+  if (!arm.running.emplace(run->key, run).second)
+    throw Error(ErrorKind::conflict, "DeploymentActive",
+                fmt::format("Unable to edit or replace deployment '{}': it is still running.", place.name),
+                "Wait until it has ended, or give this one another name.");
+  const Course course{.arm = arm, .run = run, .place = place, .runtime = runtime_of(arm, place.origin)};
+  try {
+    return arm.region.begin(
+        "deployment", fmt::format("deployments/{}/{}", place.group, place.name),
+        [course](std::string operation) { return run_to_end(course, std::move(operation)); });
+  } catch (...) {
+    arm.running.erase(run->key);
+    throw;
+  }
+}
+
+}  // namespace berth::arm

@@ -1,0 +1,65 @@
+#include "endpoints/classic/rollback.h"
+
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+
+#include "endpoints/classic/kept_documents.h"
+#include "endpoints/classic/removal.h"
+
+namespace berth::classic {
+namespace {
+
+using nlohmann::json;
+
+json to_json(const std::vector<Ref>& refs) {
+  json document = json::array();
+  for (const Ref& ref : refs) document.push_back({{"group", ref.group}, {"name", ref.name}});
+  return document;
+}
+
+std::vector<Ref> refs_in(const json& document) {
+  std::vector<Ref> refs;
+  for (const json& ref : document) refs.push_back({ref.value("group", ""), ref.value("name", "")});
+  return refs;
+}
+
+}  // namespace
+
+void keep_pending(Region& region, const std::string& key, const Made& made) {
+  const json document{
+      {"vms", to_json(made.vms)}, {"interfaces", to_json(made.interfaces)}, {"disks", to_json(made.disks)}};
+  region.keep_document(pending_table, key, document.dump());
+}
+
+asio::awaitable<void> take_back(Classic& classic, Made made) {
+  Region& region = classic.region;
+  // What was not made is not ours: somebody else may make it while we remove the rest.
+  std::erase_if(made.vms, [&](const Ref& ref) { return !region.find_vm(ref); });
+  try {
+    co_await remove_roles(classic, made.vms, false);  // disks that were there before stay
+    for (const Ref& nic : made.interfaces) region.delete_interface(nic);
+    for (const Ref& disk : made.disks) {
+      region.delete_disk(disk);
+      region.drop_document(disk_table, disk.key());
+    }
+  } catch (const Error& error) {
+    spdlog::error("could not roll back: {}", error.what());
+  }
+}
+
+void roll_back_pending(Classic& classic) {
+  for (const auto& [key, text] : classic.region.documents(pending_table)) {
+    const json document = read_document(classic.region, pending_table, key);
+    const auto refs = [&](const char* what) { return refs_in(document.value(what, json::array())); };
+    const Made made{.vms = refs("vms"), .interfaces = refs("interfaces"), .disks = refs("disks")};
+    spdlog::warn("rolling back deployment={}", key);
+    classic.region.begin("deployment roll back", "deployments/" + key,
+                         [&classic, made, key = key](std::string) -> asio::awaitable<void> {
+                           co_await take_back(classic, made);
+                           classic.region.drop_document(pending_table, key);
+                         });
+  }
+}
+
+}  // namespace berth::classic

@@ -1,0 +1,396 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/detached.hpp>
+
+#include "crypto/encoding.h"
+#include "crypto/random.h"
+#include "host/hosts_file.h"
+#include "region/impl.h"
+#include "region/port_rules.h"
+
+// Networks, interfaces, addresses and security groups: what may stand beside what, and who uses which.
+namespace berth {
+namespace {
+
+constexpr std::uint32_t loopback_block = 127u << 24;
+
+Error in_use(const std::string& type, const Ref& ref, const std::string& by) {
+  return Error(ErrorKind::conflict, "InUse" + type + "CannotBeDeleted",
+               fmt::format("{} '{}' cannot be deleted: {} uses it.", type, ref.name, by),
+               "Delete that first, or the whole resource group.");
+}
+
+const Subnet* find_subnet(const VirtualNetwork& network, const std::string& name) {
+  const auto found =
+      std::ranges::find_if(network.subnets, [&](const Subnet& s) { return same_name(s.name, name); });
+  return found == network.subnets.end() ? nullptr : &*found;
+}
+
+bool same_block(const std::string& a, const std::string& b) {
+  std::uint32_t base_a = 0, base_b = 0;
+  unsigned bits_a = 0, bits_b = 0;
+  return parse_cidr(a, base_a, bits_a) && parse_cidr(b, base_b, bits_b) && base_a == base_b &&
+         bits_a == bits_b;
+}
+
+Error prefix_in_use(const std::string& what, const std::string& name, const std::string& prefix,
+                    const NetworkInterface& by) {
+  return Error(ErrorKind::conflict, "InUsePrefixCannotBeDeleted",
+               fmt::format("The address prefix {} of {} '{}' cannot be changed: interface '{}' uses it.",
+                           prefix, what, name, by.name),
+               "Delete the interfaces first.");
+}
+
+/// Whether its block and those of its subnets fit; throws Error(invalid) naming the one that does not.
+void check_blocks(const VirtualNetwork& wanted) {
+  if (wanted.prefixes.empty())
+    throw Error(ErrorKind::invalid, "InvalidRequestFormat",
+                fmt::format("Virtual network '{}' has no address prefix.", wanted.name),
+                "Give addressSpace.addressPrefixes, for example [\"10.0.0.0/16\"].");
+  if (wanted.prefixes.size() > 1)
+    throw Error(
+        ErrorKind::invalid, "OperationNotAllowed",
+        fmt::format("Virtual network '{}' has the address prefixes {}: in the local region it has one.",
+                    wanted.name, fmt::join(wanted.prefixes, ", ")),
+        "Give one block that all subnets are in.");
+  std::uint32_t network = 0, inner = 0;
+  unsigned bits = 0, inner_bits = 0;
+  if (!parse_cidr(wanted.prefixes.front(), network, bits) || bits < 8 || bits > 29)
+    throw Error(ErrorKind::invalid, "InvalidAddressPrefixFormat",
+                fmt::format("'{}' of virtual network '{}' is not an IPv4 block between /8 and /29.",
+                            wanted.prefixes.front(), wanted.name));
+  for (const Subnet& subnet : wanted.subnets) {
+    if (!parse_cidr(subnet.prefix, inner, inner_bits) || inner_bits < bits ||
+        (inner ^ network) >> (32 - bits) != 0)
+      throw Error(ErrorKind::invalid, "NetcfgInvalidSubnet",
+                  fmt::format("Subnet '{}' with '{}' is not inside virtual network '{}'.", subnet.name,
+                              subnet.prefix, wanted.name));
+    const std::uint64_t first = inner, size = std::uint64_t{1} << (32 - inner_bits);
+    for (const Subnet& other : wanted.subnets) {
+      if (&other == &subnet) break;
+      if (same_name(other.name, subnet.name))
+        throw Error(ErrorKind::invalid, "NetcfgDuplicateSubnet",
+                    fmt::format("Virtual network '{}' has two subnets '{}'.", wanted.name, subnet.name));
+      std::uint32_t other_first = 0;
+      unsigned other_bits = 0;
+      parse_cidr(other.prefix, other_first, other_bits);
+      if (first < other_first + (std::uint64_t{1} << (32 - other_bits)) && other_first < first + size)
+        throw Error(
+            ErrorKind::invalid, "NetcfgSubnetRangesOverlap",
+            fmt::format("Subnet '{}' with '{}' overlaps subnet '{}' with '{}' in virtual network '{}'.",
+                        subnet.name, subnet.prefix, other.name, other.prefix, wanted.name));
+    }
+  }
+}
+
+}  // namespace
+
+/// Names resolve on this host while their address exists; the whole block is written anew each time.
+void Region::Impl::write_hosts() {
+  if (settings.hosts_file.empty()) return;
+  std::map<std::string, std::string> names;
+  for (const auto& [key, address] : addresses.rows())
+    if (!address.fqdn.empty()) names[address.fqdn] = address.address;
+  write_hosts_block(settings.hosts_file, hosts_owner, names);
+}
+
+void Region::Impl::rewrite_hosts() {
+  try {
+    write_hosts();
+  } catch (const Error& error) {
+    spdlog::warn("could not write the hosts file: {}", error.what());
+  }
+}
+
+/// 127.a.b.c: a and b from the region's folder, so that two regions of one host seldom meet; c counts.
+std::string Region::Impl::free_address() const {
+  std::vector<bool> taken(65'536);  // by the two last bytes
+  for (const auto& [key, address] : addresses.rows())
+    if (std::uint32_t number = 0; parse_ipv4(address.address, number)) taken[number & 0xffff] = true;
+  const std::string hash = sha256(host.home.string());
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(hash[i]));
+  };
+  const std::uint32_t first = byte(0) % 200 + 20, second = byte(1);
+  for (std::uint32_t block = 0; block < 256; ++block)
+    for (std::uint32_t last = 1; last < 255; ++last) {
+      const std::uint32_t lower_half = ((second + block) & 255) << 8 | last;
+      if (!taken[lower_half]) return format_ipv4(loopback_block | first << 16 | lower_half);
+    }
+  throw Error(ErrorKind::unavailable, "PublicIPCountLimitReached",
+              "All 65,024 public addresses of this region are taken.",
+              "Delete resource groups that are no longer needed.");
+}
+
+std::string Region::Impl::free_private_address(const VirtualNetwork& network, const Subnet& subnet,
+                                               const Ref& for_nic) const {
+  std::uint32_t base = 0;
+  unsigned bits = 0;
+  parse_cidr(subnet.prefix, base, bits);
+  std::set<std::string> taken;
+  for (const NetworkInterface* nic : interfaces.with(term("network", network.ref())))
+    if (!(nic->ref() == for_nic))
+      for (const IpConfiguration& configuration : nic->configurations)
+        if (configuration.network == network.ref()) taken.insert(configuration.private_address);
+  const std::uint32_t end = base + (bits >= 31 ? 0 : (std::uint32_t{1} << (32 - bits)) - 1);
+  // As in Azure the first four addresses are the network's own. The switch's own aliases sit near its top.
+  for (std::uint32_t address = base + 4; address < end; ++address)
+    if (std::string text = format_ipv4(address); !taken.contains(text)) return text;
+  throw Error(ErrorKind::conflict, "SubnetIsFull",
+              fmt::format("Subnet '{}' with {} has no free address.", subnet.name, subnet.prefix),
+              "Use a larger subnet.");
+}
+
+void Region::Impl::check_security_group(const Ref& ref) const {
+  if (ref.empty()) return;
+  if (!security_groups.find(ref)) throw resource_not_found("Microsoft.Network/networkSecurityGroups", ref);
+  check_group(ref.group);
+}
+
+void Region::Impl::check_network_users(const VirtualNetwork& before, const VirtualNetwork& wanted) const {
+  for (const NetworkInterface* nic : interfaces.with(term("network", wanted.ref()))) {
+    if (!same_block(before.prefixes.front(), wanted.prefixes.front()))
+      throw prefix_in_use("virtual network", wanted.name, before.prefixes.front(), *nic);
+    for (const IpConfiguration& configuration : nic->configurations) {
+      if (!(configuration.network == wanted.ref())) continue;
+      const Subnet* subnet = find_subnet(wanted, configuration.subnet);
+      const Subnet* old = find_subnet(before, configuration.subnet);
+      if (!subnet)
+        throw Error(ErrorKind::conflict, "InUseSubnetCannotBeDeleted",
+                    fmt::format("Subnet '{}' is used by interface '{}'.", configuration.subnet, nic->name));
+      if (old && !same_block(old->prefix, subnet->prefix))
+        throw prefix_in_use("subnet", subnet->name, old->prefix, *nic);
+    }
+  }
+}
+
+Put<VirtualNetwork> Region::put_virtual_network(VirtualNetwork wanted) {
+  impl_->check_group(wanted.group);
+  const VirtualNetwork* before = impl_->networks.find(wanted.ref());
+  check_blocks(wanted);
+  for (const Subnet& subnet : wanted.subnets) impl_->check_security_group(subnet.security_group);
+  if (before) impl_->check_network_users(*before, wanted);
+  stamp(wanted, before);
+  const bool created = !before;
+  VirtualNetwork& kept = impl_->networks.put(std::move(wanted));
+  if (!created) impl_->settle_soon(kept.ref());
+  return {kept, created};
+}
+
+Put<SecurityGroup> Region::put_security_group(SecurityGroup wanted) {
+  impl_->check_group(wanted.group);
+  std::set<std::pair<std::string, int>> priorities;
+  std::set<std::string> names;
+  for (const SecurityRule& rule : wanted.rules) {
+    if (const std::string problem = rule_problem(rule); !problem.empty())
+      throw Error(ErrorKind::invalid, "SecurityRuleInvalid", problem);
+    if (!priorities.emplace(lower(rule.direction), rule.priority).second)
+      throw Error(ErrorKind::invalid, "SecurityRuleConflict",
+                  fmt::format("Rule '{}' has the priority {} of another {} rule.", rule.name, rule.priority,
+                              lower(rule.direction)));
+    if (!names.insert(lower(rule.name)).second)
+      throw Error(ErrorKind::invalid, "SecurityRuleConflict",
+                  fmt::format("There are two rules '{}'.", rule.name));
+  }
+  const SecurityGroup* before = impl_->security_groups.find(wanted.ref());
+  stamp(wanted, before);
+  const bool created = !before;
+  SecurityGroup& kept = impl_->security_groups.put(std::move(wanted));
+  if (!created) {
+    const std::string users = term("security-group", kept.ref());
+    for (const NetworkInterface* nic : impl_->interfaces.with(users))
+      if (!nic->vm.empty()) impl_->settle_soon(*nic);
+    for (const VirtualNetwork* network : impl_->networks.with(users)) impl_->settle_soon(network->ref());
+  }
+  return {kept, created};
+}
+
+Put<PublicAddress> Region::put_public_address(PublicAddress wanted) {
+  impl_->check_group(wanted.group);
+  const PublicAddress* before = impl_->addresses.find(wanted.ref());
+  if (!wanted.label.empty()) {
+    wanted.label = lower(wanted.label);
+    if (!is_dns_label(wanted.label))
+      throw Error(ErrorKind::invalid, "InvalidDomainNameLabel",
+                  fmt::format("The domain name label '{}' is not one.", wanted.label),
+                  "Use lower case letters, digits and hyphens; begin with a letter.");
+    for (const PublicAddress* other : impl_->addresses.with("label " + wanted.label))
+      if (!(other->ref() == wanted.ref()))
+        throw Error(ErrorKind::conflict, "DnsRecordInUse",
+                    fmt::format("DNS record {}.{} is already used by another public IP.", wanted.label,
+                                impl_->settings.dns_suffix),
+                    "Choose another name.");
+    wanted.fqdn = wanted.label + "." + impl_->settings.dns_suffix;
+  }
+  stamp(wanted, before);
+  wanted.address = before ? before->address : impl_->free_address();
+  wanted.ports = before ? before->ports : std::vector<PublicAddress::Port>{};
+  const bool created = !before;
+  const std::optional<PublicAddress> old = before ? std::optional(*before) : std::nullopt;
+  PublicAddress& kept = impl_->addresses.put(std::move(wanted));
+  if (!old || old->fqdn != kept.fqdn) {
+    try {
+      impl_->write_hosts();
+    } catch (...) {
+      const Ref ref = kept.ref();
+      old ? void(impl_->addresses.put(*old)) : impl_->addresses.erase(ref);
+      throw;
+    }
+  }
+  return {kept, created};
+}
+
+void Region::Impl::check_public_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                                        const NetworkInterface* before) const {
+  const Ref& address = configuration.public_address;
+  if (address.empty()) return;
+  if (!addresses.find(address)) throw resource_not_found("Microsoft.Network/publicIPAddresses", address);
+  check_group(address.group);
+  const bool had_it = before && std::ranges::any_of(before->configurations, [&](const IpConfiguration& c) {
+                        return c.public_address == address;
+                      });
+  if (had_it || wanted.endpoints_only) return;
+  for (const NetworkInterface* other : interfaces.with(term("address", address)))
+    if (!(other->ref() == wanted.ref()) && (wanted.endpoints.empty() || other->endpoints.empty()))
+      throw Error(ErrorKind::conflict, "PublicIPAddressInUse",
+                  fmt::format("Public address '{}' is used by interface '{}'.", address.name, other->name));
+}
+
+void Region::Impl::check_private_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                                         const Subnet& subnet) const {
+  std::uint32_t address = 0, base = 0;
+  unsigned bits = 0;
+  parse_cidr(subnet.prefix, base, bits);
+  if (!parse_ipv4(configuration.private_address, address) || (address ^ base) >> (32 - bits) != 0 ||
+      address - base < 4)
+    throw Error(ErrorKind::invalid, "PrivateIPAddressNotInSubnet",
+                fmt::format("The private address '{}' cannot be used in subnet '{}' with {}.",
+                            configuration.private_address, subnet.name, subnet.prefix));
+  for (const NetworkInterface* other : interfaces.with(term("network", configuration.network)))
+    for (const IpConfiguration& theirs : other->configurations)
+      if (!(other->ref() == wanted.ref()) && theirs.network == configuration.network &&
+          theirs.private_address == configuration.private_address)
+        throw Error(ErrorKind::conflict, "PrivateIPAddressInUse",
+                    fmt::format("The private address {} is used by interface '{}'.", theirs.private_address,
+                                other->name));
+}
+
+Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
+  impl_->check_group(wanted.group);
+  const NetworkInterface* before = impl_->interfaces.find(wanted.ref());
+  if (wanted.configurations.empty())
+    throw Error(ErrorKind::invalid, "NetworkInterfaceMustHaveIpConfiguration",
+                fmt::format("Network interface '{}' has no IP configuration.", wanted.name));
+  impl_->check_security_group(wanted.security_group);
+  bool any_primary = false;
+  for (IpConfiguration& configuration : wanted.configurations) {
+    const VirtualNetwork* network = impl_->networks.find(configuration.network);
+    if (!network) throw resource_not_found("Microsoft.Network/virtualNetworks", configuration.network);
+    impl_->check_group(network->group);
+    const Subnet* subnet = find_subnet(*network, configuration.subnet);
+    if (!subnet)
+      throw Error(
+          ErrorKind::not_found, "InvalidResourceReference",
+          fmt::format("Virtual network '{}' has no subnet '{}'.", network->name, configuration.subnet));
+    impl_->check_public_address(wanted, configuration, before);
+    // A dynamic address stays what it is as long as the interface stays in its subnet.
+    if (before && !same_name(configuration.allocation, "Static"))
+      for (const IpConfiguration& old : before->configurations)
+        if (same_name(old.name, configuration.name) && old.network == configuration.network &&
+            same_name(old.subnet, configuration.subnet))
+          configuration.private_address = old.private_address;
+    if (configuration.private_address.empty())
+      configuration.private_address = impl_->free_private_address(*network, *subnet, wanted.ref());
+    else
+      impl_->check_private_address(wanted, configuration, *subnet);
+    any_primary |= configuration.primary;
+  }
+  if (!any_primary) wanted.configurations.front().primary = true;
+  stamp(wanted, before);
+  const bool created = !before;
+  wanted.vm = before ? before->vm : Ref{};
+  if (before) {
+    wanted.mac = before->mac;
+  } else {
+    const std::string digits = random_hex(6);  // 00-0D-3A is the vendor part of Azure's own interfaces
+    wanted.mac = fmt::format("00-0D-3A-{}{}-{}{}-{}{}", digits[0], digits[1], digits[2], digits[3], digits[4],
+                             digits[5]);
+    std::ranges::transform(wanted.mac, wanted.mac.begin(),
+                           [](char c) { return c >= 'a' && c <= 'f' ? char(c - 32) : c; });
+  }
+  NetworkInterface& kept = impl_->interfaces.put(std::move(wanted));
+  if (!created && !kept.vm.empty()) impl_->settle_soon(kept);
+  return {kept, created};
+}
+
+void Region::delete_virtual_network(const Ref& ref) {
+  const VirtualNetwork* network = impl_->networks.find(ref);
+  if (!network) return;
+  for (const NetworkInterface* nic : impl_->interfaces.with(term("network", ref)))
+    throw in_use("VirtualNetwork", ref, "interface '" + nic->name + "'");
+  const std::string id = impl_->network_id(*network);
+  impl_->networks.erase(ref);
+  asio::co_spawn(impl_->host.executor, impl_->host.networks.remove(id), [id](std::exception_ptr trouble) {
+    if (trouble) spdlog::error("could not remove network={}", id);
+  });
+}
+
+void Region::delete_security_group(const Ref& ref) {
+  const std::string users = term("security-group", ref);
+  for (const NetworkInterface* nic : impl_->interfaces.with(users))
+    throw in_use("NetworkSecurityGroup", ref, "interface '" + nic->name + "'");
+  for (const VirtualNetwork* network : impl_->networks.with(users))
+    throw in_use("NetworkSecurityGroup", ref, "a subnet of virtual network '" + network->name + "'");
+  if (impl_->security_groups.find(ref)) impl_->security_groups.erase(ref);
+}
+
+void Region::delete_public_address(const Ref& ref) {
+  for (const NetworkInterface* nic : impl_->interfaces.with(term("address", ref)))
+    throw in_use("PublicIPAddress", ref, "interface '" + nic->name + "'");
+  if (!impl_->addresses.find(ref)) return;
+  impl_->addresses.erase(ref);
+  impl_->rewrite_hosts();
+}
+
+void Region::delete_interface(const Ref& ref) {
+  const NetworkInterface* nic = impl_->interfaces.find(ref);
+  if (!nic) return;
+  if (!nic->vm.empty() && impl_->vms.find(nic->vm))
+    throw Error(ErrorKind::conflict, "NicInUse",
+                fmt::format("Network interface '{}' is used by VM '{}'.", ref.name, nic->vm.name),
+                "Delete the VM first.");
+  impl_->interfaces.erase(ref);
+}
+
+std::vector<const VirtualNetwork*> Region::virtual_networks(const std::string& group) const {
+  return impl_->networks.list(group);
+}
+std::vector<const SecurityGroup*> Region::security_groups(const std::string& group) const {
+  return impl_->security_groups.list(group);
+}
+std::vector<const PublicAddress*> Region::public_addresses(const std::string& group) const {
+  return impl_->addresses.list(group);
+}
+std::vector<const NetworkInterface*> Region::interfaces(const std::string& group) const {
+  return impl_->interfaces.list(group);
+}
+const VirtualNetwork* Region::find_virtual_network(const Ref& ref) const {
+  return impl_->networks.find(ref);
+}
+const SecurityGroup* Region::find_security_group(const Ref& ref) const {
+  return impl_->security_groups.find(ref);
+}
+const PublicAddress* Region::find_public_address(const Ref& ref) const {
+  return impl_->addresses.find(ref);
+}
+const NetworkInterface* Region::find_interface(const Ref& ref) const {
+  return impl_->interfaces.find(ref);
+}
+
+bool Region::is_label_free(const std::string& label) const {
+  return impl_->addresses.with("label " + lower(label)).empty();
+}
+
+}  // namespace berth

@@ -1,0 +1,209 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/detached.hpp>
+
+#include "model/docker_extension.h"
+#include "region/guest_sockets.h"
+#include "region/impl.h"
+#include "region/port_rules.h"
+
+// Making the switches and the ports of this host agree with networks, interfaces and security rules.
+namespace berth {
+namespace {
+
+constexpr int most_moves_of_a_port = 5;
+
+std::string twelve_digits(std::string_view uuid) {
+  std::string digits;
+  for (const char c : uuid)
+    if (c != '-' && digits.size() < 12) digits += c;
+  return digits;
+}
+
+bool is_on(const Vm& vm) {
+  return vm.power == PowerState::starting || vm.power == PowerState::running ||
+         vm.power == PowerState::stopping;
+}
+
+/// The ports that a VM's extensions serve.
+std::vector<std::uint16_t> served_ports(const Vm& vm) {
+  std::vector<std::uint16_t> ports;
+  for (const Extension& extension : vm.extensions)
+    if (const auto port = docker_port(extension.settings)) ports.push_back(*port);
+  return ports;
+}
+
+/// Where a port goes when the host will not have it at `tried`: ten thousand higher each time; 0 when that
+/// ends.
+std::uint16_t next_host_port(std::uint16_t asked, std::uint16_t tried) {
+  const int next = tried < asked ? asked : tried + 10'000;
+  return next > 65'535 || next > asked + 10'000 * most_moves_of_a_port ? std::uint16_t{0}
+                                                                       : static_cast<std::uint16_t>(next);
+}
+
+}  // namespace
+
+std::string Region::Impl::network_id(const VirtualNetwork& network) const {
+  return twelve_digits(network.guid);
+}
+
+SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set<std::string>& new_ports_of) {
+  SwitchConfig config;
+  config.subnet = network.prefixes.empty() ? "10.0.0.0/16" : network.prefixes.front();
+  config.egress = settings.egress;
+  const auto folder = host.networks.folder(network_id(network));
+  for (const NetworkInterface* attached : interfaces.with(term("network", network.ref()))) {
+    const NetworkInterface& nic = *attached;
+    const Vm* vm = vms.find(nic.vm);
+    if (!vm || !is_on(*vm)) continue;
+    SwitchPort port;
+    port.id = twelve_digits(nic.guid);
+    port.mac = lower(nic.mac);
+    std::ranges::replace(port.mac, '-', ':');
+    port.host_name = vm->computer_name;
+    port.machine_socket = folder / (port.id + ".sock");
+    const GuestSockets sockets = guest_sockets(folder, vm->id);
+    port.wire_server = sockets.wire;
+    port.host_plugin = sockets.plugin;
+    port.metadata = sockets.metadata;
+    const SecurityGroup* of_interface = security_groups.find(nic.security_group);
+    for (const IpConfiguration& configuration : nic.configurations) {
+      if (configuration.primary || port.address.empty()) port.address = configuration.private_address;
+      PublicAddress* address = addresses.find(configuration.public_address);
+      if (!address) continue;
+      const auto subnet = std::ranges::find_if(
+          network.subnets, [&](const Subnet& s) { return same_name(s.name, configuration.subnet); });
+      const SecurityGroup* of_subnet =
+          subnet == network.subnets.end() ? nullptr : security_groups.find(subnet->security_group);
+      for (const OpenPort& open : open_ports(nic, of_interface, of_subnet, served_ports(*vm))) {
+        auto known = std::ranges::find_if(address->ports, [&](const PublicAddress::Port& p) {
+          return p.protocol == open.protocol && p.port == open.public_port;
+        });
+        if (known == address->ports.end()) {
+          address->ports.push_back({.protocol = open.protocol,
+                                    .port = open.public_port,
+                                    .host_port = open.public_port,
+                                    .guest_port = open.guest_port,
+                                    .moved_because = {}});
+          known = std::prev(address->ports.end());
+          new_ports_of.insert(address->address);
+        }
+        known->guest_port = open.guest_port;
+        if (known->host_port == 0) continue;  // there is no place for it on this host
+        port.forwards.push_back(
+            {.protocol = open.protocol == "udp" ? Forward::Protocol::udp : Forward::Protocol::tcp,
+             .host_address = address->address,
+             .host_port = known->host_port,
+             .guest_port = open.guest_port,
+             .sources = open.sources});
+      }
+    }
+    config.ports.push_back(std::move(port));
+  }
+  return config;
+}
+
+asio::awaitable<void> Region::Impl::settle_once(Ref ref) {
+  for (int round = 0; round < 8; ++round) {
+    const VirtualNetwork* network = networks.find(ref);
+    if (!network) co_return;
+    const std::string id = network_id(*network);
+    std::set<std::string> changed_addresses;
+    SwitchConfig config = switch_config(*network, changed_addresses);
+    if (config.ports.empty()) {
+      if (live_networks[id]->done > 0) co_await host.networks.remove(id);
+      co_return;
+    }
+    // Which ports are wanted now, so that the addresses forget the others.
+    std::map<std::string, std::vector<std::pair<std::string, std::uint16_t>>> wanted;
+    for (const SwitchPort& port : config.ports)
+      for (const Forward& forward : port.forwards)
+        wanted[forward.host_address].emplace_back(forward.protocol == Forward::Protocol::udp ? "udp" : "tcp",
+                                                  forward.host_port);
+    const SwitchReport report = co_await host.networks.apply(id, std::move(config));
+    bool moved = false;
+    for (const auto& [at, here] : wanted) {
+      const auto found = addresses.with("at " + at);
+      if (found.empty()) continue;
+      PublicAddress& address = *found.front();
+      const std::size_t before = address.ports.size();
+      std::erase_if(address.ports, [&](const PublicAddress::Port& p) {
+        return p.host_port != 0 && std::ranges::find(here, std::pair(p.protocol, p.host_port)) == here.end();
+      });
+      bool changed = address.ports.size() != before || changed_addresses.contains(address.address);
+      for (const SwitchReport::Refused& refused : report.refused) {
+        if (refused.forward.host_address != address.address) continue;
+        const std::string protocol = refused.forward.protocol == Forward::Protocol::udp ? "udp" : "tcp";
+        for (PublicAddress::Port& port : address.ports) {
+          if (port.protocol != protocol || port.host_port != refused.forward.host_port) continue;
+          port.host_port = next_host_port(port.port, port.host_port);
+          port.moved_because = refused.why;
+          spdlog::warn("moved port={} to={} address={} why=\"{}\"", port.port, port.host_port,
+                       address.address, refused.why);
+          changed = moved = true;
+        }
+      }
+      if (changed) addresses.save(address);
+    }
+    if (!moved) co_return;
+  }
+}
+
+asio::awaitable<void> Region::Impl::settle(Ref ref) {
+  const VirtualNetwork* network = networks.find(ref);
+  if (!network) co_return;
+  auto& slot = live_networks[network_id(*network)];
+  if (!slot) slot = std::make_shared<LiveNetwork>(host.executor);
+  const auto state = slot;
+  const unsigned long mine = ++state->wanted;
+  while (state->done < mine) {
+    if (state->running) {
+      co_await state->changed.wait(std::chrono::seconds(60));
+      continue;
+    }
+    state->running = true;
+    const unsigned long round = state->wanted;
+    std::exception_ptr trouble;
+    try {
+      co_await settle_once(ref);
+    } catch (...) {
+      trouble = std::current_exception();
+    }
+    state->running = false;
+    state->done = std::max(state->done, round);
+    state->changed.notify();
+    if (trouble) std::rethrow_exception(trouble);
+  }
+}
+
+void Region::Impl::settle_soon(const Ref& ref) {
+  asio::co_spawn(
+      host.executor,
+      [](Impl& self, Ref network) -> asio::awaitable<void> {
+        try {
+          co_await self.settle(network);
+        } catch (const Error& error) {
+          spdlog::error("could not settle network={}: {}", network.key(), error.what());
+        }
+      }(*this, ref),
+      asio::detached);
+}
+
+void Region::Impl::settle_soon(const NetworkInterface& nic) {
+  for (const IpConfiguration& configuration : nic.configurations) settle_soon(configuration.network);
+}
+
+asio::awaitable<void> Region::settle_ports(Ref ref) {
+  const Vm* vm = impl_->vms.find(ref);
+  if (!vm) co_return;
+  std::vector<Ref> networks;
+  for (const Ref& nic : vm->interfaces)
+    if (const NetworkInterface* found = impl_->interfaces.find(nic))
+      for (const IpConfiguration& configuration : found->configurations)
+        networks.push_back(configuration.network);
+  for (const Ref& network : networks) co_await impl_->settle(network);
+}
+
+}  // namespace berth

@@ -1,0 +1,437 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <thread>
+
+#include "crypto/certificate.h"
+#include "crypto/random.h"
+#include "model/catalog.h"
+#include "region/impl.h"
+
+// What goes on behind a request that vms.cpp has accepted: the steps of making, changing and removing a
+// machine. Each step looks the VM up anew (`still`), for it may have been deleted meanwhile.
+namespace berth {
+namespace {
+
+/// Azure hands out the VM's id with the first three groups of the SMBIOS uuid in the other byte order.
+std::string smbios_uuid(const std::string& vm_id) {
+  const auto swapped = [&](std::size_t at, std::size_t bytes) {
+    std::string out;
+    for (std::size_t i = bytes; i-- > 0;) out += vm_id.substr(at + 2 * i, 2);
+    return out;
+  };
+  return swapped(0, 4) + "-" + swapped(9, 2) + "-" + swapped(14, 2) + vm_id.substr(18);
+}
+
+unsigned host_cpus() {
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+struct TransportCertificate {
+  std::string certificate;
+  Secret key;
+};
+
+TransportCertificate make_transport_certificate(const std::function<PrivateKey()>& new_key) {
+  const PrivateKey key = new_key();
+  CertificateOrder order;
+  order.use = CertificateUse::encryption;
+  order.common_name = "TenantEncryptionCert";
+  order.subject_prefix = {{"DC", "Windows Azure CRP Certificate Generator"}};
+  order.lifetime = std::chrono::days(3650);
+  return {issue_certificate(order, key).to_pem(), key.to_pem()};
+}
+
+}  // namespace
+
+void Region::Impl::keep_certificate(Vm& vm, std::string certificate, Secret key) {
+  vm.certificate = std::move(certificate);
+  host.database.put("vm-key", vm.id, key.reveal());
+  keys[vm.id] = std::move(key);
+  vms.save(vm);
+}
+
+void Region::Impl::ensure_certificate(Vm& vm) {
+  if (!vm.certificate.empty()) return;
+  TransportCertificate made = make_transport_certificate(host.vm_key);
+  keep_certificate(vm, std::move(made.certificate), std::move(made.key));
+}
+
+asio::awaitable<void> Region::Impl::make_certificate(Ref ref, std::string id) {
+  if (!still(ref, id).certificate.empty()) co_return;
+  TransportCertificate made =
+      co_await on_pool([new_key = host.vm_key] { return make_transport_certificate(new_key); });
+  Vm& vm = still(ref, id);
+  if (vm.certificate.empty()) keep_certificate(vm, std::move(made.certificate), std::move(made.key));
+}
+
+MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
+  const VmSize* size = find_vm_size(vm.size);
+  MachineSpec spec;
+  spec.id = vm.id;
+  spec.name = vm.name;
+  spec.uuid = smbios_uuid(vm.vm_id);
+  spec.cpus = std::min(size ? size->cpus : 1, host_cpus());
+  spec.memory_mib = size ? size->memory_mib : 1024;
+  if (const Disk* disk = disks.find(vm.os_disk)) spec.os_disk = host.home / disk->file;
+  if (!files.kernel.empty())
+    spec.direct_boot = MachineSpec::DirectBoot{files.kernel, files.initrd, files.command_line};
+  for (const DataDisk& data : vm.data_disks)
+    if (const Disk* disk = disks.find(data.disk))
+      spec.data_disks.push_back({data.lun, host.home / disk->file});
+  for (const Ref& ref : vm.interfaces) {
+    const NetworkInterface* nic = interfaces.find(ref);
+    const VirtualNetwork* network = nic ? networks.find(nic->configurations.front().network) : nullptr;
+    if (!network) continue;
+    std::string mac = lower(nic->mac);
+    std::ranges::replace(mac, '-', ':');
+    std::string port = nic->guid;
+    std::erase(port, '-');
+    spec.nics.push_back({mac, host.networks.folder(network_id(*network)) / (port.substr(0, 12) + ".sock")});
+  }
+  return spec;
+}
+
+asio::awaitable<void> Region::Impl::make_disk(Ref ref, std::uint64_t size_gib) {
+  const Disk* disk = disks.find(ref);
+  if (!disk) throw resource_not_found("Microsoft.Compute/disks", ref);
+  const bool is_new = disk->file.empty();
+  if (!is_new && disk->size_gib >= size_gib) co_return;
+  const std::string guid = disk->guid, file = is_new ? "disks/" + guid + ".qcow2" : disk->file;
+  co_await on_pool([&gallery = host.gallery, path = host.home / file, size_gib, is_new] {
+    if (!is_new) {
+      gallery.grow_disk(path, size_gib);
+      return 0;
+    }
+    std::filesystem::create_directories(path.parent_path());
+    std::filesystem::remove(path);  // of an attempt that ended early
+    gallery.make_empty_disk(path, size_gib);
+    return 0;
+  });
+  Disk* made = disks.find(ref);
+  if (!made || made->guid != guid) {
+    co_await remove_files({file});
+    throw Error(ErrorKind::conflict, "OperationPreempted", fmt::format("Disk '{}' was deleted.", ref.name));
+  }
+  Database::Transaction change(host.database);
+  made->file = file;
+  made->size_gib = size_gib;
+  made->etag = new_uuid();
+  disks.save(*made);
+  if (Vm* user = vms.find(made->vm)) {
+    for (DataDisk& data : user->data_disks)
+      if (data.disk == ref) data.size_gib = size_gib;
+    vms.save(*user);
+  }
+  change.commit();
+}
+
+asio::awaitable<void> Region::Impl::make_data_disks(Ref ref, std::string id) {
+  for (const DataDisk& data : std::vector<DataDisk>(still(ref, id).data_disks)) {
+    co_await make_disk(data.disk, data.size_gib);
+    still(ref, id);
+  }
+}
+
+asio::awaitable<void> Region::Impl::remove_files(std::vector<std::string> files) {
+  co_await on_pool([home = host.home, files = std::move(files)] {
+    std::error_code ignored;
+    for (const std::string& file : files)
+      if (!file.empty()) std::filesystem::remove(home / file, ignored);
+    return 0;
+  });
+}
+
+asio::awaitable<void> Region::Impl::start_attached(std::string operation, Ref ref, std::string id) {
+  co_await make_data_disks(ref, id);
+  co_await make_certificate(ref, id);
+  co_await power_on(operation, ref, id, {});
+  co_await await_agent(operation, ref, id);
+}
+
+asio::awaitable<void> Region::Impl::create(std::string operation, Ref ref, std::string id, Secret password,
+                                           std::string custom_data, bool as_it_is) {
+  const auto state = live_ptr(id);
+  phase(operation, "Preparing the image");
+  const std::string image = still(ref, id).image;
+  const auto known = host.gallery.find(image);
+  const ImageFiles files =
+      co_await on(known && known->built ? host.pool : host.builds,
+                  [&gallery = host.gallery, image, progress = image_progress(operation),
+                   stop = state->giving_up.get_token()] { return gallery.ensure(image, progress, stop); });
+
+  phase(operation, "Making the disk");
+  const Disk* disk = disks.find(still(ref, id).os_disk);
+  if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
+  const auto file = host.home / disk->file;
+  co_await on_pool([&gallery = host.gallery, files, file, size = disk->size_gib] {
+    std::filesystem::create_directories(file.parent_path());
+    std::filesystem::remove(file);  // of an attempt that ended early
+    gallery.make_disk(files, file, size);
+    return 0;
+  });
+  co_await make_data_disks(ref, id);
+  co_await make_certificate(ref, id);
+  co_await power_on(operation, ref, id,
+                    as_it_is ? std::string() : provisioning_medium(still(ref, id), password, custom_data));
+  co_await await_agent(operation, ref, id);
+}
+
+asio::awaitable<void> Region::Impl::conclude(Ref ref, std::string id, asio::awaitable<void> steps) {
+  std::optional<Error> trouble;
+  try {
+    co_await std::move(steps);
+  } catch (const Error& error) {
+    trouble = error;
+  }
+  Vm* done = vms.find(ref);
+  const bool same = done && done->id == id && done->provisioning != Provisioning::deleting && !stopping;
+  if (same) {
+    done->provisioning = trouble ? Provisioning::failed : Provisioning::succeeded;
+    done->problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
+    if (trouble) free_disks(ref, done->disks());  // that were to be attached
+    touch(*done);
+  }
+  if (trouble) throw *trouble;
+}
+
+asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std::string id,
+                                             std::string medium) {
+  Vm& vm = still(ref, id);
+  vm.power = PowerState::starting;
+  vm.agent.reset();
+  vm.health.reset();
+  touch(vm);
+  bool failed = false;
+  std::optional<Error> trouble;
+  try {
+    phase(operation, "Connecting the network");
+    for (const Ref& nic_ref : std::vector<Ref>(vm.interfaces)) {
+      const NetworkInterface* nic = interfaces.find(nic_ref);
+      if (!nic) throw resource_not_found("Microsoft.Network/networkInterfaces", nic_ref);
+      const Ref network_ref = nic->configurations.front().network;
+      const VirtualNetwork* network = networks.find(network_ref);
+      if (!network) throw resource_not_found("Microsoft.Network/virtualNetworks", network_ref);
+      host.guest_endpoints(id, host.networks.folder(network_id(*network)));
+      co_await settle(network_ref);
+    }
+    phase(operation, "Starting the virtual machine");
+    const Disk* disk = disks.find(still(ref, id).os_disk);
+    if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
+    const ImageFiles files = co_await on_pool(
+        [&gallery = host.gallery, file = host.home / disk->file] { return gallery.files_of(file); });
+    if (host.driver.observe(id) != MachineState::running)
+      co_await host.driver.start(machine(still(ref, id), files), std::move(medium));
+    Vm& running = still(ref, id);
+    running.power = PowerState::running;
+    touch(running);
+  } catch (const Error& error) {
+    failed = true;
+    trouble = error;
+  }
+  if (!failed) co_return;
+  if (Vm* stopped = vms.find(ref); stopped && stopped->id == id) {
+    stopped->power = stopped->provisioned ? PowerState::stopped : PowerState::deallocated;
+    touch(*stopped);
+  }
+  throw *trouble;
+}
+
+asio::awaitable<void> Region::Impl::await_agent(std::string operation, Ref ref, std::string id) {
+  phase(operation, "Waiting for the guest agent");
+  const auto state = live_ptr(id);
+  const auto until = std::chrono::steady_clock::now() + settings.boot_limit;
+  for (;;) {
+    Vm& vm = still(ref, id);
+    const auto log = host.driver.serial_log(id);
+    if ((vm.health && vm.health->state == "Ready") || (vm.agent && vm.agent->status == "Ready")) {
+      vm.provisioned = true;
+      touch(vm);
+      co_return;
+    }
+    if (vm.health && vm.health->substatus == "ProvisioningFailed")
+      throw Error(
+          ErrorKind::unavailable, "OSProvisioningClientError",
+          fmt::format("The guest agent of {} could not set it up: {}", vm.name, vm.health->description),
+          "See its console: " + log.string());
+    if (vm.power == PowerState::stopped)
+      throw Error(ErrorKind::unavailable, "VMStartTimedOut",
+                  fmt::format("{} switched itself off before its agent answered. Its console ends with:\n{}",
+                              vm.name, last_lines(log, 8)),
+                  "See " + log.string());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    if (left <= std::chrono::milliseconds(0))
+      throw Error(ErrorKind::unavailable, "OSProvisioningTimedOut",
+                  fmt::format("The guest agent of {} did not report within {} s. Its console ends with:\n{}",
+                              vm.name, settings.boot_limit.count(), last_lines(log, 8)),
+                  "See " + log.string() + "; the image must hold the Azure Linux Agent.");
+    if (vm.health) detail(operation, vm.health->description);
+    co_await state->changed.wait(std::min(left, std::chrono::milliseconds(5000)));
+  }
+}
+
+asio::awaitable<void> Region::Impl::power_off(std::string operation, Ref ref, std::string id,
+                                              std::chrono::milliseconds grace, bool deallocate) {
+  phase(operation, "Stopping the virtual machine");
+  Vm& vm = still(ref, id);
+  vm.power = deallocate ? PowerState::deallocating : PowerState::stopping;
+  touch(vm);
+  co_await host.driver.stop(id, grace);
+  host.guest_endpoints(id, {});
+  Vm& stopped = still(ref, id);
+  stopped.power = deallocate ? PowerState::deallocated : PowerState::stopped;
+  touch(stopped);
+  for (const Ref& nic : std::vector<Ref>(stopped.interfaces))
+    if (const NetworkInterface* found = interfaces.find(nic))
+      for (const IpConfiguration& configuration : std::vector<IpConfiguration>(found->configurations))
+        co_await settle(configuration.network);
+}
+
+asio::awaitable<void> Region::Impl::update(std::string operation, Ref ref, std::string id, std::string size,
+                                           std::uint64_t os_disk_gib, std::vector<DataDisk> data_disks) {
+  if (Vm& resized = still(ref, id); resized.size != size) {
+    const bool was_on = resized.power == PowerState::running;
+    if (was_on) co_await power_off(operation, ref, id, settings.shutdown_grace, false);
+    Vm& again = still(ref, id);
+    again.size = size;
+    touch(again);
+    if (was_on) co_await power_on(operation, ref, id, {});
+  }
+  if (os_disk_gib != 0) co_await make_disk(still(ref, id).os_disk, os_disk_gib);
+  const auto in = [](const DataDisk& disk, const std::vector<DataDisk>& list) {
+    return std::ranges::any_of(list,
+                               [&](const DataDisk& d) { return d.lun == disk.lun && d.disk == disk.disk; });
+  };
+  std::vector<DataDisk> gone, came;
+  for (const DataDisk& old : still(ref, id).data_disks)
+    if (!in(old, data_disks)) gone.push_back(old);
+  for (const DataDisk& next : data_disks)
+    if (!in(next, still(ref, id).data_disks)) came.push_back(next);
+  if (!gone.empty() || !came.empty()) phase(operation, "Changing the data disks");
+  for (const DataDisk& disk : gone) {
+    if (still(ref, id).power == PowerState::running) co_await host.driver.detach_disk(id, disk.lun);
+    Vm& vm = still(ref, id);
+    std::erase_if(vm.data_disks, [&](const DataDisk& d) { return d.lun == disk.lun; });
+    touch(vm);
+  }
+  for (const DataDisk& disk : data_disks) co_await make_disk(disk.disk, disk.size_gib);
+  for (const DataDisk& disk : came) {
+    const Disk* record = disks.find(disk.disk);
+    if (!record) throw resource_not_found("Microsoft.Compute/disks", disk.disk);
+    if (still(ref, id).power == PowerState::running)
+      co_await host.driver.attach_disk(id, {disk.lun, host.home / record->file});
+    Vm& vm = still(ref, id);
+    vm.data_disks.push_back(disk);
+    touch(vm);
+  }
+  Vm& vm = still(ref, id);
+  for (DataDisk& data : data_disks)
+    if (const Disk* disk = disks.find(data.disk)) data.size_gib = disk->size_gib;
+  vm.data_disks = std::move(data_disks);  // in the order and with the caching of the request
+  free_disks(ref, vm.disks());
+  touch(vm);
+}
+
+asio::awaitable<void> Region::Impl::remove(std::string operation, Ref ref, std::string id) {
+  const auto state = live_ptr(id);
+  phase(operation, "Deleting the virtual machine");
+  // The operation under way gives up at its next step; a step that hangs is cut by the driver's destroy
+  // below.
+  for (int i = 0; i < 60 && !state->busy.empty(); ++i) {
+    if (i == 3) co_await host.driver.destroy(id);
+    co_await state->changed.wait(std::chrono::seconds(1));
+  }
+  state->busy = operation;
+  const Occupied until_done{state, operation};
+  std::optional<Error> trouble;
+  try {
+    co_await take_apart(ref, id);
+  } catch (const Error& error) {
+    trouble = error;
+  }
+  if (!trouble) co_return;
+  if (Vm* vm = vms.find(ref); vm && vm->id == id && !stopping) {
+    vm->provisioning = Provisioning::failed;  // it is still there, and can be deleted again
+    vm->problem = to_problem(*trouble);
+    if (host.driver.observe(id) != MachineState::running) vm->power = PowerState::deallocated;
+    state->giving_up = std::stop_source();
+    touch(*vm);
+  }
+  throw *trouble;
+}
+
+asio::awaitable<void> Region::Impl::take_apart(Ref ref, std::string id) {
+  co_await host.driver.destroy(id);
+  host.guest_endpoints(id, {});
+  const Vm* vm = vms.find(ref);
+  if (!vm || vm->id != id) co_return;
+  std::vector<std::string> files;
+  std::map<std::string, Ref> to_settle;
+  bool names_gone = false;
+  {
+    Database::Transaction change(host.database);
+    for (const Ref& nic_ref : vm->interfaces)
+      if (const NetworkInterface* nic = interfaces.find(nic_ref))
+        for (const IpConfiguration& configuration : nic->configurations)
+          to_settle.emplace(configuration.network.key(), configuration.network);
+    free_disks(ref, {});
+    free_interfaces(ref);
+    std::vector<Ref> going;
+    if (vm->os_disk_deleted_with_vm) going.push_back(vm->os_disk);
+    for (const DataDisk& data : vm->data_disks)
+      if (data.deleted_with_vm) going.push_back(data.disk);
+    for (const Ref& disk_ref : going)
+      if (const Disk* disk = disks.find(disk_ref)) {
+        files.push_back(disk->file);
+        disks.erase(disk_ref);
+      }
+    for (const Ref& nic_ref : vm->interfaces_deleted_with_vm) {
+      const NetworkInterface* nic = interfaces.find(nic_ref);
+      if (!nic) continue;
+      const auto configurations = nic->configurations;
+      interfaces.erase(nic_ref);
+      for (const IpConfiguration& configuration : configurations) {
+        const Ref& address = configuration.public_address;
+        if (!configuration.address_deleted_with_vm || !addresses.find(address) ||
+            !interfaces.with(term("address", address)).empty())
+          continue;
+        addresses.erase(address);
+        names_gone = true;
+      }
+    }
+    host.database.erase("vm-key", id);
+    keys.erase(id);
+    vm_keys.erase(id);
+    vms.erase(ref);
+    change.commit();
+  }
+  live.erase(id);
+  if (names_gone) rewrite_hosts();
+  co_await remove_files(std::move(files));
+  sweep_images();
+  for (const auto& [key, network] : to_settle) co_await settle(network);
+}
+
+void Region::Impl::on_machine_event(const std::string& id, MachineEvent event) {
+  const auto key = vm_keys.find(id);
+  if (key == vm_keys.end() || stopping) return;
+  const auto row = vms.rows().find(key->second);
+  if (row == vms.rows().end()) return;
+  Vm& vm = row->second;
+  if (event == MachineEvent::reset) {
+    vm.agent.reset();
+    touch(vm);
+    return;
+  }
+  if (vm.power != PowerState::running && vm.power != PowerState::starting) return;
+  spdlog::warn("{} vm={}", event == MachineEvent::crashed ? "crashed" : "powered off by itself", vm.name);
+  vm.power = PowerState::stopped;
+  touch(vm);
+  for (const Ref& nic : vm.interfaces)
+    if (const NetworkInterface* found = interfaces.find(nic)) settle_soon(*found);
+}
+
+}  // namespace berth

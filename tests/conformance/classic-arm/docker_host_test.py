@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""A Docker host by the classic client in its Resource Manager mode, unmodified and with its pauses, on a real virtual machine."""
+import pathlib
+import re
+import socket
+import ssl
+import sys
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "classic"), str(HERE.parents[1] / "e2e")]
+import berth  # noqa: E402
+import classic_world  # noqa: E402
+from resource_manager import environment_of, hook  # noqa: E402
+
+NAME = "npmhost"
+IMAGE = "Debian:debian-12:12-docker:latest"
+PASSWORD = "Passw0rd!1234"  # the client knows few special characters
+
+
+class DockerHost(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        classic_world.install_client()
+        cls.world = berth.World()
+        try:
+            info = cls.world.region_info()
+            cls.node = hook(cls.world.folder)
+            cls.world.env.update(NODE_EXTRA_CA_CERTS=info["caCertificate"], AZURE_CONFIG_DIR=str(cls.world.folder / "npm"))
+            cls.client("telemetry", "--disable")
+            cls.client("config", "mode", "arm")
+            cls.client(*environment_of(info))
+            secret = pathlib.Path(info["clientSecretFile"]).read_text().strip()
+            cls.client("login", "-q", "-e", "Local", "-u", info["clientId"], "-p", secret, "--service-principal", "--tenant", info["tenantId"])
+            cls.client("group", "create", "NG", "westus")
+        except BaseException:
+            cls.world.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    @classmethod
+    def client(cls, *argv, limit=berth.CREATE_LIMIT):
+        out = cls.world.run(*cls.node, classic_world.CLIENT / "node_modules/azure-cli/bin/azure", *argv, limit=limit).stdout
+        return re.sub(r"\x1b\[[0-9;]*m", "", out)
+
+    def test_1_docker_create(self):
+        created = self.client("vm", "docker", "create", "-g", "NG", "-n", NAME, "-l", "westus", "-y", "Linux", "-Q", IMAGE, "-u", "ops", "-p", PASSWORD,
+                              "-z", "Standard_A2", "-f", "nic", "-i", "ip", "-w", NAME, "-F", "net", "-P", "10.0.0.0/16", "-j", "inner", "-k", "10.0.0.0/24")
+        self.assertIn("vm docker create command OK", created)
+
+    def test_2_docker_answers_with_the_certificates_that_the_client_made(self):
+        address, port = self.world.port(NAME, 2376)
+        self.assertIn("Server Version", self.world.docker("--tls", "-H", f"tcp://{address}:{port}", "info").stdout)
+        # Its CA and its server certificate have the same name, so nothing can verify the one by the other: it must be the very one.
+        folder = self.world.home / ".docker"
+        anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        anyone.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        with socket.create_connection((address, port), 60) as plain, anyone.wrap_socket(plain) as secure:
+            self.assertEqual(secure.getpeercert(True), ssl.PEM_cert_to_DER_cert((folder / f"{NAME}-server-cert.pem").read_text()))
+
+    def test_3_nothing_is_left_of_a_group_that_was_deleted(self):
+        self.client("group", "delete", "-q", "NG")
+        self.assertFalse([line for _, line in self.world.processes() if "qemu-system" in line])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, failfast=True)
