@@ -30,7 +30,8 @@ std::string read_settings(const Sequence& sequence) {
 /// An enable's limits: the agent's is 300 s.
 constexpr std::chrono::seconds inline_limit{200}, uninstall_limit{220}, undo_limit{60};
 
-/// There while an enable that runs is to end: the extension is being disabled or removed.
+/// There from a disable to the next enable, and while the extension is being removed: an enable that runs is
+/// to end then, and a worker of before it is not to begin.
 constexpr std::string_view stop_file = "/run/docker-ext/stop";
 
 }  // namespace
@@ -142,6 +143,10 @@ int Handler::enable(bool in_background) {
                     "Look into its log, then apply the settings again.");
       if (in_background && choose_sequence(environment.config_folder, {}).number != sequence.number) {
         machine_.log.line(fmt::format("seq={} was superseded while it waited", sequence.number));
+        return 0;
+      }
+      if (in_background && fs::exists(machine_.root(stop_file))) {
+        machine_.log.line(fmt::format("seq={} was called off while it waited", sequence.number));
         return 0;
       }
       state_ = read_state(machine_.root);
@@ -270,7 +275,6 @@ EnableLock Handler::call_off(const std::string& operation, milliseconds limit) {
         fmt::format("An enable is still at work after {} s; it ends as soon as it can be interrupted.",
                     std::chrono::duration_cast<std::chrono::seconds>(limit).count()),
         "Try again in a few minutes.");
-  remove_file(machine_.root(stop_file));
   return lock;
 }
 
@@ -322,6 +326,7 @@ int Handler::uninstall() {
   const EnableLock lock = call_off("uninstall", uninstall_lock_limit);
   state_ = read_state(machine_.root);
   const std::vector<std::string> left = withdraw_settings(machine_, state_);
+  remove_file(machine_.root(stop_file));
   if (left.empty()) {
     std::error_code trouble;
     fs::remove_all(machine_.root(state_folder), trouble);

@@ -68,6 +68,22 @@ TEST_F(FirstInstallation, EndsWithoutAPortWhenItIsDisabledMeanwhile) {
   EXPECT_FALSE(machine.exists("/var/lib/docker-ext"));
 }
 
+TEST_F(FirstInstallation, DoesNotBeginAfterADisableThatCameBeforeIt) {
+  machine.operate("enable");
+  ASSERT_THAT(machine.workers, SizeIs(1));
+  EXPECT_EQ(machine.operate("disable"), 0);
+  const std::string said = machine.message(0);
+
+  EXPECT_EQ(machine.operate("work"), 0);
+
+  EXPECT_FALSE(machine.exists(drop_in));
+  EXPECT_FALSE(machine.exists("/usr/bin/dockerd"));
+  EXPECT_EQ(machine.message(0), said);
+  machine.operate("enable");
+  EXPECT_EQ(work([] {}), 0);
+  EXPECT_EQ(machine.engine->port, 2376);
+}
+
 TEST_F(FirstInstallation, TakesEverythingBackWhenTheHandlerIsGoneMeanwhile) {
   int uninstalled = -1;
 
