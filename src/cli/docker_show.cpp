@@ -107,7 +107,8 @@ void print_host(Output& out, const HostView& host, const HostView::Extension& ex
     if (!value.empty()) rows.emplace_back(key, value);
   };
   row("Name", host.name);
-  row("Status", host.power.empty() ? host.provisioning : host.power);
+  row("Status", host.status());
+  row("Halted", host.halted);
   row("Docker", endpoint);
   row("Address", host.public_address.address);
   if (const auto port = host.docker_port()) {

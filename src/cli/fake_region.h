@@ -143,6 +143,8 @@ class FakeRegion {
   bool docker_answers = true;
   /// What the extension's handler says, as the instance view shows it; null: nothing yet.
   json extension_view;
+  /// Beside its power state in the instance view of a VM that is made from now on; null: nothing.
+  json further_status;
   std::string docker_seen_client;  ///< thumbprint of what the Docker client presented
   json deployment;                 ///< the last deployment that was put
 
@@ -351,6 +353,7 @@ class FakeRegion {
     vm["properties"]["provisioningState"] = "Succeeded";
     vm["properties"]["networkProfile"]["networkInterfaces"] = {{{"id", nic_id}}};
     vm["properties"]["instanceView"] = {{"statuses", {{{"code", "PowerState/running"}}}}};
+    if (!further_status.is_null()) vm["properties"]["instanceView"]["statuses"].push_back(further_status);
     if (!extension_view.is_null())
       vm["properties"]["instanceView"]["extensions"] = json::array({extension_view});
     vm["resources"] = json::array({extension});

@@ -77,13 +77,14 @@ void add_extension_status(const json& view, std::vector<HostView::Extension>& ex
   }
 }
 
-std::string power_in(const json& view) {
+void add_statuses(const json& view, HostView& host) {
   const json& statuses = at(view, {"statuses"});
-  if (!statuses.is_array()) return {};
-  for (const json& status : statuses)
-    if (const std::string code = text(status, {"code"}); code.starts_with("PowerState/"))
-      return code.substr(std::string("PowerState/").size());
-  return {};
+  if (!statuses.is_array()) return;
+  for (const json& status : statuses) {
+    const std::string code = text(status, {"code"});
+    if (code.starts_with("PowerState/")) host.power = code.substr(std::string("PowerState/").size());
+    if (code == "HostState/noSpace") host.halted = text(status, {"message"});
+  }
 }
 
 HostView parse_vm(const json& document) {
@@ -98,7 +99,7 @@ HostView parse_vm(const json& document) {
   host.provisioning = text(document, {"properties", "provisioningState"});
   host.host_tag = text(document, {"tags", host_tag});
   const json& view = at(document, {"properties", "instanceView"});
-  host.power = power_in(view);
+  add_statuses(view, host);
   host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
   host.serial_log = text(view, {"bootDiagnostics", "localSerialLog"});
   const json& agent = at(view, {"vmAgent", "statuses"});
@@ -193,6 +194,13 @@ std::string HostView::docker_endpoint(bool name_resolves) const {
       name_resolves && !public_address.fqdn.empty() ? public_address.fqdn : public_address.address;
   if (!port || where.empty()) return {};
   return fmt::format("tcp://{}:{}", where, public_address.host_port(*port));
+}
+
+std::string HostView::status() const {
+  if (same_name(provisioning, "Failed")) return "Failed";
+  if (same_name(provisioning, "Creating") || same_name(provisioning, "Deleting")) return provisioning;
+  if (!halted.empty()) return "halted";
+  return power.empty() ? provisioning : power;
 }
 
 std::string HostView::path() const {

@@ -29,6 +29,7 @@ struct HostView {
   std::string name, group, location, size, image, user, id;
   std::string provisioning;  ///< "Succeeded"
   std::string power;         ///< "running"; "" if not known
+  std::string halted;        ///< why its processors stand still, though its power is on; usually ""
   std::string agent_version, agent_status;
   std::string serial_log;  ///< URL
   std::string private_address;
@@ -44,6 +45,7 @@ struct HostView {
   };
   std::vector<Extension> extensions;
   std::string path() const;                   ///< of the VM, below the subscription
+  std::string status() const;                 ///< in a word: "running", "halted", "Creating"
   const Extension* docker_extension() const;  ///< null without one
   std::optional<std::uint16_t> docker_port() const;
   /// "tcp://web1.cloudapp.net:4243"; "" without Docker. By name only if `name_resolves`.

@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 #include <signal.h>
 
-#include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/terminal.h"
 #include "host/files.h"
+#include "host/log_tail.h"
 
 namespace berth {
 namespace {
@@ -31,28 +30,13 @@ std::uintmax_t size_of(const std::filesystem::path& file) {
 }
 
 Error did_not_start(const std::string& what, const std::filesystem::path& log, std::uintmax_t log_start) {
-  const std::string tail = last_lines(log, 10, log_start);
+  const std::string tail = log_tail(log, 10, log_start);
   return Error(ErrorKind::unavailable, "RegionNotStarted",
                what + (tail.empty() ? "" : " Its last words:\n" + tail),
                fmt::format("The whole log is {}.", log.string()));
 }
 
 }  // namespace
-
-std::string last_lines(const std::filesystem::path& file, std::size_t count, std::uintmax_t from) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::uintmax_t size = size_of(file);
-  constexpr std::uintmax_t enough = 64 * 1024;
-  stream.seekg(static_cast<std::streamoff>(std::max(from, size > enough ? size - enough : 0)));
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
-    if (lines.size() > count) lines.erase(lines.begin());
-  }
-  std::string text;
-  for (const std::string& line : lines) text += (text.empty() ? "" : "\n") + line;
-  return text;
-}
 
 ArmEndpoint arm_endpoint(const RegionInfo& region) {
   ArmEndpoint endpoint;

@@ -54,7 +54,4 @@ class LocalRegion {
 /// Reads the secret's file. Throws Error(unavailable) naming it.
 ArmEndpoint arm_endpoint(const RegionInfo& region);
 
-/// The last lines of a log file from byte `from` on; empty when there are none.
-std::string last_lines(const std::filesystem::path& file, std::size_t count, std::uintmax_t from = 0);
-
 }  // namespace berth

@@ -150,11 +150,4 @@ TEST_F(Local, AFolderThatIsNoRegionsHomeIsNotRemoved) {
   EXPECT_TRUE(std::filesystem::exists(home / "precious"));
 }
 
-TEST_F(Local, TheLastLinesOfALog) {
-  write_file(folder / "log", "1\n2\n3\n");
-  EXPECT_EQ(last_lines(folder / "log", 2), "2\n3");
-  EXPECT_EQ(last_lines(folder / "log", 9, 4), "3");
-  EXPECT_EQ(last_lines(folder / "none", 2), "");
-}
-
 }  // namespace berth

@@ -13,6 +13,7 @@
 #include "cli/phases.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "host/log_tail.h"
 
 namespace berth {
 namespace {
@@ -22,6 +23,7 @@ using nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
 constexpr auto delete_limit = 900s;
+constexpr std::uintmax_t most_of_a_log = 16 << 20;
 
 struct StartOptions {
   std::string dns_suffix, egress, hosts_file, driver;
@@ -36,7 +38,9 @@ void start_region(Session& session, const StartOptions& options) {
   };
   add("--dns-suffix", options.dns_suffix);
   add("--egress", options.egress);
-  add("--hosts-file", options.hosts_file);
+  add("--hosts-file", options.hosts_file.empty() || options.hosts_file == "none"
+                          ? options.hosts_file
+                          : std::filesystem::absolute(options.hosts_file).string());
   if (!options.driver.empty()) arguments.push_back("--driver=" + options.driver);
   if (!arguments.empty() && session.local.find_running())
     throw Error(ErrorKind::conflict, "RegionRunning",
@@ -133,7 +137,7 @@ void print_log(Session& session, bool follow, std::size_t lines) {
   if (!stream)
     throw Error(ErrorKind::not_found, "LogNotFound", fmt::format("There is no log {}", file.string()),
                 "The local region has never been started.");
-  const std::string tail = last_lines(file, lines);
+  const std::string tail = log_tail(file, lines, 0, most_of_a_log);
   if (!tail.empty()) session.out.data(tail);
   stream.seekg(0, std::ios::end);
   for (std::string line; follow && !interrupt::requested();) {

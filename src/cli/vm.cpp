@@ -127,13 +127,6 @@ std::string endpoint_of(const HostView& host) {
   return host.docker_endpoint(hosts_file_knows(host.public_address.fqdn, host.public_address.address));
 }
 
-std::string status_of(const HostView& host) {
-  if (same_name(host.provisioning, "Failed")) return "Failed";
-  if (same_name(host.provisioning, "Creating") || same_name(host.provisioning, "Deleting"))
-    return host.provisioning;
-  return host.power.empty() ? host.provisioning : host.power;
-}
-
 ordered_json to_json(const HostView& host) {
   ordered_json extensions = ordered_json::array();
   for (const auto& extension : host.extensions)
@@ -150,9 +143,10 @@ ordered_json to_json(const HostView& host) {
           {"id", host.id},
           {"resourceGroup", host.group},
           {"location", host.location},
-          {"status", status_of(host)},
+          {"status", host.status()},
           {"provisioningState", host.provisioning},
           {"powerState", host.power},
+          {"halted", host.halted},
           {"vmSize", host.size},
           {"image", host.image},
           {"adminUsername", host.user},
@@ -177,7 +171,7 @@ void list_vms(Session& session) {
   if (hosts.empty()) return session.out.info("No VMs found");
   std::vector<std::vector<std::string>> rows;
   for (const HostView& host : hosts)
-    rows.push_back({host.name, status_of(host), host.location, host.public_address.fqdn,
+    rows.push_back({host.name, host.status(), host.location, host.public_address.fqdn,
                     host.public_address.address, endpoint_of(host)});
   session.out.table({"Name", "Status", "Location", "DNS Name", "IP Address", "Docker"}, rows);
 }
@@ -201,7 +195,8 @@ void show_vm(Session& session, const std::string& name, const std::string& group
     if (!value.empty()) rows.emplace_back(key, value);
   };
   row("Name", host.name);
-  row("Status", status_of(host));
+  row("Status", host.status());
+  row("Halted", host.halted);
   row("Resource group", host.group);
   row("Location", host.location);
   row("Size", host.size);

@@ -51,6 +51,19 @@ TEST_F(VmCommands, StartRestartAndShutdownAskForWhatTheyAreCalled) {
   EXPECT_EQ(run_program({"vm", "start", "nobody"}).exit_code, 4);
 }
 
+TEST(VmShow, AHostThatIsHaltedSaysWhy) {
+  FakeRegion region;
+  region.further_status = {{"code", "HostState/noSpace"}, {"message", "The host has no space left."}};
+  ASSERT_EQ(
+      run_program({"vm", "docker", "create", "-l", "West US", "web1", "Debian-12", "ops", "Str0ng!pass"})
+          .exit_code,
+      0);
+  const json shown = json::parse(run_program({"vm", "show", "web1", "--json"}).out);
+  EXPECT_EQ(shown["status"], "halted");
+  EXPECT_EQ(shown["halted"], "The host has no space left.");
+  EXPECT_THAT(run_program({"vm", "show", "web1"}).out, HasSubstr("The host has no space left."));
+}
+
 TEST_F(VmCommands, AnImageIsMadeOfAFileNamedByItsWholePath) {
   write_file(region.folder / "disk.raw", "x");
   // The gallery of the fake has no image of that name, so that showing it is what fails.

@@ -33,6 +33,13 @@ TEST(LogTail, OfALogOfAnySizeTakesWholeLinesOfItsEnd) {
   EXPECT_EQ(log_tail(folder / "log", 1), "the end");
   std::ofstream(folder / "log") << std::string(20'000, 'x') << "\nlast\n";
   EXPECT_EQ(log_tail(folder / "log", 9), "last");
+  EXPECT_EQ(log_tail(folder / "log", 9, 0, 64 * 1024).size(), 20'005);
+}
+
+TEST(LogTail, OfASerialConsoleHasPlainLineEnds) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "log") << "boot\r\nlogin: \r\n";
+  EXPECT_EQ(log_tail(folder / "log", 9), "boot\nlogin: ");
 }
 
 }  // namespace

@@ -43,8 +43,10 @@ struct MachineSpec {
   std::vector<Nic> nics;
 };
 
-/// What a machine did by itself, or what befell it.
-enum class MachineEvent { powered_off, reset, crashed };
+/// What a machine did by itself, or what befell it. no_space: it is halted since the host has no space for
+/// what it writes to its disks; tried again, and told again, every space_pause until there is some.
+enum class MachineEvent { powered_off, reset, crashed, no_space };
+constexpr std::chrono::seconds space_pause{5};
 
 /// What a machine is doing now.
 enum class MachineState { running, stopped };

@@ -149,6 +149,10 @@ void FakeDriver::crash(const std::string& id) {
   end(id);
 }
 
+void FakeDriver::host_has_no_space(const std::string& id) {
+  tell(id, MachineEvent::no_space);
+}
+
 std::set<int> FakeDriver::luns(const std::string& id) {
   const Machine* machine = find(id);
   return machine ? machine->luns : std::set<int>();

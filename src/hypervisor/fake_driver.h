@@ -47,6 +47,7 @@ class FakeDriver final : public Driver {
   void guest_resets(const std::string& id);
   /// QEMU would be gone without a word.
   void crash(const std::string& id);
+  void host_has_no_space(const std::string& id);
   /// The luns in use, data disks of the specification included; empty when it does not run.
   std::set<int> luns(const std::string& id);
 

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/names.h"
@@ -225,6 +227,12 @@ struct Vm : Resource {
   std::optional<AgentStatus> agent;
   std::optional<HealthReport> health;
   std::string classic_deployment;  ///< name of the classic deployment it belongs to; ""
+  /// Until when it is held for certain, for want of space on the host; not kept in the store.
+  std::optional<std::chrono::steady_clock::time_point> held_until;
+
+  bool waits_for_space() const {
+    return power == PowerState::running && held_until && *held_until > std::chrono::steady_clock::now();
+  }
 
   /// Nothing of it ever ran: the same request makes it anew.
   bool never_made() const {
@@ -237,6 +245,10 @@ struct Vm : Resource {
     return all;
   }
 };
+
+/// What people are told of a VM that waits_for_space().
+constexpr std::string_view held_for_space =
+    "The host has no space left for the VM's disks: it is halted, and goes on when there is some.";
 
 /// Kept and given back, with no effect on this host: storage accounts, availability sets, and alike.
 struct InertResource : Resource {

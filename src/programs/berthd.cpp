@@ -281,6 +281,10 @@ class Daemon {
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
+  if (const auto words = berth::asked_words(argc, argv)) {
+    std::fputs(words->c_str(), stdout);
+    return 0;
+  }
   try {
     berth::DaemonOptions options = berth::parse_daemon_options(argc, argv);
     berth::raise_descriptor_limit();

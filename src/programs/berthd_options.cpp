@@ -64,13 +64,20 @@ void check(const DaemonOptions& options) {
 
 }  // namespace
 
+std::optional<std::string> asked_words(int argc, char** argv) {
+  const std::string_view word = argc == 2 ? argv[1] : "";
+  if (word == "--help") return usage;
+  if (word == "--version") return "berthd " BERTH_VERSION "\n";
+  return std::nullopt;
+}
+
 DaemonOptions parse_daemon_options(int argc, char** argv) {
   DaemonOptions options;
   const option known[] = {
       {"home", required_argument, nullptr, 'h'},   {"driver", required_argument, nullptr, 'd'},
       {"port", required_argument, nullptr, 'p'},   {"dns-suffix", required_argument, nullptr, 's'},
       {"egress", required_argument, nullptr, 'e'}, {"hosts-file", required_argument, nullptr, 'f'},
-      {"help", no_argument, nullptr, '?'},         {nullptr, 0, nullptr, 0}};
+      {nullptr, 0, nullptr, 0}};
   for (int letter = 0; (letter = ::getopt_long(argc, argv, "", known, nullptr)) != -1;) switch (letter) {
       case 'h':
         options.home = optarg;

@@ -17,6 +17,9 @@ struct DaemonOptions {
   std::optional<std::string> dns_suffix, egress, hosts_file;
 };
 
+/// What "--help" and "--version" print; nullopt for every other command line.
+std::optional<std::string> asked_words(int argc, char** argv);
+
 /// Throws Error(invalid) naming the option and its value.
 DaemonOptions parse_daemon_options(int argc, char** argv);
 

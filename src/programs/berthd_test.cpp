@@ -78,6 +78,23 @@ TEST_F(Berthd, RefusesSettingsThatAreNoneAndKeepsNothing) {
   EXPECT_FALSE(std::filesystem::exists(home)) << "nothing was touched";
 }
 
+TEST_F(Berthd, TellsItsUseWhenAsked) {
+  const RunResult help = run({BERTHD, "--help"}, {.limit = limit});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.out, HasSubstr("usage: berthd"));
+  EXPECT_THAT(run({BERTHD, "--version"}, {.limit = limit}).out, HasSubstr("berthd "));
+}
+
+TEST_F(Berthd, ItsHostsFileIsWhereTheUserIs) {
+  const auto azure = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {AZURE, "region"});
+    return run(words, {.folder = folder.path(), .environment = {{"BERTH_HOME", home.string()}}, .limit = limit});
+  };
+  const RunResult started = azure({"start", "--driver", "fake", "--hosts-file", "hosts"});
+  EXPECT_EQ(started.exit_code, 0) << started.err;
+  EXPECT_EQ(azure({"stop"}).exit_code, 0);
+}
+
 TEST_F(Berthd, AnnouncesNothingWhenThisHostCannotRunMachines) {
   const RunResult result = run_with({}, {{"BERTH_ACCELERATOR", "hvf"}});
   EXPECT_EQ(result.exit_code, 2);

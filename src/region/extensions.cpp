@@ -223,6 +223,7 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
       detail(operation, at_work(*status));
     }
+    if (vm.waits_for_space()) detail(operation, std::string(held_for_space));
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0))

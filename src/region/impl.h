@@ -315,6 +315,8 @@ struct Region::Impl {
   Unfinished load_operations();
   asio::awaitable<void> take_up_vm(Vm& vm, Unfinished& unfinished);
   void take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished);
+  /// An operation that ended with its work, but was not written down as ended.
+  bool has_deleted(const Operation& operation);
   void end_operations(const Unfinished& unfinished);
   asio::awaitable<void> resume_creation(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> heal();
@@ -335,8 +337,6 @@ struct Region::Impl {
 
 /// "The Resource 'Microsoft.Compute/virtualMachines/web1' under resource group 'g' was not found."
 Error resource_not_found(const std::string& type, const Ref& ref);
-/// The last lines of a text file, for messages; empty when there is none.
-std::string last_lines(const std::filesystem::path& file, std::size_t lines);
 Problem to_problem(const Error& error);
 /// Sets what a new resource gets once, and what each change renews.
 void stamp(Resource& resource, const Resource* before);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/detached.hpp>
+#include <sstream>
 
 #include "region/impl.h"
 
@@ -158,12 +159,24 @@ void Region::Impl::take_up_extension(Vm& vm, Extension& extension, bool runs, Un
   }
 }
 
+bool Region::Impl::has_deleted(const Operation& operation) {
+  if (!operation.kind.ends_with(" delete")) return false;
+  std::vector<std::string> parts;
+  for (std::istringstream target(operation.target); std::getline(target, parts.emplace_back(), '/');) {
+  }
+  parts.resize(6);  // "virtualMachines/GROUP/NAME/extensions/NAME"
+  if (parts[0] == "resourceGroups") return !groups.find({parts[1], parts[1]});
+  Vm* vm = vms.find({parts[1], parts[2]});
+  return !vm || (parts[3] == "extensions" && !find_extension(*vm, parts[4]));
+}
+
 void Region::Impl::end_operations(const Unfinished& unfinished) {
   for (const auto& [what, id] : unfinished) {
     Operation& operation = operations.at(id)->operation;
-    operation.status = OperationStatus::failed;
     operation.ended = utc_now();
-    operation.problem = interrupted("'" + operation.kind + "' was under way");
+    operation.status = has_deleted(operation) ? OperationStatus::succeeded : OperationStatus::failed;
+    if (operation.status == OperationStatus::failed)
+      operation.problem = interrupted("'" + operation.kind + "' was under way");
     host.database.put("operation", id, to_document(operation));
   }
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <boost/asio/detached.hpp>
-#include <fstream>
 
 #include "crypto/encoding.h"
 #include "region/impl.h"
@@ -44,20 +43,6 @@ std::vector<std::string> terms_of_disk(const Disk& disk) {
 }
 
 }  // namespace
-
-std::string last_lines(const std::filesystem::path& file, std::size_t lines) {
-  std::ifstream in(file, std::ios::binary | std::ios::ate);
-  if (!in) return {};
-  const std::streamoff size = in.tellg(), wanted = std::min<std::streamoff>(size, 16 * 1024);
-  in.seekg(size - wanted);
-  std::string text(static_cast<std::size_t>(wanted), '\0');
-  in.read(text.data(), wanted);
-  std::erase(text, '\r');
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  std::size_t at = text.size();
-  for (std::size_t i = 0; i < lines && at != std::string::npos && at > 0; ++i) at = text.rfind('\n', at - 1);
-  return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
-}
 
 Region::Impl::Impl(Services services, RegionSettings fixed)
     : host(std::move(services)),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "region/test_world.h"
+#include "store/documents.h"
 
 namespace berth {
 namespace {
@@ -440,6 +441,39 @@ TEST(Recovery, RollsBackACreationThatHadNotReachedItsMachine) {
   EXPECT_THAT(vm.problem->message, HasSubstr("stopped while"));
   world.finish(world.region->put_vm(wanted));
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+}
+
+TEST(Recovery, KnowsADeletionThatEndedBeforeItWasWrittenDown) {
+  World world;
+  world.make("web1");
+  const auto delete_both = {world.region->delete_vm({"g", "web1"}, {}), world.region->delete_group("g")};
+  std::vector<Operation> begun;
+  for (const Accepted& accepted : delete_both)
+    begun.push_back(*world.region->find_operation(accepted.operation));
+  for (const Accepted& accepted : delete_both) world.finish(accepted);
+  world.close();
+  {
+    Database database(world.home / "region.db");
+    for (const Operation& operation : begun) database.put("operation", operation.id, to_document(operation));
+  }
+  world.open();
+  for (const Operation& operation : begun) {
+    EXPECT_EQ(world.region->find_operation(operation.id)->status, OperationStatus::succeeded);
+    EXPECT_FALSE(world.region->find_operation(operation.id)->problem);
+  }
+}
+
+TEST(Vms, ThatTheHostHasNoSpaceForSaySoUntilTheyGoOn) {
+  World world;
+  world.guests->talkative = false;
+  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  const Vm& vm = world.region->get_vm({"g", "web1"});
+  for (int i = 0; i < 200 && vm.power != PowerState::running; ++i) world.turn();
+  EXPECT_FALSE(vm.waits_for_space());
+  world.driver->host_has_no_space(vm.id);
+  for (int i = 0; i < 200 && !vm.waits_for_space(); ++i) world.turn();
+  EXPECT_TRUE(vm.waits_for_space());
+  EXPECT_EQ(world.region->find_operation(accepted.operation)->phases.back().detail, held_for_space);
 }
 
 TEST(Recovery, GoesOnDeletingAGroup) {

@@ -7,6 +7,7 @@
 
 #include "crypto/certificate.h"
 #include "crypto/random.h"
+#include "host/log_tail.h"
 #include "model/catalog.h"
 #include "region/impl.h"
 
@@ -259,16 +260,17 @@ asio::awaitable<void> Region::Impl::await_agent(std::string operation, Ref ref, 
     if (vm.power == PowerState::stopped)
       throw Error(ErrorKind::unavailable, "VMStartTimedOut",
                   fmt::format("{} switched itself off before its agent answered. Its console ends with:\n{}",
-                              vm.name, last_lines(log, 8)),
+                              vm.name, log_tail(log, 8)),
                   "See " + log.string());
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0))
       throw Error(ErrorKind::unavailable, "OSProvisioningTimedOut",
                   fmt::format("The guest agent of {} did not report within {} s. Its console ends with:\n{}",
-                              vm.name, settings.boot_limit.count(), last_lines(log, 8)),
+                              vm.name, settings.boot_limit.count(), log_tail(log, 8)),
                   "See " + log.string() + "; the image must hold the Azure Linux Agent.");
     if (vm.health) detail(operation, vm.health->description);
+    if (vm.waits_for_space()) detail(operation, std::string(held_for_space));
     co_await state->changed.wait(std::min(left, std::chrono::milliseconds(5000)));
   }
 }
@@ -424,6 +426,11 @@ void Region::Impl::on_machine_event(const std::string& id, MachineEvent event) {
   if (event == MachineEvent::reset) {
     vm.agent.reset();
     touch(vm);
+    return;
+  }
+  if (event == MachineEvent::no_space) {
+    vm.held_until = std::chrono::steady_clock::now() + 2 * space_pause;
+    live_vm(id).changed.notify();
     return;
   }
   if (vm.power != PowerState::running && vm.power != PowerState::starting) return;

@@ -134,6 +134,7 @@ Accepted Region::redeploy_vm(const Ref& ref) {
   Impl& self = *impl_;
   Vm& vm = self.vm(ref);
   if (!vm.provisioned) throw Impl::not_now(vm, "redeployed: it was never made");
+  if (vm.generalized) throw Impl::not_now(vm, "redeployed: it is generalized");
   return self.begin_vm(vm, "vm redeploy",
                        [&self, ref, id = vm.id](std::string operation) -> asio::awaitable<void> {
                          co_await self.power_off(operation, ref, id, self.settings.shutdown_grace, true);

@@ -43,6 +43,16 @@ Error error_of(Work work) {
   return Error(ErrorKind::internal, "", "nothing was thrown");
 }
 
+TEST(VmDocument, SaysThatTheHostHasNoSpaceForAVmThatRuns) {
+  Vm vm;
+  vm.power = PowerState::running;
+  EXPECT_THAT(written(vm, true), Not(HasSubstr("HostState")));
+  vm.held_until = std::chrono::steady_clock::now() + std::chrono::minutes(10);
+  EXPECT_THAT(written(vm, true), HasSubstr(R"("code":"HostState/noSpace","level":"Error")"));
+  vm.power = PowerState::stopped;
+  EXPECT_THAT(written(vm, true), Not(HasSubstr("HostState")));
+}
+
 TEST(VmDocument, IsReadAsTheClassicClientSendsIt) {
   const VmRequest request = parse_vm(fixture("npm-vm.json"), place, nullptr);
 

@@ -94,8 +94,10 @@ Subnet parse_subnet(const Field& item, const std::string& name, const std::strin
   subnet.name = name;
   const Field properties = item["properties"];
   subnet.prefix = properties["addressPrefix"].text();
-  if (const auto prefixes = properties["addressPrefixes"].texts(); subnet.prefix.empty() && !prefixes.empty())
-    subnet.prefix = prefixes.front();
+  if (const Field prefixes = properties["addressPrefixes"]; subnet.prefix.empty() && !prefixes.missing()) {
+    if (prefixes.texts().size() != 1) prefixes.refuse("one prefix: the local region has one to a subnet");
+    subnet.prefix = prefixes.texts().front();
+  }
   if (subnet.prefix.empty()) subnet.prefix = properties["addressPrefix"].required_text();
   subnet.security_group = reference(properties["networkSecurityGroup"], security_group_type, subscription);
   return subnet;

@@ -136,6 +136,7 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
   const std::string_view power = to_string(vm.power);
   write_status(out, fmt::format("PowerState/{}", power), fmt::format("VM {}", power));
   if (vm.generalized) write_status(out, "OSState/generalized", "VM generalized");
+  if (vm.waits_for_space()) write_status(out, "HostState/noSpace", "VM halted", "Error", held_for_space);
   out.close_list().close();
 }
 

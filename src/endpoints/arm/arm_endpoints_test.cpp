@@ -894,6 +894,15 @@ TEST_F(ManagedImage, IsMadeOfAGeneralizedVmOnly) {
   EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(code_of(refused), "OperationNotAllowed");
   EXPECT_THAT(refused.body, HasSubstr("not generalized"));
+  const Response capture = region.arm("POST", vm_path + "/capture", {{"vhdPrefix", "golden"}});
+  EXPECT_EQ(capture.status, 409);
+  EXPECT_THAT(capture.body, HasSubstr("not generalized"));
+}
+
+TEST_F(ManagedImage, ItsSourceNeitherStartsNorMovesAgain) {
+  make_source();
+  for (const char* action : {"/start", "/redeploy"})
+    EXPECT_EQ(region.arm("POST", vm_path + action).status, 409) << action;
 }
 
 TEST_F(ArmEndpointsTest, TurnsBootDiagnosticsOffAgain) {

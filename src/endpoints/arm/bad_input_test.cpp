@@ -302,6 +302,14 @@ TEST_F(BadInput, WhatIsInUseIsNotDeleted) {
   EXPECT_THAT(region.get("resourceGroups/g/resources")["value"], SizeIs(6));
 }
 
+TEST_F(BadInput, ASubnetOfTwoPrefixesIsRefused) {
+  make_network();
+  const Response two = region.arm("PUT", network + "virtualNetworks/net/subnets/t",
+                                  {{"properties", {{"addressPrefixes", {"10.0.1.0/24", "10.0.2.0/24"}}}}});
+  refused(two, 400, "InvalidRequestContent");
+  EXPECT_THAT(two.body, testing::HasSubstr("addressPrefixes"));
+}
+
 TEST_F(BadInput, SubnetsThatOverlapAreRefused) {
   make_network();
   refused(region.arm("PUT", network + "virtualNetworks/net/subnets/t",

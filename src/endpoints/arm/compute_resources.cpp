@@ -193,12 +193,7 @@ Applied capture_managed_image(Arm& arm, InertResource image, const Field& source
                 "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
                 "To bring a disk file of your own, use 'azure vm image create NAME FILE'.");
   const ResourceId id = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
-  const Vm& vm = arm.region.get_vm(id.ref());
-  if (!vm.generalized)
-    throw Error(ErrorKind::conflict, "OperationNotAllowed",
-                fmt::format("No image can be made of VM '{}': it is not generalized.", vm.name),
-                "Stop it ('az vm deallocate'), then mark it ('az vm generalize'); it cannot be started again "
-                "after that.");
+  require_generalized(arm.region.get_vm(id.ref()));
   std::string capture = arm.region.capture_vm(id.ref(), image.name, image.name).operation;
   image.properties = image_properties(id, "Creating");
   Applied applied{.document = image_document(arm, image), .created = true, .operation = {}};

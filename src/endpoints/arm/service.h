@@ -192,6 +192,8 @@ asio::awaitable<Response> redeploy_vm(Arm&, Request);
 asio::awaitable<Response> generalize_vm(Arm&, Request);
 asio::awaitable<Response> capture_vm(Arm&, Request);
 asio::awaitable<Response> run_command(Arm&, Request);
+/// Throws Error(conflict, "OperationNotAllowed"): only of a generalized VM can an image be made.
+void require_generalized(const Vm& vm);
 asio::awaitable<Response> retrieve_boot_diagnostics(Arm&, Request);
 asio::awaitable<Response> get_serial_log(Arm&, Request);
 asio::awaitable<Response> get_screenshot(Arm&, Request);

@@ -153,8 +153,17 @@ asio::awaitable<Response> generalize_vm(Arm& arm, Request request) {
   co_return Response{.status = 200, .headers = {}, .body = {}};
 }
 
+void require_generalized(const Vm& vm) {
+  if (vm.generalized) return;
+  throw Error(ErrorKind::conflict, "OperationNotAllowed",
+              fmt::format("No image can be made of VM '{}': it is not generalized.", vm.name),
+              "Stop it ('az vm deallocate'), then mark it ('az vm generalize'); it cannot be started again "
+              "after that.");
+}
+
 asio::awaitable<Response> capture_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
+  require_generalized(arm.region.get_vm(vm));
   const json body = parse_document(request.body);
   const std::string name = Field(body)["vhdPrefix"].required_text();
   check_resource_name(name, "Microsoft.Compute/images");

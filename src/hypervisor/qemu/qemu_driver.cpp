@@ -120,6 +120,14 @@ void turn_over(const fs::path& log) {
   fs::rename(log, log.string() + ".1", ignored);
 }
 
+/// The same for one that QEMU has open: it goes on at the end of what is there.
+void turn_over_in_use(const fs::path& log) {
+  if (size_of(log) <= largest_log) return;
+  std::error_code ignored;
+  fs::copy_file(log, log.string() + ".1", fs::copy_options::overwrite_existing, ignored);
+  fs::resize_file(log, 0, ignored);
+}
+
 }  // namespace
 
 /// One running QEMU and what we know of it.
@@ -182,7 +190,7 @@ struct QemuDriver::Machine {
 
   /// QEMU halts a guest whose disk finds no space on the host. It goes on when there is some.
   static asio::awaitable<void> go_on_later(MachinePtr self) {
-    asio::steady_timer pause(co_await asio::this_coro::executor, 5s);
+    asio::steady_timer pause(co_await asio::this_coro::executor, space_pause);
     co_await pause.async_wait(no_error);
     self->waits_for_space = false;
     co_await self->try_execute("cont");
@@ -210,6 +218,7 @@ std::unique_ptr<Driver> make_qemu_driver(asio::any_io_executor executor, fs::pat
 QemuDriver::QemuDriver(asio::any_io_executor executor, QemuSettings settings)
     : executor_(std::move(executor)), settings_(std::move(settings)), probing_(executor_) {
   settings_.home = fs::absolute(settings_.home);
+  asio::co_spawn(executor_, keep_logs_small(alive_), asio::detached);
 }
 
 QemuDriver::~QemuDriver() {
@@ -321,6 +330,15 @@ QemuDriver::MachinePtr QemuDriver::watch(const std::string& id, const ProcessId&
   return machine;
 }
 
+asio::awaitable<void> QemuDriver::keep_logs_small(std::weak_ptr<bool> alive) {
+  asio::steady_timer pause(co_await asio::this_coro::executor);
+  while (!alive.expired()) {
+    for (const auto& [id, machine] : machines_) turn_over_in_use(serial_log(id));
+    pause.expires_after(settings_.log_check);
+    co_await pause.async_wait(no_error);
+  }
+}
+
 asio::awaitable<void> QemuDriver::await_end(MachinePtr machine) {
   const std::weak_ptr<bool> alive = alive_;
   if (machine->end.is_open()) co_await machine->end.async_wait(machine->end.wait_read, no_error);
@@ -367,9 +385,7 @@ void QemuDriver::take_event(const MachinePtr& machine, const std::string& event,
     if (now - machine->last_reset < one_reset) return;
     machine->last_reset = now;
     if (!by_guest) return;
-    asio::post(executor_, [this, alive = std::weak_ptr(alive_), id = machine->id] {
-      if (!alive.expired()) tell(id, MachineEvent::reset);
-    });
+    tell_later(machine->id, MachineEvent::reset);
   } else if (event == "DEVICE_DELETED") {
     const auto found = machine->departures.find(qemu::text_at(data, "device"));
     if (found == machine->departures.end()) return;
@@ -383,11 +399,18 @@ void QemuDriver::take_event(const MachinePtr& machine, const std::string& event,
     machine->waits_for_space = true;
     spdlog::error("paused machine={} reason=\"no space on the host for its disks\"", machine->id);
     asio::co_spawn(executor_, Machine::go_on_later(machine), asio::detached);
+    tell_later(machine->id, MachineEvent::no_space);
   }
 }
 
 void QemuDriver::tell(const std::string& id, MachineEvent event) {
   if (handler_) handler_(id, event);
+}
+
+void QemuDriver::tell_later(const std::string& id, MachineEvent event) {
+  asio::post(executor_, [this, alive = std::weak_ptr(alive_), id, event] {
+    if (!alive.expired()) tell(id, event);
+  });
 }
 
 /// What happened while nobody listened.

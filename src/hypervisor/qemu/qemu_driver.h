@@ -16,6 +16,7 @@ struct QemuSettings {
   std::string program = "qemu-system-x86_64";  ///< a path, or a name to be found
   std::optional<Accelerator> accelerator;      ///< none: probed
   std::filesystem::path memory_info = "/proc/meminfo";
+  std::chrono::milliseconds log_check{60'000};  ///< how often logs in use are looked at
 };
 
 /// In a machine's folder: qemu.pid ("PID START"), qmp.sock, serial.log, qemu.log. The pid file and QEMU's
@@ -49,6 +50,8 @@ class QemuDriver final : public Driver {
   bool was_stopped(const std::string& id) const;
   ProcessId launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator);
   MachinePtr watch(const std::string& id, const ProcessId& process);
+  /// A guest writes to its console as long as it likes.
+  boost::asio::awaitable<void> keep_logs_small(std::weak_ptr<bool> alive);
   boost::asio::awaitable<void> await_end(MachinePtr machine);
   boost::asio::awaitable<void> connect(MachinePtr machine);
   boost::asio::awaitable<void> catch_up(MachinePtr machine);
@@ -57,6 +60,7 @@ class QemuDriver final : public Driver {
   boost::asio::awaitable<void> end_stray(std::string id);
   void take_event(const MachinePtr& machine, const std::string& event, const nlohmann::json& data);
   void tell(const std::string& id, MachineEvent event);
+  void tell_later(const std::string& id, MachineEvent event);  ///< not within the monitor's own call
   void forget(const Machine& machine);
 
   boost::asio::any_io_executor executor_;

@@ -124,6 +124,21 @@ TEST_F(QemuDriverTest, LogsThatGrewLargeAreTurnedOverAtAStart) {
   }
 }
 
+TEST_F(QemuDriverTest, TheConsoleOfAMachineThatRunsOnIsTurnedOverToo) {
+  settings.log_check = 20ms;
+  make_driver();
+  const std::filesystem::path log = driver->serial_log(web1);
+  loop.run(driver->start(machine(TestGuest::idles), ""));
+  ASSERT_TRUE(said("hello"));
+  std::filesystem::resize_file(log, 100 << 20);
+
+  EXPECT_TRUE(loop.until([&] { return std::filesystem::file_size(log) < 10'000; }));
+  EXPECT_EQ(std::filesystem::file_size(log.string() + ".1"), 100u << 20);
+  loop.run(driver->reset(web1));
+  EXPECT_TRUE(said("hello")) << "it goes on writing";
+  EXPECT_LT(std::filesystem::file_size(log), 10'000u) << "at the start of the file";
+}
+
 TEST_F(QemuDriverTest, ASocketPathThatIsTooLongIsNamed) {
   settings.home = home / std::string(90, 'x');
   make_driver();
