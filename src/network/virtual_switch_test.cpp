@@ -32,6 +32,49 @@ const Ipv4 host_address =
     ipv4(127, 100 + (static_cast<unsigned>(::getpid()) >> 16 & 63),
          static_cast<unsigned>(::getpid()) >> 8 & 255, static_cast<unsigned>(::getpid()) & 255);
 
+/// A TCP or UDP socket of the test, at host_address with a port that was free.
+struct HostSocket {
+  explicit HostSocket(int type) : socket(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(host_address.bits);
+  }
+  void bind(Ipv4 at = host_address) {
+    address.sin_addr.s_addr = htonl(at.bits);
+    socklen_t length = sizeof address;
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+    ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  }
+  bool connect(std::uint16_t port) {
+    address.sin_port = htons(port);
+    return ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
+           errno == EINPROGRESS;
+  }
+  /// What comes until the end or the first `count` bytes; "reset" when the connection was reset.
+  std::string read(const std::function<void()>& work, std::size_t count = SIZE_MAX) {
+    std::string text;
+    for (const auto end = Clock::now() + test_limit; Clock::now() < end && text.size() < count; work()) {
+      char bytes[4096];
+      const ssize_t got = ::recv(socket.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+      if (got > 0) text.append(bytes, static_cast<std::size_t>(got));
+      if (got == 0) return text;
+      if (got < 0 && errno != EAGAIN && errno != EINPROGRESS && errno != ENOTCONN)
+        return errno == ECONNRESET || errno == ECONNREFUSED ? "reset" : text;
+    }
+    return text;
+  }
+  void write(std::string_view text) { ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL); }
+  std::uint16_t port() const { return ntohs(address.sin_port); }
+
+  Fd socket;
+  sockaddr_in address{};
+};
+
+std::uint16_t free_port(int type = SOCK_STREAM) {
+  HostSocket probe(type);
+  probe.bind();
+  return probe.port();
+}
+
 /// A switch with machines at its ports, all in this thread: whoever waits makes the switch work.
 class VirtualSwitchTest : public testing::Test {
  protected:
@@ -54,6 +97,13 @@ class VirtualSwitchTest : public testing::Test {
   static Forward forward(std::uint16_t host_port, std::uint16_t guest_port,
                          std::vector<std::string> sources = {}) {
     return {Forward::Protocol::tcp, to_string(host_address), host_port, guest_port, std::move(sources)};
+  }
+  /// A port of the host that now leads to `guest_port` of the first machine.
+  std::uint16_t forwarded(std::uint16_t guest_port, std::vector<std::string> sources = {}) {
+    const std::uint16_t host_port = free_port();
+    config_.ports[0].forwards = {forward(host_port, guest_port, std::move(sources))};
+    apply();
+    return host_port;
   }
 
   /// A switch with `count` connected machines; config_ says what it was given.
@@ -108,49 +158,6 @@ class VirtualSwitchTest : public testing::Test {
   std::vector<std::unique_ptr<TestMachine>> machines_;
   std::vector<std::unique_ptr<TestEndpoint>> endpoints_;
 };
-
-/// A TCP or UDP socket of the test, at host_address with a port that was free.
-struct HostSocket {
-  explicit HostSocket(int type) : socket(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(host_address.bits);
-  }
-  void bind(Ipv4 at = host_address) {
-    address.sin_addr.s_addr = htonl(at.bits);
-    socklen_t length = sizeof address;
-    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
-    ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
-  }
-  bool connect(std::uint16_t port) {
-    address.sin_port = htons(port);
-    return ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
-           errno == EINPROGRESS;
-  }
-  /// What comes until the end or the first `count` bytes; "reset" when the connection was reset.
-  std::string read(const std::function<void()>& work, std::size_t count = SIZE_MAX) {
-    std::string text;
-    for (const auto end = Clock::now() + test_limit; Clock::now() < end && text.size() < count; work()) {
-      char bytes[4096];
-      const ssize_t got = ::recv(socket.get(), bytes, sizeof bytes, MSG_DONTWAIT);
-      if (got > 0) text.append(bytes, static_cast<std::size_t>(got));
-      if (got == 0) return text;
-      if (got < 0 && errno != EAGAIN && errno != EINPROGRESS && errno != ENOTCONN)
-        return errno == ECONNRESET || errno == ECONNREFUSED ? "reset" : text;
-    }
-    return text;
-  }
-  void write(std::string_view text) { ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL); }
-  std::uint16_t port() const { return ntohs(address.sin_port); }
-
-  Fd socket;
-  sockaddr_in address{};
-};
-
-std::uint16_t free_port(int type = SOCK_STREAM) {
-  HostSocket probe(type);
-  probe.bind();
-  return probe.port();
-}
 
 TEST_F(VirtualSwitchTest, EachMachineGetsItsOwnLease) {
   start(2);
@@ -290,11 +297,8 @@ TEST_F(VirtualSwitchTest, ForwardedPortsAreAddedAndRemovedWhileItRuns) {
 
 TEST_F(VirtualSwitchTest, AHalfClosedConnectionCarriesTheOtherHalf) {
   start(1);
-  const std::uint16_t host_port = free_port();
-  config_.ports[0].forwards = {forward(host_port, 4243)};
-  apply();
   HostSocket client(SOCK_STREAM);
-  ASSERT_TRUE(client.connect(host_port));
+  ASSERT_TRUE(client.connect(forwarded(4243)));
   auto served = TestTcp::accept(machine(1), 4243);
   ASSERT_TRUE(served);
   client.write("all of the input");
@@ -307,11 +311,8 @@ TEST_F(VirtualSwitchTest, AHalfClosedConnectionCarriesTheOtherHalf) {
 
 TEST_F(VirtualSwitchTest, MegabytesArriveWholeInBothDirections) {
   start(1);
-  const std::uint16_t host_port = free_port();
-  config_.ports[0].forwards = {forward(host_port, 4243)};
-  apply();
   HostSocket client(SOCK_STREAM);
-  ASSERT_TRUE(client.connect(host_port));
+  ASSERT_TRUE(client.connect(forwarded(4243)));
   auto served = TestTcp::accept(machine(1), 4243);
   ASSERT_TRUE(served);
   std::string data(8 << 20, '\0');
@@ -331,11 +332,8 @@ TEST_F(VirtualSwitchTest, MegabytesArriveWholeInBothDirections) {
 
 TEST_F(VirtualSwitchTest, AForwardedPortThatTheMachineClosedResetsTheClient) {
   start(1);
-  const std::uint16_t host_port = free_port();
-  config_.ports[0].forwards = {forward(host_port, 4243)};
-  apply();
   HostSocket client(SOCK_STREAM);
-  ASSERT_TRUE(client.connect(host_port));
+  ASSERT_TRUE(client.connect(forwarded(4243)));
   auto syn = machine(1).receive([](const Ipv4Packet& p) { return p.opens_tcp(); });
   ASSERT_TRUE(syn);
   const auto packet = *parse_ipv4_packet(*syn);
@@ -346,9 +344,7 @@ TEST_F(VirtualSwitchTest, AForwardedPortThatTheMachineClosedResetsTheClient) {
 
 TEST_F(VirtualSwitchTest, SourcesOfAForwardedPortAreHonouredAndMayChange) {
   start(1);
-  const std::uint16_t host_port = free_port();
-  config_.ports[0].forwards = {forward(host_port, 22, {"192.0.2.0/24"})};
-  apply();
+  const std::uint16_t host_port = forwarded(22, {"192.0.2.0/24"});
   HostSocket stranger(SOCK_STREAM);
   stranger.connect(host_port);
   EXPECT_EQ(stranger.read([this] { work(); }), "reset");
@@ -405,9 +401,7 @@ struct FullSwitchTest : VirtualSwitchTest {
 TEST_F(FullSwitchTest, ConnectionsThatAreTooManyWaitAndTheEndpointsAreReached) {
   start(1);
   serve(config_.ports[0].wire_server, "wire");
-  const std::uint16_t host_port = free_port();
-  config_.ports[0].forwards = {forward(host_port, 22)};
-  apply();
+  const std::uint16_t host_port = forwarded(22);
   std::vector<HostSocket> clients;
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(clients.emplace_back(SOCK_STREAM).connect(host_port));
 
