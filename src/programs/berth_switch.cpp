@@ -2,9 +2,11 @@
 
 #include <string_view>
 
+#include "host/harden.h"
 #include "network/virtual_network.h"
 
 int main(int argc, char** argv) {
+  berth::harden_process();
   const std::string_view argument = argc == 2 ? argv[1] : "";
   if (argument == "--version") {
     fmt::print("berth-switch {}\n", BERTH_VERSION);

@@ -25,6 +25,7 @@
 #include "host/child.h"
 #include "host/directories.h"
 #include "host/files.h"
+#include "host/harden.h"
 #include "host/process.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -280,6 +281,7 @@ class Daemon {
 }  // namespace berth
 
 int main(int argc, char** argv) {
+  berth::harden_process();
   ::signal(SIGPIPE, SIG_IGN);
   if (const auto words = berth::asked_words(argc, argv)) {
     std::fputs(words->c_str(), stdout);

@@ -1,6 +1,4 @@
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -9,6 +7,7 @@
 
 #include "base/error.h"
 #include "extension/handler.h"
+#include "host/harden.h"
 
 /// bin/docker-extension OPERATION: what the guest agent runs inside the VM.
 int main(int argc, char** argv) {
@@ -16,6 +15,7 @@ int main(int argc, char** argv) {
   using namespace berth::extension;
   namespace fs = std::filesystem;
 
+  harden_process();
   ::signal(SIGPIPE, SIG_IGN);  // an agent that no longer reads must not end the work in the middle
   if (argc == 2 && std::string_view(argv[1]) == "--version") {
     std::puts(BERTH_EXTENSION_VERSION);
@@ -25,8 +25,6 @@ int main(int argc, char** argv) {
     std::fputs("usage: docker-extension install|enable|disable|update|uninstall\n", stderr);
     return 2;
   }
-  ::umask(0077);
-  ::prctl(PR_SET_DUMPABLE, 0);  // decrypted settings must not end up in a core file
   ::setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
   ::setenv("HOME", "/root", 0);
   try {
