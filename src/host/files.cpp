@@ -156,6 +156,13 @@ void create_file(const fs::path& file, std::string_view bytes, mode_t mode) {
                 "Move it away, or choose another place.");
 }
 
+void move_into_place(const fs::path& draft, const fs::path& file) {
+  const Fd fd = open_to_read(draft);
+  if (!fd || ::fsync(fd.get()) != 0 || ::rename(draft.c_str(), file.c_str()) != 0)
+    throw_unwritable(file, errno);
+  sync_folder_of(file);
+}
+
 void make_folder(const fs::path& folder, mode_t mode) {
   struct stat status {};
   if (::stat(folder.c_str(), &status) == 0) {

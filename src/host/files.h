@@ -24,6 +24,10 @@ void write_file(const std::filesystem::path& file, std::string_view bytes, mode_
 /// The same, but never over an existing file: throws Error(conflict) then.
 void create_file(const std::filesystem::path& file, std::string_view bytes, mode_t mode = 0600);
 
+/// Gives the complete file `draft` the name `file`, in the same folder, over what has it: synced, file and
+/// folder. Throws Error(unavailable) naming the file.
+void move_into_place(const std::filesystem::path& draft, const std::filesystem::path& file);
+
 /// Makes the folder (and its parents, 0700). Throws Error(unavailable) naming it.
 void make_folder(const std::filesystem::path& folder, mode_t mode = 0700);
 

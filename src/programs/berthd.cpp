@@ -38,6 +38,7 @@
 #include "region/extension_gallery.h"
 #include "region/fake_guests.h"
 #include "region/region.h"
+#include "region/region_store.h"
 #include "store/database.h"
 
 namespace berth {
@@ -110,7 +111,7 @@ class Daemon {
   explicit Daemon(DaemonOptions options)
       : options_(std::move(options)),
         lock_(take_home(options_)),
-        database_(options_.home / "region.db"),
+        database_(open_region_store(options_.home)),
         access_(load_access(options_.home)),
         driver_(make_driver()),
         networks_(make_networks()),
@@ -237,22 +238,22 @@ class Daemon {
 
   void announce(const std::string& endpoint, Accelerator accelerator) {
     const std::filesystem::path publish_settings = classic_.write_publish_settings(endpoint + "/");
-    announcement_.emplace(
-        options_.home / "region.json",
-        nlohmann::ordered_json{
-            {"managementEndpoint", endpoint},
-            {"caCertificate", access_.ca_file.string()},
-            {"publishSettings", publish_settings.string()},
-            {"tenantId", access_.tenant},
-            {"clientId", access_.client_id},
-            {"clientSecretFile", access_.client_secret_file.string()},
-            {"subscriptionId", access_.subscription},
-            {"portal", ""},
-            {"accelerator", to_string(accelerator)},
-            {"dataDirectory", options_.home.string()},
-            {"dnsSuffix", settings_.dns_suffix},
-            {"version", BERTH_VERSION},
-            {"pid", to_string(parse_process_status(read_file("/proc/self/stat")).value())}});
+    nlohmann::ordered_json facts{
+        {"managementEndpoint", endpoint},
+        {"caCertificate", access_.ca_file.string()},
+        {"publishSettings", publish_settings.string()},
+        {"tenantId", access_.tenant},
+        {"clientId", access_.client_id},
+        {"clientSecretFile", access_.client_secret_file.string()},
+        {"subscriptionId", access_.subscription},
+        {"portal", ""},
+        {"accelerator", to_string(accelerator)},
+        {"dataDirectory", options_.home.string()},
+        {"dnsSuffix", settings_.dns_suffix},
+        {"version", BERTH_VERSION},
+        {"pid", to_string(parse_process_status(read_file("/proc/self/stat")).value())}};
+    if (!region_.set_aside().empty()) facts["setAside"] = region_.set_aside();
+    announcement_.emplace(options_.home / "region.json", facts);
   }
 
   const DaemonOptions options_;

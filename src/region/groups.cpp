@@ -11,7 +11,11 @@ namespace berth {
 namespace {
 
 std::string inert_key(const std::string& type, const Ref& ref) {
-  return lower(type) + " " + ref.key();
+  InertResource resource;
+  resource.type = type;
+  resource.group = ref.group;
+  resource.name = ref.name;
+  return key_of(resource);
 }
 
 std::string disk_target(const Ref& ref) {

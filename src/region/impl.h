@@ -21,6 +21,7 @@
 #include "model/resources.h"
 #include "region/extension_gallery.h"
 #include "region/region.h"
+#include "region/row_reader.h"
 #include "store/database.h"
 #include "store/documents.h"
 
@@ -57,11 +58,11 @@ class Table {
   Table(Database& database, const char* kind, Terms terms = nullptr)
       : database_(database), kind_(kind), terms_(terms) {}
 
-  void load() {
-    for (auto& [key, document] : database_.all(kind_)) {
-      rows_.emplace(key, from_document<T>(document));
-      index(key, rows_.at(key));
-    }
+  void load(RowReader& rows) {
+    rows.read<T>(kind_, [this](const std::string& key, T value) {
+      index(key, value);
+      rows_.emplace(key, std::move(value));
+    });
   }
   T* find(const Ref& ref) {
     const auto found = rows_.find(ref.key());
@@ -189,6 +190,7 @@ struct Region::Impl {
   std::set<std::string> groups_going;                                   ///< being deleted, lower case
   std::map<std::string, std::map<std::string, std::string>> documents;  ///< the dialects' own, by table
   std::string hosts_owner;
+  std::vector<std::string> set_aside;  ///< RowReader::aside()
   bool stopping = false;
 
   // operations.cpp
@@ -285,6 +287,7 @@ struct Region::Impl {
   asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
   void keep_certificate(Vm& vm, std::string certificate, Secret key);
+  bool has_certificate(const Vm& vm) const;  ///< with its key
   void ensure_certificate(Vm& vm);
   /// The same, with the key made by the pool.
   asio::awaitable<void> make_certificate(Ref ref, std::string id);
@@ -311,8 +314,11 @@ struct Region::Impl {
   asio::awaitable<void> recover();
   /// Unfinished operations by kind and target: a new worker takes its number, the others end.
   using Unfinished = std::map<std::string, std::string>;
-  void load_tables();
-  Unfinished load_operations();
+  void load_tables(RowReader& rows);
+  /// Groups that are missing although something is in them: what they held besides is lost, but not how to
+  /// reach that.
+  void restore_groups();
+  Unfinished load_operations(RowReader& rows);
   asio::awaitable<void> take_up_vm(Vm& vm, Unfinished& unfinished);
   void take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished);
   /// An operation that ended with its work, but was not written down as ended.

@@ -35,6 +35,15 @@ std::vector<std::uint16_t> served_ports(const Vm& vm) {
   return ports;
 }
 
+/// The rules that hold: nullptr when none were wanted; when they are wanted and missing, those of a group
+/// that lets nobody in.
+const SecurityGroup* group_in_force(const Table<SecurityGroup>& groups, const Ref& ref) {
+  static const SecurityGroup closed;
+  if (ref.empty()) return nullptr;
+  const SecurityGroup* found = groups.find(ref);
+  return found ? found : &closed;
+}
+
 /// Where a port goes when the host will not have it at `tried`: ten thousand higher each time; 0 when that
 /// ends.
 std::uint16_t next_host_port(std::uint16_t asked, std::uint16_t tried) {
@@ -68,7 +77,7 @@ SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set
     port.wire_server = sockets.wire;
     port.host_plugin = sockets.plugin;
     port.metadata = sockets.metadata;
-    const SecurityGroup* of_interface = security_groups.find(nic.security_group);
+    const SecurityGroup* of_interface = group_in_force(security_groups, nic.security_group);
     for (const IpConfiguration& configuration : nic.configurations) {
       if (configuration.primary || port.address.empty()) port.address = configuration.private_address;
       PublicAddress* address = addresses.find(configuration.public_address);
@@ -76,7 +85,7 @@ SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set
       const auto subnet = std::ranges::find_if(
           network.subnets, [&](const Subnet& s) { return same_name(s.name, configuration.subnet); });
       const SecurityGroup* of_subnet =
-          subnet == network.subnets.end() ? nullptr : security_groups.find(subnet->security_group);
+          subnet == network.subnets.end() ? nullptr : group_in_force(security_groups, subnet->security_group);
       for (const OpenPort& open : open_ports(nic, of_interface, of_subnet, served_ports(*vm))) {
         auto known = std::ranges::find_if(address->ports, [&](const PublicAddress::Port& p) {
           return p.protocol == open.protocol && p.port == open.public_port;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "region/impl.h"
+#include "region/region_store.h"
 
 // What a new process makes of what an earlier one left: VMs and switches run on without us and are taken up
 // again; what was under way is finished where the machine itself goes on, and rolled back where a secret
@@ -31,38 +32,65 @@ std::string take(std::map<std::string, std::string>& unfinished, const std::stri
 
 }  // namespace
 
-void Region::Impl::load_tables() {
-  groups.load();
-  networks.load();
-  addresses.load();
-  security_groups.load();
-  interfaces.load();
-  disks.load();
-  vms.load();
-  for (auto& [key, document] : host.database.all("inert"))
-    inert.emplace(key, from_document<InertResource>(document));
+void Region::Impl::load_tables(RowReader& rows) {
+  groups.load(rows);
+  networks.load(rows);
+  addresses.load(rows);
+  security_groups.load(rows);
+  interfaces.load(rows);
+  disks.load(rows);
+  vms.load(rows);
+  rows.read<InertResource>("inert", [this](const std::string& key, InertResource resource) {
+    inert.emplace(key, std::move(resource));
+  });
   for (auto& [id, key] : host.database.all("vm-key")) keys.emplace(id, Secret(key));
   for (auto& [key, vm] : vms.rows()) vm_keys[vm.id] = key;
   for (auto& [key, name] : host.database.all("group-going")) groups_going.insert(key);
 }
 
-Region::Impl::Unfinished Region::Impl::load_operations() {
+void Region::Impl::restore_groups() {
+  const auto restore = [this](const Resource& resource) {
+    if (groups.find({resource.group, resource.group})) return;
+    ResourceGroup group;
+    group.group = group.name = resource.group;
+    group.location = resource.location;
+    stamp(group, nullptr);
+    spdlog::warn("restored group={}: its own document was missing", group.name);
+    groups.put(std::move(group));
+  };
+  const auto restore_all = [&](const auto& table) {
+    for (const auto& [key, resource] : table) restore(resource);
+  };
+  restore_all(networks.rows());
+  restore_all(addresses.rows());
+  restore_all(security_groups.rows());
+  restore_all(interfaces.rows());
+  restore_all(disks.rows());
+  restore_all(vms.rows());
+  restore_all(inert);
+}
+
+Region::Impl::Unfinished Region::Impl::load_operations(RowReader& rows) {
   Unfinished unfinished;
-  for (auto& [id, document] : host.database.all("operation")) {
+  rows.read<Operation>("operation", [&](const std::string& id, Operation operation) {
+    if (operation.status == OperationStatus::running)
+      unfinished[operation.kind + " " + operation.target] = id;
     auto entry = std::make_shared<OperationEntry>();
-    entry->operation = from_document<Operation>(document);
+    entry->operation = std::move(operation);
     entry->changed = std::make_shared<Signal>(host.executor);
-    if (entry->operation.status == OperationStatus::running)
-      unfinished[entry->operation.kind + " " + entry->operation.target] = id;
     operations.emplace(id, std::move(entry));
-  }
+  });
   return unfinished;
 }
 
 asio::awaitable<void> Region::Impl::recover() {
-  load_tables();
+  RowReader rows(host.database);
+  load_tables(rows);
+  Unfinished unfinished = load_operations(rows);
+  set_aside = rows.aside();
+  if (set_aside.empty()) back_up_region_store(host.database, host.home);
+  restore_groups();
   host.driver.on_event([this](std::string id, MachineEvent event) { on_machine_event(id, event); });
-  Unfinished unfinished = load_operations();
   for (auto& [key, vm] : vms.rows()) co_await take_up_vm(vm, unfinished);
   for (auto& [key, name] : host.database.all("group-going"))
     if (groups.find({name, name}))

@@ -65,6 +65,9 @@ Region::~Region() = default;
 const RegionSettings& Region::settings() const {
   return impl_->settings;
 }
+const std::vector<std::string>& Region::set_aside() const {
+  return impl_->set_aside;
+}
 Gallery& Region::gallery() const {
   return impl_->host.gallery;
 }

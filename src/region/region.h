@@ -126,6 +126,8 @@ class Region {
   boost::asio::awaitable<void> shut_down();
 
   const RegionSettings& settings() const;
+  /// What of the store could not be read when it was: "vm g/web1: why".
+  const std::vector<std::string>& set_aside() const;
 
   // --- resource groups
   Put<ResourceGroup> put_group(const std::string& name, const std::string& location, const Tags& tags);

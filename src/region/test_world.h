@@ -18,6 +18,7 @@
 #include "region/extension_gallery.h"
 #include "region/fake_guests.h"
 #include "region/region.h"
+#include "region/region_store.h"
 #include "store/database.h"
 
 namespace berth {
@@ -51,7 +52,7 @@ class World {
     io = std::make_unique<asio::io_context>(1);
     pool = std::make_unique<asio::thread_pool>(1);
     builds = std::make_unique<asio::thread_pool>(1);
-    database = std::make_unique<Database>(home / "region.db");
+    database.reset(new Database(open_region_store(home)));
     driver = std::make_unique<FakeDriver>(io->get_executor(), home);
     guests = std::make_unique<FakeGuests>(io->get_executor());
     RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};

@@ -54,18 +54,22 @@ void Region::Impl::keep_certificate(Vm& vm, std::string certificate, Secret key)
   vms.save(vm);
 }
 
+bool Region::Impl::has_certificate(const Vm& vm) const {
+  return !vm.certificate.empty() && keys.contains(vm.id);
+}
+
 void Region::Impl::ensure_certificate(Vm& vm) {
-  if (!vm.certificate.empty()) return;
+  if (has_certificate(vm)) return;
   TransportCertificate made = make_transport_certificate(host.vm_key);
   keep_certificate(vm, std::move(made.certificate), std::move(made.key));
 }
 
 asio::awaitable<void> Region::Impl::make_certificate(Ref ref, std::string id) {
-  if (!still(ref, id).certificate.empty()) co_return;
+  if (has_certificate(still(ref, id))) co_return;
   TransportCertificate made =
       co_await on_pool([new_key = host.vm_key] { return make_transport_certificate(new_key); });
   Vm& vm = still(ref, id);
-  if (vm.certificate.empty()) keep_certificate(vm, std::move(made.certificate), std::move(made.key));
+  if (!has_certificate(vm)) keep_certificate(vm, std::move(made.certificate), std::move(made.key));
 }
 
 MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {

@@ -23,10 +23,13 @@ class Database {
   /// Error(conflict) when a newer Berth wrote it.
   explicit Database(const std::filesystem::path& file);
   ~Database();
+  /// Whether there is a store in the file, sound or damaged: false for one that is missing or empty.
+  static bool is_begun(const std::filesystem::path& file);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// All or nothing: rolls back unless commit() is reached. Nested ones join the outer one.
+  /// All or nothing: rolls back unless commit() is reached, and when commit() throws. Nested ones join the
+  /// outer one.
   class Transaction {
    public:
     explicit Transaction(Database& database);
@@ -46,10 +49,24 @@ class Database {
   /// In the order of their keys.
   std::vector<std::pair<std::string, std::string>> all(std::string_view table) const;
 
+  /// Moves a row that cannot be used as it is out of its table, into that which is named "set-aside TABLE":
+  /// nothing of it is lost.
+  void set_aside(std::string_view table, const std::string& key);
+
+  /// Writes all that there is now into `file` (0600), over an older copy: readers see that or this one, whole
+  /// and synced.
+  void copy_to(const std::filesystem::path& file) const;
+
  private:
   class Statement;
+  void open();
+  void bring_up_to_date();
   void execute(const char* sql);
+  void check_transaction() const;
+  bool has(std::string_view table, std::string_view key) const;
+  [[noreturn]] void roll_back_and_fail();
   [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void fail(const std::string& what, int code, const std::string& why) const;
 
   std::filesystem::path file_;
   sqlite3* handle_ = nullptr;

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -105,6 +106,143 @@ TEST(Database, GoesOnWhenTheDiskHasSpaceAgain) {
               testing::ElementsAre(testing::Pair("alone", "1"), testing::Pair("together", "2")));
 }
 
+/// Holds the write lock of a store, as another program may.
+class Intruder {
+ public:
+  explicit Intruder(const std::filesystem::path& file) {
+    sqlite3_open(file.c_str(), &handle_);
+    run("BEGIN IMMEDIATE");
+  }
+  ~Intruder() { sqlite3_close(handle_); }
+  Intruder(const Intruder&) = delete;
+  Intruder& operator=(const Intruder&) = delete;
+  void run(const char* sql) { ASSERT_EQ(sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr), SQLITE_OK); }
+  /// What others see that is committed.
+  int rows() {
+    int count = -1;
+    sqlite3_exec(
+        handle_, "SELECT count(*) FROM document",
+        [](void* out, int, char** values, char**) {
+          *static_cast<int*>(out) = std::atoi(values[0]);
+          return 0;
+        },
+        &count, nullptr);
+    return count;
+  }
+
+ private:
+  sqlite3* handle_ = nullptr;
+};
+
+TEST(Database, KeepsChangesTogetherAfterOneThatCouldNotBegin) {
+  const Folder folder;
+  Database database(folder / "region.db");
+  Intruder intruder(folder / "region.db");
+  EXPECT_THROW(Database::Transaction{database}, Error);
+  intruder.run("ROLLBACK");
+  Database::Transaction change(database);
+  database.put("vm", "a", "1");
+  database.put("vm", "b", "1");
+  EXPECT_EQ(intruder.rows(), 0);
+  change.commit();
+  EXPECT_EQ(intruder.rows(), 2);
+}
+
+TEST(Database, WritesNothingAloneOfAChangeThatTheDiskGaveUp) {
+  const Folder folder;
+  Database database(folder / "region.db");
+  {
+    const FullDisk full(100'000);
+    Database::Transaction change(database);
+    try {  // larger than what is held in memory: it is written, and cannot be, before the commit
+      for (int i = 0; i < 100; ++i) database.put("vm", "lost" + std::to_string(i), std::string(200'000, 'x'));
+      FAIL();
+    } catch (const Error&) {
+    }
+    EXPECT_THROW(database.put("vm", "alone", "1"), Error);
+    EXPECT_THROW(change.commit(), Error);
+  }
+  EXPECT_TRUE(database.all("vm").empty());
+}
+
+TEST(Database, SetsARowAsideWithoutLosingAnother) {
+  Database database(":memory:");
+  for (const char* document : {"first", "second"}) {
+    database.put("vm", "g/web1", document);
+    database.set_aside("vm", "g/web1");
+  }
+  EXPECT_TRUE(database.all("vm").empty());
+  EXPECT_THAT(database.all("set-aside vm"),
+              testing::ElementsAre(testing::Pair("g/web1", "first"), testing::Pair("g/web1 2", "second")));
+}
+
+TEST(Database, IsCopiedWholeForItsOwnerOnly) {
+  const Folder folder;
+  Database database(folder / "region.db");
+  std::ofstream(folder / "copy") << "older";
+  database.put("vm", "g/web1", "{}");
+  database.copy_to(folder / "copy");
+
+  EXPECT_THAT(Database(folder / "copy").all("vm"), testing::ElementsAre(testing::Pair("g/web1", "{}")));
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "copy").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_FALSE(std::filesystem::exists(folder / "copy.new"));
+}
+
+TEST(Database, KeepsTheOlderCopyWhenThereIsNoSpace) {
+  const Folder folder;
+  Database database(folder / "region.db");
+  database.put("vm", "g/web1", "{}");
+  database.copy_to(folder / "copy");
+  database.put("vm", "g/web2", std::string(200'000, 'x'));
+  {
+    const FullDisk full(50'000);
+    EXPECT_THROW(database.copy_to(folder / "copy"), Error);
+  }
+  EXPECT_THAT(Database(folder / "copy").all("vm"), testing::ElementsAre(testing::Pair("g/web1", "{}")));
+  EXPECT_FALSE(std::filesystem::exists(folder / "copy.new"));
+}
+
+/// A store as an earlier Berth wrote it.
+void make_older(const std::filesystem::path& file) {
+  sqlite3* handle = nullptr;
+  sqlite3_open(file.c_str(), &handle);
+  sqlite3_exec(handle, "PRAGMA user_version=1", nullptr, nullptr, nullptr);
+  sqlite3_close(handle);
+}
+
+TEST(Database, MendsRulesThatGrewWithEachStartOnce) {
+  const Folder folder;
+  SecurityGroup grown;
+  grown.group = grown.name = "g";
+  grown.rules.resize(1);
+  grown.rules[0].source_prefixes = {"*", "*", "10.1.2.0/24"};
+  grown.rules[0].destination_ports = {"*", "22", "*"};
+  grown.rules[0].source_ports = {"*", "*"};
+  grown.rules[0].destination_prefixes = {"10.0.0.4"};
+  const auto kept = [&](const Database& database) {
+    return from_document<SecurityGroup>(database.all("security-group").at(0).second).rules.at(0);
+  };
+  {
+    Database database(folder / "region.db");
+    database.put("security-group", "g/g", to_document(grown));
+    database.put("security-group", "g/unreadable", "{");
+  }
+  make_older(folder / "region.db");
+  {
+    Database database(folder / "region.db");
+    const SecurityRule rule = kept(database);
+    EXPECT_THAT(rule.source_prefixes, testing::ElementsAre("10.1.2.0/24"));
+    EXPECT_THAT(rule.destination_ports, testing::ElementsAre("22", "*"));
+    EXPECT_THAT(rule.source_ports, testing::ElementsAre("*"));
+    EXPECT_THAT(rule.destination_prefixes, testing::ElementsAre("10.0.0.4"));
+    EXPECT_EQ(database.all("security-group").size(), 2u);
+    database.put("security-group", "g/g", to_document(grown));
+  }
+  EXPECT_EQ(kept(Database(folder / "region.db")).source_prefixes.size(), 3u);  // this one was asked for
+}
+
 TEST(Database, NamesTheFileThatItCannotOpen) {
   try {
     Database database("/nonexistent/region.db");
@@ -125,33 +263,6 @@ TEST(Database, SaysWhatToDoAboutAFileThatIsDamaged) {
     EXPECT_THAT(e.what(), testing::HasSubstr((folder / "region.db").string()));
     EXPECT_THAT(e.advice, testing::HasSubstr("BERTH_HOME"));
   }
-}
-
-TEST(Documents, GiveBackWhatWentIn) {
-  Vm vm;
-  vm.group = "g";
-  vm.name = "web1";
-  vm.tags = {{"a", "b"}};
-  vm.power = PowerState::running;
-  vm.extensions.push_back(
-      {.name = "docker", .sequence = 3, .problem = Problem{.code = "X", .message = "why"}});
-  vm.agent = AgentStatus{.version = "2.7.3.0", .handlers = {{.handler = "h", .sequence = 3}}};
-  vm.data_disks.push_back({.lun = 2, .size_gib = 4});
-
-  const Vm read = from_document<Vm>(to_document(vm));
-
-  EXPECT_EQ(to_document(read), to_document(vm));
-  EXPECT_EQ(read.extensions.at(0).problem->message, "why");
-  EXPECT_EQ(read.agent->handlers.at(0).sequence, 3);
-  EXPECT_EQ(read.power, PowerState::running);
-}
-
-TEST(Documents, ReadAnOlderOneWithItsFieldsMissing) {
-  EXPECT_EQ(from_document<Vm>(R"({"name":"web1","future":1})").incarnation, 1u);
-}
-
-TEST(Documents, SayWhenTheyAreDamaged) {
-  EXPECT_THROW(from_document<Vm>("{"), Error);
 }
 
 }  // namespace

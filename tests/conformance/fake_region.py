@@ -28,7 +28,8 @@ STAND_INS = {
 
 
 class FakeRegion:
-    def __init__(self):
+    def __init__(self, prepare=lambda home: None):
+        """`prepare` is given the region's folder once it serves."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="berth-conformance-"))
         self.home = self.folder / "region"
         stand_ins = self.folder / "bin"
@@ -40,24 +41,37 @@ class FakeRegion:
                     if not k.startswith(("BERTH_", "AZURE_", "ARM_", "REQUESTS_", "NODE_")) and "proxy" not in k.lower()}
         self.env.update(HOME=str(self.folder), LC_ALL="C.UTF-8")
         env = dict(self.env, PATH=f"{stand_ins}:{os.environ['PATH']}", BERTH_IMAGES=str(self.folder / "images"))
+        self.env_of_region = env
         self.log = open(self.folder / "berthd.out", "w")
-        self.process = subprocess.Popen([BIN / "berthd", "--driver", "fake", "--home", self.home], env=env, stdout=self.log, stderr=self.log)
+        self.start()
+        prepare(self.home)
+
+    def start(self, **more_env):
+        """Starts berthd on the region's folder, as often as it has ended."""
+        (self.home / "region.json").unlink(missing_ok=True)  # of one that was killed
+        self.process = subprocess.Popen([BIN / "berthd", "--driver", "fake", "--hosts-file", "none", "--home", self.home],
+                                        env=dict(self.env_of_region, **more_env), stdout=self.log, stderr=self.log)
         until = time.monotonic() + 60
         while not (self.home / "region.json").exists():
             if self.process.poll() is not None or time.monotonic() > until:
                 raise AssertionError("berthd did not start:\n" + (self.folder / "berthd.out").read_text())
-            time.sleep(0.05)
+            time.sleep(0.02)
         self.facts = json.loads((self.home / "region.json").read_text())
         self.secret = pathlib.Path(self.facts["clientSecretFile"]).read_text().strip()
 
-    def close(self):
+    def stop(self):
         self.process.terminate()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError("berthd did not end when asked to")
+
+    def close(self):
+        try:
+            self.stop()
         finally:
+            self.log.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -1,0 +1,277 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "network/switch_config.h"
+#include "region/test_world.h"
+#include "store/documents.h"
+
+// What a start makes of a store: one that is whole, one with rows that cannot be used, one that is gone.
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// Everything that a region holds and that its switches do, as text.
+std::vector<std::string> all_of(const World& world) {
+  std::vector<std::string> all;
+  const auto add = [&](const auto& rows) {
+    for (const auto* row : rows) all.push_back(to_document(*row));
+  };
+  add(world.region->groups());
+  add(world.region->virtual_networks());
+  add(world.region->security_groups());
+  add(world.region->public_addresses());
+  add(world.region->interfaces());
+  add(world.region->disks());
+  add(world.region->inert({}));
+  add(world.region->vms());
+  for (const auto& [id, config] : world.networks.networks) all.push_back(id + " " + network::to_json(config).dump());
+  return all;
+}
+
+void fill(World& world) {
+  VmOrder order =
+      world.order("web1", {World::allow("22", 1000, "10.1.2.0/24"), World::allow("8000-8002", 1001)});
+  order.vm.tags = {{"a", "b"}};
+  order.vm.data_disks.push_back({.lun = 1, .size_gib = 1});
+  world.finish(world.region->put_vm(order));
+  world.finish(world.region->put_extension({"g", "web1"}, world.shell(R"({"docker":{"port":4243}})")));
+  Disk disk;
+  static_cast<Resource&>(disk) = {.group = "g", .name = "data", .location = "westus"};
+  disk.size_gib = 1;
+  world.finish(world.region->put_disk(disk));
+  InertResource account;
+  static_cast<Resource&>(account) = {.group = "g", .name = "account", .location = "westus"};
+  account.type = "Microsoft.Storage/storageAccounts";
+  account.properties = "{}";
+  world.region->put_inert(account);
+  world.run(world.region->settle_ports({"g", "web1"}));
+}
+
+TEST(Store, GivesBackAllAtEachStart) {
+  World world;
+  fill(world);
+  world.turn();
+  const auto before = all_of(world);
+  ASSERT_THAT(before, testing::Contains(HasSubstr("10.1.2.0/24")));
+  for (int starts = 0; starts < 3; ++starts) {
+    world.close();
+    world.networks.networks.clear();
+    world.open();
+    world.run(world.region->settle_ports({"g", "web1"}));
+    EXPECT_EQ(all_of(world), before);
+  }
+}
+
+/// Changes one row of the store of a region that does not run.
+void change_row(const World& world, const std::string& kind, const std::string& key,
+                const std::function<std::string(const std::string&)>& change) {
+  Database database(world.home / "region.db");
+  for (const auto& [known, document] : database.all(kind))
+    if (known == key) return database.put(kind, key, change(document));
+  FAIL() << kind << " " << key;
+}
+
+struct Row {
+  const char *kind, *key;
+};
+
+class DamagedRow : public testing::TestWithParam<Row> {};
+
+TEST_P(DamagedRow, IsSetAsideAndComesBackWhenItCanBeRead) {
+  const Row row = GetParam();
+  World world;
+  fill(world);
+  const auto before = all_of(world);
+  world.close();
+  std::string good;
+  change_row(world, row.kind, row.key, [&](const std::string& document) {
+    good = document;
+    return document.substr(0, document.size() / 2);
+  });
+  for (int starts = 0; starts < 2; ++starts) {
+    world.open();
+    EXPECT_THAT(world.region->set_aside(),
+                ElementsAre(HasSubstr(std::string(row.kind) + " " + row.key + ": ")));
+    world.turn();
+    world.close();
+  }
+  change_row(world, std::string("set-aside ") + row.kind, row.key, [&](const std::string&) { return good; });
+  world.open();
+  EXPECT_THAT(world.region->set_aside(), IsEmpty());
+  world.run(world.region->settle_ports({"g", "web1"}));
+  if (std::string_view(row.kind) != "group") EXPECT_EQ(all_of(world).size(), before.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(OfEachKind, DamagedRow,
+                         testing::Values(Row{"network", "g/net"}, Row{"address", "g/web1-ip"},
+                                         Row{"security-group", "g/web1-nsg"}, Row{"interface", "g/web1-nic"},
+                                         Row{"disk", "g/data"}, Row{"vm", "g/web1"},
+                                         Row{"inert", "microsoft.storage/storageaccounts g/account"}),
+                         [](const auto& info) {
+                           std::string name = info.param.kind;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST(DamagedStore, SetsAsideWhatCannotBe) {
+  World world;
+  fill(world);
+  world.close();
+  const auto set = [&](const char* kind, const char* key, const char* member, const json& value) {
+    change_row(world, kind, key, [&](const std::string& document) {
+      json changed = json::parse(document);
+      changed[member] = value;
+      return changed.dump();
+    });
+  };
+  set("interface", "g/web1-nic", "configurations", json::array());
+  set("network", "g/net", "prefixes", json::array());
+  set("address", "g/web1-ip", "address", "here");
+  set("disk", "g/data", "file", "../../etc/passwd");
+  set("vm", "g/web1", "id", "../..");
+  set("inert", "microsoft.storage/storageaccounts g/account", "properties", "{");
+  set("security-group", "g/web1-nsg", "name", "another");
+  world.open();
+  EXPECT_THAT(world.region->set_aside(),
+              testing::UnorderedElementsAre(
+                  HasSubstr("it has no IP configuration"), HasSubstr("it has no address prefix"),
+                  HasSubstr("'here' is no IPv4 address"),
+                  HasSubstr("'../../etc/passwd' is no file of a disk"), HasSubstr("'../..' is no id"),
+                  HasSubstr("'{' is no JSON"), HasSubstr("it is that of 'g/another'")));
+  EXPECT_THAT(world.region->vms(), IsEmpty());
+}
+
+TEST(DamagedStore, LeavesEachMemberOfARowToBeWrong) {  // whatever member it is, the region starts
+  World world;
+  fill(world);
+  world.close();
+  std::vector<std::pair<std::string, std::string>> rows;
+  {
+    Database database(world.home / "region.db");
+    for (const auto& row : database.all("vm")) rows.push_back(row);
+    for (const auto& row : database.all("interface")) rows.push_back(row);
+  }
+  for (const auto& [key, document] : rows) {
+    const json good = json::parse(document);
+    const char* kind = good.contains("mac") ? "interface" : "vm";
+    for (const auto& [member, ignored] : good.items())
+      for (const json& bad :
+           {json(nullptr), json(-7), json("x"), json::array(), json::array({1}), json::object()}) {
+        json changed = good;
+        changed[member] = bad;
+        {
+          Database database(world.home / "region.db");
+          for (const auto& [place, text] : database.all(std::string("set-aside ") + kind))
+            database.erase(std::string("set-aside ") + kind, place);
+          database.put(kind, key, changed.dump());
+        }
+        world.open();
+        world.turn();
+        world.close();
+      }
+    change_row(world, kind, key, [&](const std::string&) { return document; });
+  }
+}
+
+TEST(DamagedStore, OpensNoPortOfASecurityGroupThatIsMissing) {
+  World world;
+  fill(world);
+  world.close();
+  change_row(world, "security-group", "g/web1-nsg", [](const std::string&) { return "{"; });
+  world.networks.networks.clear();
+  world.open();
+  world.run(world.region->settle_ports({"g", "web1"}));
+  ASSERT_THAT(world.networks.networks, SizeIs(1));
+  for (const SwitchPort& port : world.networks.networks.begin()->second.ports)
+    EXPECT_THAT(port.forwards, IsEmpty());
+  EXPECT_THAT(world.ports("web1"), IsEmpty());
+}
+
+TEST(DamagedStore, MakesAGroupAnewForWhatIsInIt) {
+  World world;
+  fill(world);
+  world.close();
+  change_row(world, "group", "g/g", [](const std::string&) { return "{"; });
+  world.open();
+  ASSERT_NE(world.region->find_group("g"), nullptr);
+  world.finish(world.region->delete_group("g"));
+  EXPECT_THAT(world.region->vms(), IsEmpty());
+}
+
+TEST(DamagedStore, MakesAKeyAnewThatIsMissing) {
+  World world;
+  fill(world);
+  const std::string id = world.region->get_vm({"g", "web1"}).id;
+  world.close();
+  {
+    Database database(world.home / "region.db");
+    database.erase("vm-key", id);
+  }
+  world.open();
+  EXPECT_FALSE(world.region->guest_pfx(id).empty());
+}
+
+TEST(StoreBackup, IsWhatWasGoodLast) {
+  World world;
+  fill(world);
+  world.close();
+  world.open();
+  const auto backup = world.home / "region.db.backup";
+  struct stat status {};
+  ASSERT_EQ(::stat(backup.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_THAT(Database(backup).all("vm"), SizeIs(1));
+  world.close();
+  change_row(world, "vm", "g/web1", [](const std::string&) { return "{"; });
+  world.open();
+  EXPECT_THAT(Database(backup).all("vm"), ElementsAre(testing::Pair("g/web1", testing::Ne("{"))));
+}
+
+TEST(MissingStore, IsNoNewRegionBesideMachines) {
+  World world;
+  fill(world);
+  world.close();
+  world.open();
+  const auto before = all_of(world);
+  world.close();
+  const auto file = world.home / "region.db";
+  const auto empty_it = [&](const std::string& bytes) { std::ofstream(file, std::ios::trunc) << bytes; };
+  for (const auto& damage : {std::function<void()>([&] { std::filesystem::remove(file); }),
+                             std::function<void()>([&] { empty_it(""); })}) {
+    damage();
+    const Error error = thrown_by([&] { open_region_store(world.home); });
+    EXPECT_EQ(error.code, "StoreMissing");
+    EXPECT_THAT(error.what(), HasSubstr("1 in vm/, 3 in disks/, 1 in images/"));
+    EXPECT_THAT(error.advice, HasSubstr(file.string() + ".backup"));
+  }
+  empty_it(std::string(8192, 'x'));
+  EXPECT_THAT(thrown_by([&] { open_region_store(world.home); }).advice, HasSubstr(file.string() + ".backup"));
+
+  // As the advice says.
+  const std::string advice = thrown_by([&] { open_region_store(world.home); }).advice;
+  const auto first = advice.find('\'') + 1;
+  World::run_program({"sh", "-c", advice.substr(first, advice.find('\'', first) - first)});
+  world.open();
+  EXPECT_EQ(all_of(world).size(), before.size());
+}
+
+TEST(MissingStore, SaysSoWithoutABackup) {
+  World world;
+  world.make("web1");
+  world.close();
+  std::filesystem::remove(world.home / "region.db");
+  std::filesystem::remove(world.home / "region.db.backup");
+  EXPECT_THAT(thrown_by([&] { open_region_store(world.home); }).advice, HasSubstr("move those folders away"));
+}
+
+}  // namespace
+}  // namespace berth
