@@ -156,6 +156,15 @@ void create_file(const fs::path& file, std::string_view bytes, mode_t mode) {
                 "Move it away, or choose another place.");
 }
 
+void remove_drafts(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();  // ".NAME.XXXXXX"
+    if (name.size() > 8 && name.front() == '.' && name[name.size() - 7] == '.')
+      fs::remove(entry.path(), ignored);
+  }
+}
+
 void move_into_place(const fs::path& draft, const fs::path& file) {
   const Fd fd = open_to_read(draft);
   if (!fd || ::fsync(fd.get()) != 0 || ::rename(draft.c_str(), file.c_str()) != 0)

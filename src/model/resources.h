@@ -61,6 +61,7 @@ struct PublicAddress : Resource {
         0;  ///< where it is open on `address`; differs from `port` when that one was not to be had
     std::uint16_t guest_port = 0;
     std::string moved_because;  ///< "permission denied", "address in use"; "" when it did not move
+    bool operator==(const Port&) const = default;
   };
   std::vector<Port> ports;
 };

@@ -203,6 +203,7 @@ class Daemon {
   asio::awaitable<void> open() {
     const Accelerator accelerator = co_await driver_->accelerator();
     co_await region_.recover();
+    arm_.recover();
     arm_.add_to(router_);
     classic_.recover();
     classic_.add_to(router_);

@@ -93,6 +93,12 @@ void check_zip(const fs::path& zip, const std::string& bytes) {
 
 }  // namespace
 
+bool ExtensionPackage::replaces(const std::string& other) const {
+  for (unsigned earlier = 0; earlier < revision; ++earlier)
+    if (compare_versions(revised(published, earlier), other) == 0) return true;
+  return false;
+}
+
 /// Hashes of the zips, so that asking again does not read them again.
 struct ExtensionGallery::Hashes {
   struct Known {

@@ -19,6 +19,8 @@ struct ExtensionPackage {
   std::string sha256;
   bool bundled = false;  ///< came with Berth; a user's own may not take its place
   std::string handler() const { return publisher + "." + type; }
+  /// Whether it took the place of the one that VMs know by this version.
+  bool replaces(const std::string& version) const;
 };
 
 /// The extension handlers that VMs of this region can be given: those that came with Berth (`bundled`, files

@@ -38,6 +38,11 @@ std::string at_work(const HandlerStatus& status) {
   return status.message;
 }
 
+void forget_extension(Vm& vm, const std::string& name) {
+  std::erase_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
+  ++vm.incarnation;
+}
+
 Error failed(const Vm& vm, const Extension& extension, const std::string& why) {
   return Error(ErrorKind::conflict, "VMExtensionProvisioningError",
                fmt::format("VM has reported a failure when processing extension '{}' on {}: {}",
@@ -48,6 +53,10 @@ Error failed(const Vm& vm, const Extension& extension, const std::string& why) {
 
 }  // namespace
 
+const Extension* Region::Impl::find_extension(const Vm& vm, const std::string& name) {
+  return find_extension(const_cast<Vm&>(vm), name);
+}
+
 Extension* Region::Impl::find_extension(Vm& vm, const std::string& name) {
   const auto found =
       std::ranges::find_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
@@ -56,7 +65,7 @@ Extension* Region::Impl::find_extension(Vm& vm, const std::string& name) {
 
 Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (vm.provisioning == Provisioning::deleting ||
       !(vm.power == PowerState::running || vm.power == PowerState::starting ||
         vm.provisioning == Provisioning::creating))
@@ -75,7 +84,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                                     order.type),
                 "See those there are with 'azure vm extension list', or publish one to the region.");
   }
-  Extension* known = self.find_extension(vm, order.name);
+  const Extension* known = self.find_extension(vm, order.name);
   for (const Extension& other : vm.extensions)
     if (&other != known && same_name(other.handler(), package->handler()))
       throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
@@ -85,36 +94,36 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
   if (known && known->state == "uninstall")
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is being removed.", known->name, vm.name));
-  const bool created = !known;
-  if (!known) {
-    known = &vm.extensions.emplace_back();
-    known->name = order.name;
-    known->sequence = -1;
-  } else if (!same_name(known->handler(), package->handler())) {
+  if (known && !same_name(known->handler(), package->handler()))
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is of the handler {}; its type cannot be changed.",
                             known->name, vm.name, known->handler()),
                 "Remove it first.");
-  }
-  known->publisher = package->publisher;
-  known->type = package->type;
-  known->version_wanted = order.version;
-  known->auto_upgrade = order.auto_upgrade;
-  known->version = package->version;
-  known->settings = order.settings;
-  known->force_update_tag = order.force_update_tag;
-  known->tags = order.tags;
-  known->state = order.state;
-  if (order.has_protected_settings) {
-    self.ensure_certificate(vm);
-    known->protected_settings =
-        order.protected_settings.empty()
-            ? ""
-            : base64_encode(cms_encrypt(order.protected_settings.reveal(),
-                                        Certificate::parse_pem(vm.certificate, "the VM's certificate"),
-                                        ContentCipher::aes_256_cbc));
-  }
-  return {self.begin_extension(vm, *known, created), created};
+  return self.records.change([&]() -> Accepted {
+    Vm& changed = self.edit(ref);
+    const bool created = !known;
+    if (created) changed.extensions.push_back({.name = order.name, .sequence = -1});
+    Extension& extension = *self.find_extension(changed, order.name);
+    extension.publisher = package->publisher;
+    extension.type = package->type;
+    extension.version_wanted = order.version;
+    extension.auto_upgrade = order.auto_upgrade;
+    extension.version = package->version;
+    extension.settings = order.settings;
+    extension.force_update_tag = order.force_update_tag;
+    extension.tags = order.tags;
+    extension.state = order.state;
+    if (order.has_protected_settings) {
+      self.ensure_certificate(changed);
+      extension.protected_settings =
+          order.protected_settings.empty()
+              ? ""
+              : base64_encode(cms_encrypt(order.protected_settings.reveal(),
+                                          Certificate::parse_pem(changed.certificate, "the VM's certificate"),
+                                          ContentCipher::aes_256_cbc));
+    }
+    return {self.begin_extension(changed, extension, created), created};
+  });
 }
 
 std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, bool created) {
@@ -122,7 +131,6 @@ std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, boo
   extension.provisioning = created ? Provisioning::creating : Provisioning::updating;
   extension.problem.reset();
   ++machine.incarnation;
-  touch(machine);
   return begin("extension set", target_of(machine.ref(), extension.name),
                [this, ref = machine.ref(), id = machine.id, name = extension.name,
                 sequence = extension.sequence](std::string operation) {
@@ -134,28 +142,44 @@ std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path
                                                      const std::string& publisher, const std::string& type,
                                                      const std::string& version, bool replace) {
   Impl& self = *impl_;
-  const auto before = self.host.extensions.find(publisher, type, version);
   const ExtensionPackage package = self.host.extensions.publish(zip, publisher, type, version, replace);
   spdlog::info("published extension={} version={} sha256={}", package.handler(), package.version,
                package.sha256);
-  std::vector<ExtensionMove> moves;
-  if (!before || before->version == package.version) return moves;
-  for (auto& [key, vm] : self.vms.rows())
-    for (Extension& extension : vm.extensions) {
-      if (!same_name(extension.handler(), package.handler()) || extension.version != before->version ||
-          extension.state == "uninstall" || vm.provisioning == Provisioning::deleting)
-        continue;
-      extension.version = package.version;
-      ExtensionMove& move = moves.emplace_back(ExtensionMove{vm.ref(), extension.name, ""});
+  return self.move_extensions();
+}
+
+/// Where a replaced package is still wanted, its successor is from now on.
+std::vector<ExtensionMove> Region::Impl::move_extensions() {
+  struct Move {
+    Ref vm;
+    std::string extension, version;
+  };
+  std::vector<Move> moving;
+  for (const ExtensionPackage& package : host.extensions.list()) {
+    if (package.revision == 0) continue;
+    for (const auto& [key, vm] : vms.rows())
+      for (const Extension& extension : vm.extensions)
+        if (same_name(extension.handler(), package.handler()) && package.replaces(extension.version) &&
+            extension.state != "uninstall" && vm.provisioning != Provisioning::deleting)
+          moving.push_back({vm.ref(), extension.name, package.version});
+  }
+  if (moving.empty()) return {};
+  return records.change([&] {
+    std::vector<ExtensionMove> moves;
+    for (const auto& [ref, name, version] : moving) {
+      Vm& vm = edit(ref);
+      Extension& extension = *find_extension(vm, name);
+      extension.version = version;
+      ExtensionMove& move = moves.emplace_back(ExtensionMove{ref, name, ""});
       if (vm.power == PowerState::running || vm.power == PowerState::starting) {
-        move.operation = self.begin_extension(vm, extension, false);
+        move.operation = begin_extension(vm, extension, false);
         continue;
       }
       ++extension.sequence;
       ++vm.incarnation;
-      self.touch(vm);
     }
-  return moves;
+    return moves;
+  });
 }
 
 void Region::unpublish_extension(const std::string& publisher, const std::string& type,
@@ -181,13 +205,14 @@ asio::awaitable<void> Region::Impl::conclude_extension(std::string operation, Re
   } catch (const Error& error) {
     trouble = error;
   }
-  Vm* vm = vms.find(ref);
-  Extension* extension = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
-  if (extension && extension->sequence == sequence && extension->state != "uninstall" && !stopping) {
-    extension->provisioning = trouble ? Provisioning::failed : Provisioning::succeeded;
-    extension->problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
-    touch(*vm);
-  }
+  co_await insist([&] {
+    const Vm* vm = vms.find(ref);
+    const Extension* known = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
+    if (!known || known->sequence != sequence || known->state == "uninstall") return;
+    Extension& extension = *find_extension(edit(ref), name);
+    extension.provisioning = trouble ? Provisioning::failed : Provisioning::succeeded;
+    extension.problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
+  });
   if (trouble) throw *trouble;
 }
 
@@ -198,7 +223,7 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
   const unsigned incarnation = still(ref, id).incarnation;
   const auto until = std::chrono::steady_clock::now() + settings.boot_limit + settings.extension_limit;
   for (;;) {
-    Vm& vm = still(ref, id);
+    const Vm& vm = still(ref, id);
     const Extension* extension = find_extension(vm, name);
     if (!extension || extension->sequence != sequence)
       throw Error(ErrorKind::conflict, "OperationPreempted",
@@ -237,15 +262,12 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
 
 Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool force) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
-  Extension* extension = self.find_extension(vm, name);
-  if (!extension)
+  const Vm& vm = self.vm(ref);
+  if (!self.find_extension(vm, name))
     throw Error(ErrorKind::not_found, "ResourceNotFound",
                 fmt::format("{} has no extension '{}'.", vm.name, name));
   if (force) {
-    std::erase_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
-    ++vm.incarnation;
-    self.touch(vm);
+    self.change_vm(ref, [&](Vm& changed) { forget_extension(changed, name); });
     return {};
   }
   if (vm.power != PowerState::running)
@@ -253,16 +275,19 @@ Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool 
                 fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
                             vm.name, to_string(vm.power)),
                 "Start it first.");
-  extension->state = "uninstall";
-  extension->provisioning = Provisioning::deleting;
-  ++extension->sequence;
-  ++vm.incarnation;
-  self.touch(vm);
-  return {self.begin("extension delete", target_of(ref, extension->name),
-                     [&self, ref, id = vm.id, name = extension->name](std::string op) {
-                       return self.conclude_uninstall(std::move(op), ref, id, name);
-                     }),
-          false};
+  return self.records.change([&]() -> Accepted {
+    Vm& changed = self.edit(ref);
+    Extension& extension = *self.find_extension(changed, name);
+    extension.state = "uninstall";
+    extension.provisioning = Provisioning::deleting;
+    ++extension.sequence;
+    ++changed.incarnation;
+    return {self.begin("extension delete", target_of(ref, extension.name),
+                       [&self, ref, id = changed.id, kept = extension.name](std::string op) {
+                         return self.conclude_uninstall(std::move(op), ref, id, kept);
+                       }),
+            false};
+  });
 }
 
 asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Ref ref, std::string id,
@@ -274,14 +299,15 @@ asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Re
     trouble = error;
   }
   if (!trouble) co_return;
-  Vm* vm = vms.find(ref);
-  Extension* extension = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
-  if (extension && extension->state == "uninstall" && !stopping) {
-    extension->state = "enabled";  // it is still there, and can be changed or removed again
-    extension->provisioning = Provisioning::failed;
-    extension->problem = to_problem(*trouble);
-    touch(*vm);
-  }
+  co_await insist([&] {
+    const Vm* vm = vms.find(ref);
+    const Extension* known = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
+    if (!known || known->state != "uninstall") return;
+    Extension& extension = *find_extension(edit(ref), name);
+    extension.state = "enabled";  // it is still there, and can be changed or removed again
+    extension.provisioning = Provisioning::failed;
+    extension.problem = to_problem(*trouble);
+  });
   throw *trouble;
 }
 
@@ -292,7 +318,7 @@ asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref r
   const unsigned incarnation = still(ref, id).incarnation;
   const auto until = std::chrono::steady_clock::now() + settings.extension_limit;
   for (;;) {
-    Vm& vm = still(ref, id);
+    const Vm& vm = still(ref, id);
     const Extension* extension = find_extension(vm, name);
     if (!extension) co_return;
     // The agent runs disable and uninstall, then no longer speaks of the handler.
@@ -310,9 +336,10 @@ asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref r
           "Publish a version whose disable command ends with 0, or delete it with --force: its folder "
           "goes, no command is run.");
     if (gone) {
-      std::erase_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
-      ++vm.incarnation;
-      touch(vm);
+      co_await insist([&] {
+        still(ref, id);
+        forget_extension(edit(ref), name);
+      });
       co_return;
     }
     if (late)

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/detached.hpp>
 
 #include "crypto/random.h"
 #include "model/catalog.h"
@@ -77,7 +78,9 @@ Put<ResourceGroup> Region::put_group(const std::string& name, const std::string&
   wanted.tags = tags;
   stamp(wanted, before);
   const bool created = !before;
-  return {impl_->groups.put(std::move(wanted)), created};
+  return impl_->records.change([&]() -> Put<ResourceGroup> {
+    return {impl_->groups.put(std::move(wanted)), created};
+  });
 }
 
 std::vector<const ResourceGroup*> Region::groups() const {
@@ -136,65 +139,73 @@ Accepted Region::delete_group(const std::string& name) {
     for (const Operation* operation : operations_of(target))
       if (operation->status == OperationStatus::running) return {operation->id, false};
   impl_->check_use_from_outside(kept);
-  impl_->groups_going.insert(lower(kept));
-  impl_->host.database.put("group-going", lower(kept), kept);
-  return {impl_->begin("group delete", target,
-                       [self = impl_.get(), kept](std::string operation) {
-                         return self->remove_group(std::move(operation), kept);
-                       }),
-          false};
+  return impl_->records.change([&]() -> Accepted {
+    impl_->records.write("group-going", lower(kept), kept);
+    impl_->records.after([self = impl_.get(), kept] { self->groups_going.insert(lower(kept)); });
+    return {impl_->begin("group delete", target,
+                         [self = impl_.get(), kept](std::string operation) {
+                           return self->remove_group(std::move(operation), kept);
+                         }),
+            false};
+  });
 }
 
 asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::string name) {
   phase(operation, "Deleting the resource group");
-  const std::string prefix = lower(name) + "/";
-  const auto refs = [&](auto& table) {
-    std::vector<Ref> found;
-    for (const auto* row : table.list(name)) found.push_back(row->ref());
-    return found;
-  };
-  std::vector<std::string> deletions;
-  for (const Ref& ref : refs(vms)) deletions.push_back(begin_removal(*vms.find(ref), {}));
   std::optional<Error> trouble;
+  std::vector<std::string> deletions;
+  try {
+    for (const Vm* vm : vms.list(name)) deletions.push_back(begin_removal(vm->ref(), {}));
+  } catch (const Error& error) {
+    trouble = error;
+  }
   for (const std::string& deletion : deletions) try {
       co_await finish(deletion);
     } catch (const Error& error) {
       trouble = error;
     }
   if (!trouble) try {
-      for (const Ref& ref : refs(interfaces)) interfaces.erase(ref);
-      for (const Ref& ref : refs(addresses)) addresses.erase(ref);
-      rewrite_hosts();
-      for (const Ref& ref : refs(networks)) {
-        const std::string id = network_id(*networks.find(ref));
-        co_await host.networks.remove(id);
-        live_networks.erase(id);
-        networks.erase(ref);
-      }
-      for (const Ref& ref : refs(security_groups)) security_groups.erase(ref);
-      std::vector<std::string> files;
-      for (const Ref& ref : refs(disks)) {
-        files.push_back(disks.find(ref)->file);
-        disks.erase(ref);
-      }
-      co_await remove_files(std::move(files));
-      std::vector<std::string> keys_of_inert;
-      for (const auto& [key, row] : inert)
-        if (same_name(row.group, name)) keys_of_inert.push_back(key);
-      for (const std::string& key : keys_of_inert) drop_inert(key);
-      sweep_images();
-      for (auto& [table, rows] : documents)
-        for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix);) {
-          host.database.erase("dialect " + table, row->first);
-          row = rows.erase(row);
-        }
-      groups.erase({name, name});
+      for (const VirtualNetwork* network : networks.list(name))
+        co_await host.networks.remove(network_id(*network));
     } catch (const Error& error) {
       trouble = error;
     }
-  groups_going.erase(lower(name));
-  host.database.erase("group-going", lower(name));
+  std::vector<std::string> files;
+  co_await insist([&] {
+    files.clear();
+    if (!trouble) erase_group(name, files);
+    records.write("group-going", lower(name), std::nullopt);
+    records.after([this, name] { groups_going.erase(lower(name)); });
+  });
   if (trouble) throw *trouble;
+  rewrite_hosts();
+  co_await remove_files(std::move(files));
+  sweep_images();
+}
+
+/// All that is left in it, within a change.
+void Region::Impl::erase_group(const std::string& name, std::vector<std::string>& files) {
+  const auto erase_all = [&](auto& table) {
+    for (const auto* row : table.list(name)) table.erase(row->ref());
+  };
+  erase_all(interfaces);
+  erase_all(addresses);
+  for (const VirtualNetwork* network : networks.list(name))
+    records.after([this, id = network_id(*network)] { live_networks.erase(id); });
+  erase_all(networks);
+  erase_all(security_groups);
+  for (const Disk* disk : disks.list(name)) erase_disk(disk->ref(), files);
+  std::vector<std::string> keys_of_inert;
+  for (const auto& [key, row] : inert.rows())
+    if (same_name(row.group, name)) keys_of_inert.push_back(key);
+  for (const std::string& key : keys_of_inert) drop_inert(key);
+  const std::string prefix = lower(name) + "/", of_dialect = "dialect ";
+  for (const std::string& kind : host.database.kinds())
+    if (kind.starts_with(of_dialect)) documents_of(kind.substr(of_dialect.size()));
+  for (const auto& [table, rows] : documents)
+    for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix); ++row)
+      write_document(table, row->first, std::nullopt);
+  groups.erase({name, name});
 }
 
 void Region::Impl::check_growth(const Disk& disk, std::uint64_t size_gib) const {
@@ -233,11 +244,13 @@ Accepted Region::put_disk(Disk wanted) {
   }
   stamp(wanted, before);
   const bool created = !before;
-  const Disk& kept = self.disks.put(std::move(wanted));
-  if (!kept.file.empty() && size == kept.size_gib) return {"", created};
-  return {self.begin(created ? "disk create" : "disk resize", disk_target(kept.ref()),
-                     [&self, ref = kept.ref(), size](std::string) { return self.make_disk(ref, size); }),
-          created};
+  return self.records.change([&]() -> Accepted {
+    const Disk& kept = self.disks.put(std::move(wanted));
+    if (!kept.file.empty() && size == kept.size_gib) return {"", created};
+    return {self.begin(created ? "disk create" : "disk resize", disk_target(kept.ref()),
+                       [&self, ref = kept.ref(), size](std::string) { return self.make_disk(ref, size); }),
+            created};
+  });
 }
 
 void Region::delete_disk(const Ref& ref) {
@@ -247,11 +260,19 @@ void Region::delete_disk(const Ref& ref) {
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Disk '{}' is attached to VM '{}'.", ref.name, disk->vm.name),
                 "Detach it or delete the VM first.");
-  const std::string file = disk->file;
-  impl_->disks.erase(ref);
-  std::error_code ignored;
-  if (!file.empty()) std::filesystem::remove(impl_->host.home / file, ignored);
-  impl_->sweep_images();
+  impl_->records.change([&] {
+    std::vector<std::string> files;
+    impl_->erase_disk(ref, files);
+    impl_->records.after([self = impl_.get(), files] {
+      asio::co_spawn(
+          self->host.executor,
+          [](Impl& region, std::vector<std::string> going) -> asio::awaitable<void> {
+            co_await region.remove_files(std::move(going));
+            region.sweep_images();
+          }(*self, files),
+          asio::detached);
+    });
+  });
 }
 
 std::vector<const Disk*> Region::disks(const std::string& group) const {
@@ -266,70 +287,92 @@ Put<InertResource> Region::put_inert(InertResource wanted) {
   const InertResource* before = find_inert(wanted.type, wanted.ref());
   stamp(wanted, before);
   const bool created = !before;
-  const std::string key = inert_key(wanted.type, wanted.ref());
-  impl_->host.database.put("inert", key, to_document(wanted));
-  return {impl_->inert.insert_or_assign(key, std::move(wanted)).first->second, created};
+  return impl_->records.change([&]() -> Put<InertResource> {
+    return {impl_->inert.put(std::move(wanted)), created};
+  });
 }
 
 void Region::delete_inert(const std::string& type, const Ref& ref) {
-  impl_->drop_inert(inert_key(type, ref));
+  impl_->records.change([&] { impl_->drop_inert(inert_key(type, ref)); });
   impl_->sweep_images();
 }
 
 void Region::Impl::drop_inert(const std::string& key) {
-  const auto row = inert.find(key);
-  if (row == inert.end()) return;
+  const InertResource* row = inert.find(key);
+  if (!row) return;
   // A managed image is a name in a group for an image of the user in the gallery.
-  if (same_name(row->second.type, "Microsoft.Compute/images"))
-    if (const auto image = host.gallery.find(row->second.name); image && image->category == "User")
+  if (same_name(row->type, "Microsoft.Compute/images")) {
+    records.write("image-going", row->name, "");
+    records.after([this, name = row->name] { remove_going_image(name); });
+  }
+  inert.erase(key);
+}
+
+/// Of a managed image that was deleted; the next start does it when this one cannot.
+void Region::Impl::remove_going_image(const std::string& name) {
+  try {
+    if (const auto image = host.gallery.find(name); image && image->category == "User")
       host.gallery.remove(image->name);
-  host.database.erase("inert", key);
-  inert.erase(row);
+    insist_soon([this, name] { records.write("image-going", name, std::nullopt); });
+  } catch (const Error& error) {
+    spdlog::warn("could not remove image={}: {}", name, error.what());
+  }
 }
 
 std::vector<const InertResource*> Region::inert(const std::string& type, const std::string& group) const {
   std::vector<const InertResource*> found;
   const std::string prefix = type.empty() ? "" : inert_key(type, {}).substr(0, type.size() + 1);
-  for (auto row = impl_->inert.lower_bound(prefix);
-       row != impl_->inert.end() && row->first.starts_with(prefix); ++row)
+  const auto& rows = impl_->inert.rows();
+  for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix); ++row)
     if (group.empty() || same_name(row->second.group, group)) found.push_back(&row->second);
   return found;
 }
 
 const InertResource* Region::find_inert(const std::string& type, const Ref& ref) const {
-  const auto found = impl_->inert.find(inert_key(type, ref));
-  return found == impl_->inert.end() ? nullptr : &found->second;
+  return impl_->inert.find(inert_key(type, ref));
+}
+
+void Region::Impl::write_document(const std::string& table, const std::string& key,
+                                  std::optional<std::string> text) {
+  records.write("dialect " + table, key, text);
+  records.after([this, table, key, text = std::move(text)] {
+    auto& rows = documents_of(table);
+    if (text)
+      rows[key] = *text;
+    else
+      rows.erase(key);
+  });
 }
 
 void Region::keep_document(const std::string& table, const std::string& key, const std::string& document) {
-  this->document(table, key);  // loads the table
-  impl_->host.database.put("dialect " + table, key, document);
-  impl_->documents[table][key] = document;
+  impl_->documents_of(table);  // before there is more in the store
+  impl_->records.change([&] { impl_->write_document(table, key, document); });
 }
 
 void Region::drop_document(const std::string& table, const std::string& key) {
-  document(table, key);
-  impl_->host.database.erase("dialect " + table, key);
-  impl_->documents[table].erase(key);
+  if (!document(table, key)) return;
+  impl_->records.change([&] { impl_->write_document(table, key, std::nullopt); });
 }
 
 // Tables are read from the store at their first use.
+std::map<std::string, std::string>& Region::Impl::documents_of(const std::string& table) {
+  const auto known = documents.find(table);
+  if (known != documents.end()) return known->second;
+  auto& rows = documents[table];
+  for (auto& [key, text] : host.database.all("dialect " + table)) rows.emplace(key, text);
+  return rows;
+}
+
 std::optional<std::string> Region::document(const std::string& table, const std::string& key) const {
-  const auto rows = impl_->documents.find(table);
-  if (rows == impl_->documents.end()) {
-    auto& loaded = impl_->documents[table];
-    for (auto& [name, text] : impl_->host.database.all("dialect " + table)) loaded.emplace(name, text);
-    return document(table, key);
-  }
-  const auto found = rows->second.find(key);
-  return found == rows->second.end() ? std::nullopt : std::optional(found->second);
+  const auto& rows = impl_->documents_of(table);
+  const auto found = rows.find(key);
+  return found == rows.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::vector<std::pair<std::string, std::string>> Region::documents(const std::string& table,
                                                                    const std::string& prefix) const {
-  document(table, {});
   std::vector<std::pair<std::string, std::string>> found;
-  const auto& rows = impl_->documents[table];
+  const auto& rows = impl_->documents_of(table);
   for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix); ++row)
     found.push_back(*row);
   return found;

@@ -79,26 +79,27 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
 }
 
 void Region::take_health(const std::string& vm_id, HealthReport report) {
-  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) return;
   spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
-  vm->health = std::move(report);
-  impl_->touch(*vm);
+  impl_->change_vm(vm->ref(), [&](Vm& changed) { changed.health = std::move(report); });
 }
 
 void Region::take_status(const std::string& vm_id, AgentStatus status) {
-  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) return;
   status.received = utc_now();
-  const bool news = !vm->agent || !says_the_same(*vm->agent, status);
-  vm->agent = std::move(status);
-  if (news) impl_->touch(*vm);
+  if (vm->agent && says_the_same(*vm->agent, status))
+    impl_->vms.unkept(vm->ref())->agent = std::move(status);
+  else
+    impl_->change_vm(vm->ref(), [&](Vm& changed) { changed.agent = std::move(status); });
 }
 
 Secret Region::guest_pfx(const std::string& vm_id) const {
-  Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
+  const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) throw Error(ErrorKind::not_found, "ResourceNotFound", "There is no VM " + vm_id + ".");
-  impl_->ensure_certificate(*vm);
+  if (!impl_->has_certificate(*vm))
+    impl_->records.change([&] { impl_->ensure_certificate(impl_->vms.edit(vm->ref())); });
   return Secret(pfx_for_guest({{Certificate::parse_pem(vm->certificate, "the VM's certificate"),
                                 PrivateKey::parse_pem(impl_->keys.at(vm_id), "the VM's key")}}));
 }

@@ -38,23 +38,28 @@ Accepted Region::import_image(const std::filesystem::path& file, const std::stri
 
 Accepted Region::capture_vm(const Ref& ref, const std::string& image_name, const std::string& label) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (vm.power != PowerState::stopped && vm.power != PowerState::deallocated)
     throw Impl::not_now(vm, "captured");
   self.check_image_name_is_free(image_name);
-  return self.begin_vm(
-      vm, "vm capture",
-      [&self, ref, id = vm.id, image_name, label](std::string operation) -> asio::awaitable<void> {
-        self.phase(operation, "Copying the disk");
-        const Vm& vm = self.still(ref, id);
-        const Disk* disk = self.disks.find(vm.os_disk);
-        if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
-        co_await self.on(self.host.builds, [&gallery = self.host.gallery, file = self.host.home / disk->file,
-                                            image_name, label, progress = self.image_progress(operation)] {
-          gallery.capture(file, gallery.files_of(file), image_name, label, progress);
-          return 0;
-        });
-      });
+  const auto work = [&self, ref, id = vm.id, image_name,
+                     label](std::string operation) -> asio::awaitable<void> {
+    self.phase(operation, "Copying the disk");
+    const Vm& vm = self.still(ref, id);
+    const Disk* disk = self.disks.find(vm.os_disk);
+    if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
+    co_await self.on(self.host.builds, [&gallery = self.host.gallery, file = self.host.home / disk->file,
+                                        image_name, label, progress = self.image_progress(operation)] {
+      gallery.capture(file, gallery.files_of(file), image_name, label, progress);
+      return 0;
+    });
+  };
+  return self.records.change([&] {
+    Accepted accepted = self.begin_vm(vm, "vm capture", work);
+    // For a start that finds the operation unfinished and the image there.
+    self.records.write("captured-image", accepted.operation, image_name);
+    return accepted;
+  });
 }
 
 void Region::delete_image(const std::string& name) {

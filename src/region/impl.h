@@ -20,10 +20,8 @@
 #include "images/gallery.h"
 #include "model/resources.h"
 #include "region/extension_gallery.h"
+#include "region/records.h"
 #include "region/region.h"
-#include "region/row_reader.h"
-#include "store/database.h"
-#include "store/documents.h"
 
 /// What region/'s own files share. Nobody else includes this.
 namespace berth {
@@ -41,99 +39,6 @@ class Signal {
  private:
   asio::any_io_executor executor_;
   std::vector<std::shared_ptr<asio::steady_timer>> waiting_;
-};
-
-/// What a resource refers to, as a term of its table's index: ("vm", REF).
-inline std::string term(const char* what, const Ref& ref) {
-  return std::string(what) + " " + ref.key();
-}
-
-/// The resources of one kind: held in memory in the order of their keys, written through to the store.
-template <class T>
-class Table {
- public:
-  using Terms = std::vector<std::string> (*)(const T&);
-
-  /// `terms`: by which with() finds rows. They are as they were at the row's last put() or save().
-  Table(Database& database, const char* kind, Terms terms = nullptr)
-      : database_(database), kind_(kind), terms_(terms) {}
-
-  void load(RowReader& rows) {
-    rows.read<T>(kind_, [this](const std::string& key, T value) {
-      index(key, value);
-      rows_.emplace(key, std::move(value));
-    });
-  }
-  T* find(const Ref& ref) {
-    const auto found = rows_.find(ref.key());
-    return found == rows_.end() ? nullptr : &found->second;
-  }
-  const T* find(const Ref& ref) const { return const_cast<Table*>(this)->find(ref); }
-  T& put(T value) {
-    const std::string key = value.ref().key();
-    database_.put(kind_, key, to_document(value));
-    index(key, value);
-    return rows_.insert_or_assign(key, std::move(value)).first->second;
-  }
-  void save(const T& value) {
-    const std::string key = value.ref().key();
-    database_.put(kind_, key, to_document(value));
-    index(key, value);
-  }
-  void erase(const Ref& ref) {
-    const std::string key = ref.key();
-    database_.erase(kind_, key);
-    unindex(key);
-    rows_.erase(key);
-  }
-  std::vector<const T*> list(const std::string& group) const {
-    std::vector<const T*> found;
-    if (group.empty()) {
-      found.reserve(rows_.size());
-      for (const auto& [key, row] : rows_) found.push_back(&row);
-      return found;
-    }
-    const std::string prefix = lower(group) + "/";
-    for (auto at = rows_.lower_bound(prefix); at != rows_.end() && at->first.starts_with(prefix); ++at)
-      found.push_back(&at->second);
-    return found;
-  }
-  /// Those that have this term, in the order of their keys.
-  std::vector<T*> with(const std::string& term) {
-    std::vector<T*> found;
-    for (auto at = index_.lower_bound({term, ""}); at != index_.end() && at->first == term; ++at)
-      found.push_back(&rows_.at(at->second));
-    return found;
-  }
-  std::vector<const T*> with(const std::string& term) const {
-    const auto found = const_cast<Table*>(this)->with(term);
-    return {found.begin(), found.end()};
-  }
-  std::map<std::string, T>& rows() { return rows_; }
-  const std::map<std::string, T>& rows() const { return rows_; }
-
- private:
-  void index(const std::string& key, const T& value) {
-    if (!terms_) return;
-    std::vector<std::string> now = terms_(value);
-    if (const auto known = indexed_.find(key); known != indexed_.end() && known->second == now) return;
-    unindex(key);
-    for (const std::string& term : now) index_.emplace(term, key);
-    indexed_[key] = std::move(now);
-  }
-  void unindex(const std::string& key) {
-    const auto known = indexed_.find(key);
-    if (known == indexed_.end()) return;
-    for (const std::string& term : known->second) index_.erase({term, key});
-    indexed_.erase(known);
-  }
-
-  Database& database_;
-  const char* kind_;
-  Terms terms_;
-  std::map<std::string, T> rows_;
-  std::set<std::pair<std::string, std::string>> index_;      ///< term, key
-  std::map<std::string, std::vector<std::string>> indexed_;  ///< what the index has of a key
 };
 
 /// An operation while this process knows it.
@@ -174,6 +79,7 @@ struct Region::Impl {
 
   Services host;
   RegionSettings settings;
+  Records records;
   Table<ResourceGroup> groups;
   Table<VirtualNetwork> networks;
   Table<PublicAddress> addresses;
@@ -181,7 +87,7 @@ struct Region::Impl {
   Table<NetworkInterface> interfaces;
   Table<Disk> disks;
   Table<Vm> vms;
-  std::map<std::string, InertResource> inert;  ///< by lower-case type + " " + key
+  Table<InertResource> inert;  ///< by lower-case type + " " + key
   std::map<std::string, std::shared_ptr<OperationEntry>> operations;
   std::map<std::string, std::string, std::less<>> vm_keys;              ///< Vm::id -> Ref key
   std::map<std::string, std::shared_ptr<LiveVm>> live;                  ///< by Vm::id
@@ -194,8 +100,14 @@ struct Region::Impl {
   bool stopping = false;
 
   // operations.cpp
+  /// Begins a long operation, once the change that it is part of is committed.
   std::string begin(const std::string& kind, const std::string& target,
                     std::function<asio::awaitable<void>(std::string)> work, std::string id = {});
+  /// A change that must be made because what it says has happened already: tried again until the store takes
+  /// it. Does nothing once the region stops.
+  asio::awaitable<void> insist(std::function<void()> change);
+  /// The same for those who cannot wait: at once if the store takes it.
+  void insist_soon(std::function<void()> change);
   asio::awaitable<void> run(std::shared_ptr<OperationEntry> entry,
                             std::function<asio::awaitable<void>(std::string)> work);
   void phase(const std::string& operation, const std::string& name);
@@ -209,13 +121,20 @@ struct Region::Impl {
   asio::awaitable<void> settle(Ref network);
   asio::awaitable<void> settle_once(Ref network);
   void settle_soon(const Ref& network);
-  void settle_soon(const NetworkInterface& nic);
-  /// What the switch of a network shall do now. Names the addresses that got ports they did not have.
-  SwitchConfig switch_config(const VirtualNetwork& network, std::set<std::string>& new_ports_of);
+  /// Within a change: once that is committed.
+  void settle_after(const NetworkInterface& nic);
+  /// Ports of public addresses, by the address's key.
+  using AddressPorts = std::map<std::string, std::vector<PublicAddress::Port>>;
+  /// What the switch of a network shall do now, and which ports its addresses have then.
+  SwitchConfig switch_config(const VirtualNetwork& network, AddressPorts& ports) const;
+  /// Moves ports that the host refused; true when the switch must be told of that.
+  bool move_refused(const SwitchReport& report, AddressPorts& ports) const;
+  void keep_ports(AddressPorts ports);
   void write_hosts();
   void rewrite_hosts();  ///< where nothing can be taken back any more: what the file refuses is logged
 
   // network_resources.cpp
+  mutable std::uint32_t next_address = 0;  ///< where free_address() looks first
   std::string free_address() const;
   std::string free_private_address(const VirtualNetwork& network, const Subnet& subnet,
                                    const Ref& for_nic) const;
@@ -229,24 +148,30 @@ struct Region::Impl {
                              const Subnet& subnet) const;
 
   // vms.cpp
-  Vm& vm(const Ref& ref);
+  const Vm& vm(const Ref& ref) const;
   LiveVm& live_vm(const std::string& id);
   std::shared_ptr<LiveVm> live_ptr(const std::string& id);
-  void touch(Vm& vm);  ///< new etag, saved, waiters told
+  /// Within a change: the VM to be changed, with a new etag; those who wait are told once that is committed.
+  Vm& edit(const Ref& vm);
+  /// One change of one VM.
+  template <class F>
+  void change_vm(const Ref& ref, F work) {
+    records.change([&] { work(edit(ref)); });
+  }
   /// The VM if it is still the same one and not being deleted; throws Error(conflict, "OperationPreempted")
   /// otherwise.
-  Vm& still(const Ref& ref, const std::string& id);
+  const Vm& still(const Ref& ref, const std::string& id) const;
   static Error not_now(const Vm& vm, const std::string& what);
   void check_idle(const Vm& vm);  ///< throws conflict while an operation works on it
-  Accepted begin_vm(Vm& vm, const std::string& kind, std::function<asio::awaitable<void>(std::string)> work,
-                    std::string id = {});
+  Accepted begin_vm(const Vm& vm, const std::string& kind,
+                    std::function<asio::awaitable<void>(std::string)> work, std::string id = {});
 
   /// Marks the VM, with what goes with it, as going, and begins its removal.
-  std::string begin_removal(Vm& vm, VmDeletion also, std::string id = {});
+  std::string begin_removal(const Ref& vm, VmDeletion also, std::string id = {});
 
   // vm_orders.cpp
   Accepted create_vm(VmOrder order, const Vm* before);
-  Accepted update_vm(Vm& known, VmOrder order);
+  Accepted update_vm(const Vm& known, VmOrder order);
   /// The OS disk that an order wants, as its record will be; nothing is written.
   Disk os_disk_of(const VmOrder& order, const Vm* before) const;
   /// Whether the data disks and their sizes can be; `before` is the VM as it stands.
@@ -264,7 +189,12 @@ struct Region::Impl {
   void check_group(const std::string& name) const;
   void check_use_from_outside(const std::string& group) const;
   void check_growth(const Disk& disk, std::uint64_t size_gib) const;
-  void drop_inert(const std::string& key);
+  void drop_inert(const std::string& key);  ///< within a change
+  void remove_going_image(const std::string& name);
+  void erase_group(const std::string& name, std::vector<std::string>& files);
+  std::map<std::string, std::string>& documents_of(const std::string& table);
+  /// Within a change.
+  void write_document(const std::string& table, const std::string& key, std::optional<std::string> text);
   asio::awaitable<void> remove_group(std::string operation, std::string name);
 
   // vm_operations.cpp
@@ -281,21 +211,29 @@ struct Region::Impl {
   asio::awaitable<void> await_agent(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> remove(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> take_apart(Ref ref, std::string id);
+  bool erase_vm(const Vm& vm, std::vector<std::string>& files);
+  static std::string file_of(const Disk& disk);  ///< below the region's home, also before it is made
+  /// Within a change; its file is added to those that remove_files() shall remove afterwards.
+  void erase_disk(const Ref& ref, std::vector<std::string>& files);
   asio::awaitable<void> make_data_disks(Ref ref, std::string id);
   /// Makes the file of a disk that has none yet, or lets the one it has grow to `size_gib`.
   asio::awaitable<void> make_disk(Ref ref, std::uint64_t size_gib);
   asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
+  /// Within a change.
   void keep_certificate(Vm& vm, std::string certificate, Secret key);
   bool has_certificate(const Vm& vm) const;  ///< with its key
+  /// Within a change.
   void ensure_certificate(Vm& vm);
   /// The same, with the key made by the pool.
   asio::awaitable<void> make_certificate(Ref ref, std::string id);
   void on_machine_event(const std::string& id, MachineEvent event);
 
   // extensions.cpp
-  Extension* find_extension(Vm& vm, const std::string& name);
+  static const Extension* find_extension(const Vm& vm, const std::string& name);
+  static Extension* find_extension(Vm& vm, const std::string& name);
   /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
+  std::vector<ExtensionMove> move_extensions();
   std::string begin_extension(Vm& vm, Extension& extension, bool created);
   /// Waits for the handler's word on these settings, then writes it into the extension's record.
   asio::awaitable<void> conclude_extension(std::string operation, Ref ref, std::string id, std::string name,
@@ -313,16 +251,20 @@ struct Region::Impl {
   // recovery.cpp
   asio::awaitable<void> recover();
   /// Unfinished operations by kind and target: a new worker takes its number, the others end.
-  using Unfinished = std::map<std::string, std::string>;
+  using Unfinished = std::multimap<std::string, std::string>;
   void load_tables(RowReader& rows);
   /// Groups that are missing although something is in them: what they held besides is lost, but not how to
   /// reach that.
   void restore_groups();
   Unfinished load_operations(RowReader& rows);
-  asio::awaitable<void> take_up_vm(Vm& vm, Unfinished& unfinished);
-  void take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished);
+  asio::awaitable<void> adopt(const Vm& vm);
+  asio::awaitable<void> sweep_files();
+  // All in one change.
+  void take_up_vm(const Vm& vm, Unfinished& unfinished);
+  void take_up_extension(const Ref& vm, const Extension& extension, bool runs, Unfinished& unfinished);
+  void take_up_group_deletion(const std::string& key, const std::string& name, Unfinished& unfinished);
   /// An operation that ended with its work, but was not written down as ended.
-  bool has_deleted(const Operation& operation);
+  bool has_happened(const Operation& operation) const;
   void end_operations(const Unfinished& unfinished);
   asio::awaitable<void> resume_creation(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> heal();

@@ -104,21 +104,24 @@ void Region::Impl::rewrite_hosts() {
   }
 }
 
-/// 127.a.b.c: a and b from the region's folder, so that two regions of one host seldom meet; c counts.
+/// 127.a.b.c: a and b from the region's folder, so that two regions of one host seldom meet; c counts on, so
+/// that an address that was given up is not somebody else's at once.
 std::string Region::Impl::free_address() const {
-  std::vector<bool> taken(65'536);  // by the two last bytes
-  for (const auto& [key, address] : addresses.rows())
-    if (std::uint32_t number = 0; parse_ipv4(address.address, number)) taken[number & 0xffff] = true;
+  constexpr std::uint32_t blocks = 256, of_a_block = 254;
   const std::string hash = sha256(host.home.string());
   const auto byte = [&](std::size_t i) {
     return static_cast<std::uint32_t>(static_cast<unsigned char>(hash[i]));
   };
   const std::uint32_t first = byte(0) % 200 + 20, second = byte(1);
-  for (std::uint32_t block = 0; block < 256; ++block)
-    for (std::uint32_t last = 1; last < 255; ++last) {
-      const std::uint32_t lower_half = ((second + block) & 255) << 8 | last;
-      if (!taken[lower_half]) return format_ipv4(loopback_block | first << 16 | lower_half);
-    }
+  // Mostly the one after the newest is free, and one look finds that.
+  for (std::uint32_t tried = 0; tried < blocks * of_a_block; ++tried) {
+    const std::uint32_t number = (next_address + tried) % (blocks * of_a_block);
+    const std::uint32_t lower_half = ((second + number / of_a_block) & 255) << 8 | (number % of_a_block + 1);
+    std::string address = format_ipv4(loopback_block | first << 16 | lower_half);
+    if (!addresses.with("at " + address).empty()) continue;
+    next_address = number + 1;
+    return address;
+  }
   throw Error(ErrorKind::unavailable, "PublicIPCountLimitReached",
               "All 65,024 public addresses of this region are taken.",
               "Delete resource groups that are no longer needed.");
@@ -174,9 +177,11 @@ Put<VirtualNetwork> Region::put_virtual_network(VirtualNetwork wanted) {
   if (before) impl_->check_network_users(*before, wanted);
   stamp(wanted, before);
   const bool created = !before;
-  VirtualNetwork& kept = impl_->networks.put(std::move(wanted));
-  if (!created) impl_->settle_soon(kept.ref());
-  return {kept, created};
+  return impl_->records.change([&]() -> Put<VirtualNetwork> {
+    const VirtualNetwork& kept = impl_->networks.put(std::move(wanted));
+    if (!created) impl_->records.after([self = impl_.get(), ref = kept.ref()] { self->settle_soon(ref); });
+    return {kept, created};
+  });
 }
 
 Put<SecurityGroup> Region::put_security_group(SecurityGroup wanted) {
@@ -197,14 +202,15 @@ Put<SecurityGroup> Region::put_security_group(SecurityGroup wanted) {
   const SecurityGroup* before = impl_->security_groups.find(wanted.ref());
   stamp(wanted, before);
   const bool created = !before;
-  SecurityGroup& kept = impl_->security_groups.put(std::move(wanted));
-  if (!created) {
+  return impl_->records.change([&]() -> Put<SecurityGroup> {
+    const SecurityGroup& kept = impl_->security_groups.put(std::move(wanted));
     const std::string users = term("security-group", kept.ref());
     for (const NetworkInterface* nic : impl_->interfaces.with(users))
-      if (!nic->vm.empty()) impl_->settle_soon(*nic);
-    for (const VirtualNetwork* network : impl_->networks.with(users)) impl_->settle_soon(network->ref());
-  }
-  return {kept, created};
+      if (!nic->vm.empty()) impl_->settle_after(*nic);
+    for (const VirtualNetwork* network : impl_->networks.with(users))
+      impl_->records.after([self = impl_.get(), ref = network->ref()] { self->settle_soon(ref); });
+    return {kept, created};
+  });
 }
 
 Put<PublicAddress> Region::put_public_address(PublicAddress wanted) {
@@ -227,19 +233,17 @@ Put<PublicAddress> Region::put_public_address(PublicAddress wanted) {
   stamp(wanted, before);
   wanted.address = before ? before->address : impl_->free_address();
   wanted.ports = before ? before->ports : std::vector<PublicAddress::Port>{};
-  const bool created = !before;
-  const std::optional<PublicAddress> old = before ? std::optional(*before) : std::nullopt;
-  PublicAddress& kept = impl_->addresses.put(std::move(wanted));
-  if (!old || old->fqdn != kept.fqdn) {
-    try {
-      impl_->write_hosts();
-    } catch (...) {
-      const Ref ref = kept.ref();
-      old ? void(impl_->addresses.put(*old)) : impl_->addresses.erase(ref);
-      throw;
-    }
+  const bool created = !before, renamed = !before || before->fqdn != wanted.fqdn;
+  try {
+    return impl_->records.change([&]() -> Put<PublicAddress> {
+      const PublicAddress& kept = impl_->addresses.put(std::move(wanted));
+      if (renamed) impl_->write_hosts();  // a name that cannot be written is refused
+      return {kept, created};
+    });
+  } catch (...) {
+    if (renamed) impl_->rewrite_hosts();
+    throw;
   }
-  return {kept, created};
 }
 
 void Region::Impl::check_public_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
@@ -320,9 +324,11 @@ Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
     std::ranges::transform(wanted.mac, wanted.mac.begin(),
                            [](char c) { return c >= 'a' && c <= 'f' ? char(c - 32) : c; });
   }
-  NetworkInterface& kept = impl_->interfaces.put(std::move(wanted));
-  if (!created && !kept.vm.empty()) impl_->settle_soon(kept);
-  return {kept, created};
+  return impl_->records.change([&]() -> Put<NetworkInterface> {
+    const NetworkInterface& kept = impl_->interfaces.put(std::move(wanted));
+    if (!created && !kept.vm.empty()) impl_->settle_after(kept);
+    return {kept, created};
+  });
 }
 
 void Region::delete_virtual_network(const Ref& ref) {
@@ -331,9 +337,13 @@ void Region::delete_virtual_network(const Ref& ref) {
   for (const NetworkInterface* nic : impl_->interfaces.with(term("network", ref)))
     throw in_use("VirtualNetwork", ref, "interface '" + nic->name + "'");
   const std::string id = impl_->network_id(*network);
-  impl_->networks.erase(ref);
-  asio::co_spawn(impl_->host.executor, impl_->host.networks.remove(id), [id](std::exception_ptr trouble) {
-    if (trouble) spdlog::error("could not remove network={}", id);
+  impl_->records.change([&] {
+    impl_->networks.erase(ref);
+    impl_->records.after([self = impl_.get(), id] {
+      asio::co_spawn(self->host.executor, self->host.networks.remove(id), [id](std::exception_ptr trouble) {
+        if (trouble) spdlog::error("could not remove network={}", id);
+      });
+    });
   });
 }
 
@@ -343,15 +353,18 @@ void Region::delete_security_group(const Ref& ref) {
     throw in_use("NetworkSecurityGroup", ref, "interface '" + nic->name + "'");
   for (const VirtualNetwork* network : impl_->networks.with(users))
     throw in_use("NetworkSecurityGroup", ref, "a subnet of virtual network '" + network->name + "'");
-  if (impl_->security_groups.find(ref)) impl_->security_groups.erase(ref);
+  if (!impl_->security_groups.find(ref)) return;
+  impl_->records.change([&] { impl_->security_groups.erase(ref); });
 }
 
 void Region::delete_public_address(const Ref& ref) {
   for (const NetworkInterface* nic : impl_->interfaces.with(term("address", ref)))
     throw in_use("PublicIPAddress", ref, "interface '" + nic->name + "'");
   if (!impl_->addresses.find(ref)) return;
-  impl_->addresses.erase(ref);
-  impl_->rewrite_hosts();
+  impl_->records.change([&] {
+    impl_->addresses.erase(ref);
+    impl_->records.after([self = impl_.get()] { self->rewrite_hosts(); });
+  });
 }
 
 void Region::delete_interface(const Ref& ref) {
@@ -361,7 +374,7 @@ void Region::delete_interface(const Ref& ref) {
     throw Error(ErrorKind::conflict, "NicInUse",
                 fmt::format("Network interface '{}' is used by VM '{}'.", ref.name, nic->vm.name),
                 "Delete the VM first.");
-  impl_->interfaces.erase(ref);
+  impl_->records.change([&] { impl_->interfaces.erase(ref); });
 }
 
 std::vector<const VirtualNetwork*> Region::virtual_networks(const std::string& group) const {

@@ -58,9 +58,9 @@ std::string Region::Impl::network_id(const VirtualNetwork& network) const {
   return twelve_digits(network.guid);
 }
 
-SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set<std::string>& new_ports_of) {
+SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, AddressPorts& ports) const {
   SwitchConfig config;
-  config.subnet = network.prefixes.empty() ? "10.0.0.0/16" : network.prefixes.front();
+  config.subnet = network.prefixes.front();
   config.egress = settings.egress;
   const auto folder = host.networks.folder(network_id(network));
   for (const NetworkInterface* attached : interfaces.with(term("network", network.ref()))) {
@@ -80,24 +80,27 @@ SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set
     const SecurityGroup* of_interface = group_in_force(security_groups, nic.security_group);
     for (const IpConfiguration& configuration : nic.configurations) {
       if (configuration.primary || port.address.empty()) port.address = configuration.private_address;
-      PublicAddress* address = addresses.find(configuration.public_address);
+      const PublicAddress* address = addresses.find(configuration.public_address);
       if (!address) continue;
+      std::vector<PublicAddress::Port>& own = ports[address->ref().key()];
       const auto subnet = std::ranges::find_if(
           network.subnets, [&](const Subnet& s) { return same_name(s.name, configuration.subnet); });
       const SecurityGroup* of_subnet =
           subnet == network.subnets.end() ? nullptr : group_in_force(security_groups, subnet->security_group);
       for (const OpenPort& open : open_ports(nic, of_interface, of_subnet, served_ports(*vm))) {
-        auto known = std::ranges::find_if(address->ports, [&](const PublicAddress::Port& p) {
+        const auto is_it = [&](const PublicAddress::Port& p) {
           return p.protocol == open.protocol && p.port == open.public_port;
-        });
-        if (known == address->ports.end()) {
-          address->ports.push_back({.protocol = open.protocol,
-                                    .port = open.public_port,
-                                    .host_port = open.public_port,
-                                    .guest_port = open.guest_port,
-                                    .moved_because = {}});
-          known = std::prev(address->ports.end());
-          new_ports_of.insert(address->address);
+        };
+        auto known = std::ranges::find_if(own, is_it);
+        if (known == own.end()) {
+          const auto before = std::ranges::find_if(address->ports, is_it);
+          own.push_back(before != address->ports.end() ? *before
+                                                       : PublicAddress::Port{.protocol = open.protocol,
+                                                                             .port = open.public_port,
+                                                                             .host_port = open.public_port,
+                                                                             .guest_port = open.guest_port,
+                                                                             .moved_because = {}});
+          known = std::prev(own.end());
         }
         known->guest_port = open.guest_port;
         if (known->host_port == 0) continue;  // there is no place for it on this host
@@ -114,48 +117,48 @@ SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, std::set
   return config;
 }
 
+bool Region::Impl::move_refused(const SwitchReport& report, AddressPorts& ports) const {
+  bool moved = false;
+  for (const SwitchReport::Refused& refused : report.refused) {
+    const std::string protocol = refused.forward.protocol == Forward::Protocol::udp ? "udp" : "tcp";
+    for (auto& [key, own] : ports) {
+      const PublicAddress* address = addresses.find(key);
+      if (!address || address->address != refused.forward.host_address) continue;
+      for (PublicAddress::Port& port : own) {
+        if (port.protocol != protocol || port.host_port != refused.forward.host_port) continue;
+        port.host_port = next_host_port(port.port, port.host_port);
+        port.moved_because = refused.why;
+        spdlog::warn("moved port={} to={} address={} why=\"{}\"", port.port, port.host_port, address->address,
+                     refused.why);
+        moved = true;
+      }
+    }
+  }
+  return moved;
+}
+
+void Region::Impl::keep_ports(AddressPorts ports) {
+  insist_soon([this, ports = std::move(ports)] {
+    for (const auto& [key, own] : ports)
+      if (const PublicAddress* address = addresses.find(key); address && !(address->ports == own))
+        addresses.edit(key).ports = own;
+  });
+}
+
 asio::awaitable<void> Region::Impl::settle_once(Ref ref) {
   for (int round = 0; round < 8; ++round) {
     const VirtualNetwork* network = networks.find(ref);
     if (!network) co_return;
     const std::string id = network_id(*network);
-    std::set<std::string> changed_addresses;
-    SwitchConfig config = switch_config(*network, changed_addresses);
+    AddressPorts ports;
+    SwitchConfig config = switch_config(*network, ports);
     if (config.ports.empty()) {
       if (live_networks[id]->done > 0) co_await host.networks.remove(id);
       co_return;
     }
-    // Which ports are wanted now, so that the addresses forget the others.
-    std::map<std::string, std::vector<std::pair<std::string, std::uint16_t>>> wanted;
-    for (const SwitchPort& port : config.ports)
-      for (const Forward& forward : port.forwards)
-        wanted[forward.host_address].emplace_back(forward.protocol == Forward::Protocol::udp ? "udp" : "tcp",
-                                                  forward.host_port);
     const SwitchReport report = co_await host.networks.apply(id, std::move(config));
-    bool moved = false;
-    for (const auto& [at, here] : wanted) {
-      const auto found = addresses.with("at " + at);
-      if (found.empty()) continue;
-      PublicAddress& address = *found.front();
-      const std::size_t before = address.ports.size();
-      std::erase_if(address.ports, [&](const PublicAddress::Port& p) {
-        return p.host_port != 0 && std::ranges::find(here, std::pair(p.protocol, p.host_port)) == here.end();
-      });
-      bool changed = address.ports.size() != before || changed_addresses.contains(address.address);
-      for (const SwitchReport::Refused& refused : report.refused) {
-        if (refused.forward.host_address != address.address) continue;
-        const std::string protocol = refused.forward.protocol == Forward::Protocol::udp ? "udp" : "tcp";
-        for (PublicAddress::Port& port : address.ports) {
-          if (port.protocol != protocol || port.host_port != refused.forward.host_port) continue;
-          port.host_port = next_host_port(port.port, port.host_port);
-          port.moved_because = refused.why;
-          spdlog::warn("moved port={} to={} address={} why=\"{}\"", port.port, port.host_port,
-                       address.address, refused.why);
-          changed = moved = true;
-        }
-      }
-      if (changed) addresses.save(address);
-    }
+    const bool moved = move_refused(report, ports);
+    keep_ports(std::move(ports));
     if (!moved) co_return;
   }
 }
@@ -200,8 +203,9 @@ void Region::Impl::settle_soon(const Ref& ref) {
       asio::detached);
 }
 
-void Region::Impl::settle_soon(const NetworkInterface& nic) {
-  for (const IpConfiguration& configuration : nic.configurations) settle_soon(configuration.network);
+void Region::Impl::settle_after(const NetworkInterface& nic) {
+  for (const IpConfiguration& configuration : nic.configurations)
+    records.after([this, network = configuration.network] { settle_soon(network); });
 }
 
 asio::awaitable<void> Region::settle_ports(Ref ref) {

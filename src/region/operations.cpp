@@ -12,6 +12,7 @@ namespace berth {
 namespace {
 
 constexpr std::size_t most_ended_operations = 20'000;
+constexpr auto store_pause = std::chrono::seconds(1);  ///< between attempts to write what must be written
 
 /// Old ones first, by the time they began.
 bool began_before(const Operation* a, const Operation* b) {
@@ -44,11 +45,16 @@ std::string Region::Impl::begin(const std::string& kind, const std::string& targ
   entry->operation.target = target;
   entry->operation.began = utc_now();
   entry->changed = std::make_shared<Signal>(host.executor);
-  host.database.put("operation", entry->operation.id, to_document(entry->operation));
-  operations[entry->operation.id] = entry;
-  forget_old_operations();
-  spdlog::info("began op={} kind=\"{}\" target={}", entry->operation.id, kind, target);
-  asio::co_spawn(host.executor, run(entry, std::move(work)), asio::detached);
+  records.change([&] {
+    records.write("operation", entry->operation.id, to_document(entry->operation));
+    records.after([this, entry, work = std::move(work)] {
+      operations[entry->operation.id] = entry;
+      spdlog::info("began op={} kind=\"{}\" target={}", entry->operation.id, entry->operation.kind,
+                   entry->operation.target);
+      asio::co_spawn(host.executor, run(entry, work), asio::detached);
+      forget_old_operations();
+    });
+  });
   return entry->operation.id;
 }
 
@@ -64,7 +70,7 @@ asio::awaitable<void> Region::Impl::run(std::shared_ptr<OperationEntry> entry,
     problem = Problem{.code = "InternalError", .message = error.what(), .advice = {}, .details = {}};
   }
   if (stopping) co_return;  // the store keeps it as running: the next process takes it up
-  Operation& operation = entry->operation;
+  Operation operation = entry->operation;
   operation.ended = utc_now();
   if (!operation.phases.empty() && operation.phases.back().ended.empty())
     operation.phases.back().ended = operation.ended;
@@ -76,12 +82,38 @@ asio::awaitable<void> Region::Impl::run(std::shared_ptr<OperationEntry> entry,
                  operation.target, operation.problem->code, operation.problem->message);
   else
     spdlog::info("finished op={} kind=\"{}\" target={}", id, operation.kind, operation.target);
+  // Nobody is told of an end that a restart would take back.
   try {
-    host.database.put("operation", id, to_document(operation));
+    co_await insist([&] { records.write("operation", id, to_document(operation)); });
   } catch (const Error& error) {
     spdlog::error("could not keep op={}: {}", id, error.what());
   }
+  if (stopping) co_return;
+  entry->operation = std::move(operation);
   entry->changed->notify();
+}
+
+asio::awaitable<void> Region::Impl::insist(std::function<void()> change) {
+  for (bool told = false; !stopping; told = true) {
+    try {
+      records.change(change);
+      co_return;
+    } catch (const Error& error) {
+      if (error.code != "StoreUnavailable") throw;
+      if (!told) spdlog::error("waiting for the store: {}", error.what());
+    }
+    asio::steady_timer pause(host.executor, store_pause);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+}
+
+void Region::Impl::insist_soon(std::function<void()> change) {
+  try {
+    records.change(change);
+  } catch (const Error& error) {
+    if (error.code != "StoreUnavailable") throw;
+    asio::co_spawn(host.executor, insist(std::move(change)), asio::detached);
+  }
 }
 
 void Region::Impl::phase(const std::string& operation, const std::string& name) {
@@ -133,13 +165,12 @@ void Region::Impl::forget_old_operations() {
   if (ended.size() <= most_ended_operations) return;
   std::ranges::sort(ended, began_before);
   ended.resize(ended.size() - most_ended_operations);
-  Database::Transaction change(host.database);
-  for (const Operation* operation : ended) {
-    const std::string id = operation->id;
-    host.database.erase("operation", id);
-    operations.erase(id);
-  }
-  change.commit();
+  records.change([&] {
+    for (const Operation* operation : ended) {
+      records.write("operation", operation->id, std::nullopt);
+      records.after([this, id = operation->id] { operations.erase(id); });
+    }
+  });
 }
 
 }  // namespace berth

@@ -5,6 +5,8 @@
 #include <boost/asio/detached.hpp>
 #include <sstream>
 
+#include "host/files.h"
+
 #include "region/impl.h"
 #include "region/region_store.h"
 
@@ -24,7 +26,7 @@ Problem interrupted(const std::string& what) {
 }
 
 /// The number of an unfinished operation that somebody goes on with; "" when there is none.
-std::string take(std::map<std::string, std::string>& unfinished, const std::string& kind,
+std::string take(std::multimap<std::string, std::string>& unfinished, const std::string& kind,
                  const std::string& target) {
   const auto found = unfinished.find(kind + " " + target);
   return found == unfinished.end() ? std::string() : unfinished.extract(found).mapped();
@@ -40,9 +42,7 @@ void Region::Impl::load_tables(RowReader& rows) {
   interfaces.load(rows);
   disks.load(rows);
   vms.load(rows);
-  rows.read<InertResource>("inert", [this](const std::string& key, InertResource resource) {
-    inert.emplace(key, std::move(resource));
-  });
+  inert.load(rows);
   for (auto& [id, key] : host.database.all("vm-key")) keys.emplace(id, Secret(key));
   for (auto& [key, vm] : vms.rows()) vm_keys[vm.id] = key;
   for (auto& [key, name] : host.database.all("group-going")) groups_going.insert(key);
@@ -67,14 +67,14 @@ void Region::Impl::restore_groups() {
   restore_all(interfaces.rows());
   restore_all(disks.rows());
   restore_all(vms.rows());
-  restore_all(inert);
+  restore_all(inert.rows());
 }
 
 Region::Impl::Unfinished Region::Impl::load_operations(RowReader& rows) {
   Unfinished unfinished;
   rows.read<Operation>("operation", [&](const std::string& id, Operation operation) {
     if (operation.status == OperationStatus::running)
-      unfinished[operation.kind + " " + operation.target] = id;
+      unfinished.emplace(operation.kind + " " + operation.target, id);
     auto entry = std::make_shared<OperationEntry>();
     entry->operation = std::move(operation);
     entry->changed = std::make_shared<Signal>(host.executor);
@@ -89,17 +89,17 @@ asio::awaitable<void> Region::Impl::recover() {
   Unfinished unfinished = load_operations(rows);
   set_aside = rows.aside();
   if (set_aside.empty()) back_up_region_store(host.database, host.home);
-  restore_groups();
   host.driver.on_event([this](std::string id, MachineEvent event) { on_machine_event(id, event); });
-  for (auto& [key, vm] : vms.rows()) co_await take_up_vm(vm, unfinished);
-  for (auto& [key, name] : host.database.all("group-going"))
-    if (groups.find({name, name}))
-      begin(
-          "group delete", "resourceGroups/" + name,
-          [this, name = name](std::string op) { return remove_group(std::move(op), name); },
-          take(unfinished, "group delete", "resourceGroups/" + name));
-  end_operations(unfinished);
+  for (const auto& [key, vm] : vms.rows()) co_await adopt(vm);
+  records.change([&] {
+    restore_groups();
+    for (const Vm* vm : vms.list({})) take_up_vm(*vm, unfinished);
+    for (auto& [key, name] : host.database.all("group-going")) take_up_group_deletion(key, name, unfinished);
+    move_extensions();
+    end_operations(unfinished);
+  });
   rewrite_hosts();
+  co_await sweep_files();
   std::set<std::string> switches;  // of networks that a machine runs in; others have none
   for (const auto& [key, network] : networks.rows()) {
     const auto attached = interfaces.with(term("network", network.ref()));
@@ -115,27 +115,59 @@ asio::awaitable<void> Region::Impl::recover() {
   asio::co_spawn(host.executor, heal(), asio::detached);
 }
 
-asio::awaitable<void> Region::Impl::take_up_vm(Vm& vm, Unfinished& unfinished) {
+/// A machine that runs on from an earlier process.
+asio::awaitable<void> Region::Impl::adopt(const Vm& vm) {
+  if (host.driver.observe(vm.id) != MachineState::running) co_return;
+  co_await host.driver.adopt(vm.id);
+  for (const Ref& nic_ref : vm.interfaces)
+    if (const NetworkInterface* nic = interfaces.find(nic_ref))
+      if (const VirtualNetwork* network = networks.find(nic->configurations.front().network))
+        host.guest_endpoints(vm.id, host.networks.folder(network_id(*network)));
+}
+
+/// What an earlier process was about to remove, and what it had not finished.
+asio::awaitable<void> Region::Impl::sweep_files() {
+  std::vector<std::string> going;
+  for (auto& [file, nothing] : host.database.all("file-going")) going.push_back(file);
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(host.home / "disks", missing))
+    if (entry.path().extension() == ".new") going.push_back("disks/" + entry.path().filename().string());
+  co_await remove_files(std::move(going));
+  for (auto& [name, nothing] : host.database.all("image-going")) remove_going_image(name);
+  for (const char* folder : {"", "access", "tls", "extensions"}) remove_drafts(host.home / folder);
+  std::set<std::string> known;
+  for (const auto& [key, disk] : disks.rows()) known.insert(file_of(disk));
+  for (const auto& entry : std::filesystem::directory_iterator(host.home / "disks", missing))
+    if (const std::string file = "disks/" + entry.path().filename().string(); !known.contains(file))
+      spdlog::warn("{} belongs to no disk of this region", file);
+}
+
+void Region::Impl::take_up_group_deletion(const std::string& key, const std::string& name,
+                                          Unfinished& unfinished) {
+  if (!groups.find({name, name})) {  // its deletion was done
+    records.write("group-going", key, std::nullopt);
+    records.after([this, key] { groups_going.erase(key); });
+    return;
+  }
+  const std::string target = "resourceGroups/" + name;
+  begin(
+      "group delete", target, [this, name](std::string op) { return remove_group(std::move(op), name); },
+      take(unfinished, "group delete", target));
+}
+
+void Region::Impl::take_up_vm(const Vm& vm, Unfinished& unfinished) {
   const Ref ref = vm.ref();
   const std::string id = vm.id, target = "virtualMachines/" + ref.group + "/" + ref.name;
   const bool runs = host.driver.observe(id) == MachineState::running;
-  if (runs) {
-    co_await host.driver.adopt(id);
-    for (const Ref& nic_ref : vm.interfaces)
-      if (const NetworkInterface* nic = interfaces.find(nic_ref))
-        if (const VirtualNetwork* network = networks.find(nic->configurations.front().network))
-          host.guest_endpoints(id, host.networks.folder(network_id(*network)));
-  }
   if (vm.provisioning == Provisioning::deleting) {
     if (!groups_going.contains(lower(ref.group)))
-      begin_removal(vm, {}, take(unfinished, "vm delete", target));
-    co_return;
+      begin_removal(ref, {}, take(unfinished, "vm delete", target));
+    return;
   }
   free_disks(ref, vm.disks());  // of a change that was under way
   if (vm.provisioning == Provisioning::creating && runs) {
     // The machine has its provisioning medium in memory and goes on: only the waiting is left to do.
-    vm.power = PowerState::running;
-    vms.save(vm);
+    edit(ref).power = PowerState::running;
     begin_vm(
         vm, "vm create",
         [this, ref, id](std::string op) {
@@ -148,30 +180,35 @@ asio::awaitable<void> Region::Impl::take_up_vm(Vm& vm, Unfinished& unfinished) {
       std::error_code ignored;
       std::filesystem::remove(host.home / disk->file, ignored);
     }
-    vm.provisioning = Provisioning::failed;
-    vm.power = PowerState::deallocated;
-    vm.problem = interrupted("the VM was being made");
-    vms.save(vm);
+    Vm& failed = edit(ref);
+    failed.provisioning = Provisioning::failed;
+    failed.power = PowerState::deallocated;
+    failed.problem = interrupted("the VM was being made");
   } else {
-    if (vm.provisioning == Provisioning::updating) vm.provisioning = Provisioning::succeeded;
     const bool was_on = vm.power != PowerState::deallocated && vm.power != PowerState::deallocating;
-    vm.power = runs ? PowerState::running : was_on ? PowerState::stopped : PowerState::deallocated;
-    vms.save(vm);
+    const PowerState power = runs     ? PowerState::running
+                             : was_on ? PowerState::stopped
+                                      : PowerState::deallocated;
+    if (power != vm.power) edit(ref).power = power;
+    if (vm.provisioning == Provisioning::updating)
+      edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
   }
-  for (Extension& extension : vm.extensions) take_up_extension(vm, extension, runs, unfinished);
+  for (const Extension& extension : std::vector<Extension>(vm.extensions))
+    take_up_extension(ref, extension, runs, unfinished);
 }
 
-void Region::Impl::take_up_extension(Vm& vm, Extension& extension, bool runs, Unfinished& unfinished) {
+void Region::Impl::take_up_extension(const Ref& ref, const Extension& extension, bool runs,
+                                     Unfinished& unfinished) {
   if (extension.provisioning != Provisioning::creating && extension.provisioning != Provisioning::updating &&
       extension.provisioning != Provisioning::deleting)
     return;
-  const Ref ref = vm.ref();
+  Vm& vm = edit(ref);  // played guests speak of it again
   const std::string id = vm.id, name = extension.name;
   const std::string target = "virtualMachines/" + ref.group + "/" + ref.name + "/extensions/" + name;
   if (!runs) {
-    extension.problem = interrupted("the extension was being set");
-    extension.provisioning = Provisioning::failed;
-    vms.save(vm);
+    Extension& given_up = *find_extension(vm, name);
+    given_up.problem = interrupted("the extension was being set");
+    given_up.provisioning = Provisioning::failed;
   } else if (extension.provisioning == Provisioning::deleting) {
     begin(
         "extension delete", target,
@@ -187,14 +224,28 @@ void Region::Impl::take_up_extension(Vm& vm, Extension& extension, bool runs, Un
   }
 }
 
-bool Region::Impl::has_deleted(const Operation& operation) {
-  if (!operation.kind.ends_with(" delete")) return false;
+bool Region::Impl::has_happened(const Operation& operation) const {
   std::vector<std::string> parts;
   for (std::istringstream target(operation.target); std::getline(target, parts.emplace_back(), '/');) {
   }
   parts.resize(6);  // "virtualMachines/GROUP/NAME/extensions/NAME"
+  const Vm* vm = parts[0] == "virtualMachines" ? vms.find({parts[1], parts[2]}) : nullptr;
+  if (operation.kind == "vm start") return vm && vm->power == PowerState::running;
+  if (operation.kind == "vm stop") return vm && vm->power == PowerState::stopped;
+  if (operation.kind == "vm deallocate") return vm && vm->power == PowerState::deallocated;
+  if (parts[0] == "disks") {
+    const Disk* disk = disks.find({parts[1], parts[2]});
+    return operation.kind == "disk create" && disk && !disk->file.empty();
+  }
+  if (operation.kind == "image import") return host.gallery.find(parts[1]).has_value();
+  if (operation.kind == "vm capture") {
+    for (const auto& [id, image] : host.database.all("captured-image"))
+      if (id == operation.id) return host.gallery.find(image).has_value();
+    return false;
+  }
+  if (!operation.kind.ends_with(" delete")) return false;
   if (parts[0] == "resourceGroups") return !groups.find({parts[1], parts[1]});
-  Vm* vm = vms.find({parts[1], parts[2]});
+  if (parts[0] != "virtualMachines") return false;
   return !vm || (parts[3] == "extensions" && !find_extension(*vm, parts[4]));
 }
 
@@ -202,11 +253,13 @@ void Region::Impl::end_operations(const Unfinished& unfinished) {
   for (const auto& [what, id] : unfinished) {
     Operation& operation = operations.at(id)->operation;
     operation.ended = utc_now();
-    operation.status = has_deleted(operation) ? OperationStatus::succeeded : OperationStatus::failed;
+    operation.status = has_happened(operation) ? OperationStatus::succeeded : OperationStatus::failed;
     if (operation.status == OperationStatus::failed)
       operation.problem = interrupted("'" + operation.kind + "' was under way");
-    host.database.put("operation", id, to_document(operation));
+    records.write("operation", id, to_document(operation));
   }
+  for (const auto& [id, image] : host.database.all("captured-image"))
+    records.write("captured-image", id, std::nullopt);
 }
 
 asio::awaitable<void> Region::Impl::resume_creation(std::string operation, Ref ref, std::string id) {

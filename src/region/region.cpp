@@ -47,13 +47,15 @@ std::vector<std::string> terms_of_disk(const Disk& disk) {
 Region::Impl::Impl(Services services, RegionSettings fixed)
     : host(std::move(services)),
       settings(std::move(fixed)),
-      groups(host.database, "group"),
-      networks(host.database, "network", terms_of_network),
-      addresses(host.database, "address", terms_of_address),
-      security_groups(host.database, "security-group"),
-      interfaces(host.database, "interface", terms_of_interface),
-      disks(host.database, "disk", terms_of_disk),
-      vms(host.database, "vm"),
+      records(host.database),
+      groups(records, "group"),
+      networks(records, "network", terms_of_network),
+      addresses(records, "address", terms_of_address),
+      security_groups(records, "security-group"),
+      interfaces(records, "interface", terms_of_interface),
+      disks(records, "disk", terms_of_disk),
+      vms(records, "vm"),
+      inert(records, "inert"),
       hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {
   if (!host.vm_key) host.vm_key = &PrivateKey::generate_rsa;
 }
@@ -101,6 +103,12 @@ std::vector<const Operation*> Region::operations_of(const std::string& target) c
   return found;
 }
 
+void Region::change(const std::function<void()>& work) {
+  impl_->records.change(work);
+}
+asio::awaitable<void> Region::insist(std::function<void()> work) {
+  return impl_->insist(std::move(work));
+}
 asio::awaitable<Operation> Region::wait(std::string id, std::chrono::milliseconds limit) {
   return impl_->wait(std::move(id), limit);
 }

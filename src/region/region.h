@@ -216,6 +216,11 @@ class Region {
   // --- operations
   const Operation* find_operation(const std::string& id) const;
   std::vector<const Operation*> operations_of(const std::string& target) const;
+  /// What `work` changes of the region is changed at once or not at all; operations that it begins run then.
+  /// It throws what `work` throws, or that the store refuses.
+  void change(const std::function<void()>& work);
+  /// A change that must be made: returns when the store has taken it, or the region stops.
+  boost::asio::awaitable<void> insist(std::function<void()> work);
   /// Returns when it has ended, or after `limit` as it stands then.
   boost::asio::awaitable<Operation> wait(std::string id, std::chrono::milliseconds limit);
   /// Throws the operation's problem as an Error when it failed.

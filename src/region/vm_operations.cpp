@@ -49,9 +49,8 @@ TransportCertificate make_transport_certificate(const std::function<PrivateKey()
 
 void Region::Impl::keep_certificate(Vm& vm, std::string certificate, Secret key) {
   vm.certificate = std::move(certificate);
-  host.database.put("vm-key", vm.id, key.reveal());
-  keys[vm.id] = std::move(key);
-  vms.save(vm);
+  records.write("vm-key", vm.id, key.reveal());
+  keys[vm.id] = std::move(key);  // without the certificate it is nothing
 }
 
 bool Region::Impl::has_certificate(const Vm& vm) const {
@@ -68,8 +67,8 @@ asio::awaitable<void> Region::Impl::make_certificate(Ref ref, std::string id) {
   if (has_certificate(still(ref, id))) co_return;
   TransportCertificate made =
       co_await on_pool([new_key = host.vm_key] { return make_transport_certificate(new_key); });
-  Vm& vm = still(ref, id);
-  if (!has_certificate(vm)) keep_certificate(vm, std::move(made.certificate), std::move(made.key));
+  if (has_certificate(still(ref, id))) co_return;
+  records.change([&] { keep_certificate(vms.edit(ref), std::move(made.certificate), std::move(made.key)); });
 }
 
 MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
@@ -99,12 +98,16 @@ MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
   return spec;
 }
 
+std::string Region::Impl::file_of(const Disk& disk) {
+  return disk.file.empty() ? "disks/" + disk.guid + ".qcow2" : disk.file;
+}
+
 asio::awaitable<void> Region::Impl::make_disk(Ref ref, std::uint64_t size_gib) {
   const Disk* disk = disks.find(ref);
   if (!disk) throw resource_not_found("Microsoft.Compute/disks", ref);
   const bool is_new = disk->file.empty();
   if (!is_new && disk->size_gib >= size_gib) co_return;
-  const std::string guid = disk->guid, file = is_new ? "disks/" + guid + ".qcow2" : disk->file;
+  const std::string guid = disk->guid, file = file_of(*disk);
   co_await on_pool([&gallery = host.gallery, path = host.home / file, size_gib, is_new] {
     if (!is_new) {
       gallery.grow_disk(path, size_gib);
@@ -115,22 +118,20 @@ asio::awaitable<void> Region::Impl::make_disk(Ref ref, std::uint64_t size_gib) {
     gallery.make_empty_disk(path, size_gib);
     return 0;
   });
-  Disk* made = disks.find(ref);
+  const Disk* made = disks.find(ref);
   if (!made || made->guid != guid) {
     co_await remove_files({file});
     throw Error(ErrorKind::conflict, "OperationPreempted", fmt::format("Disk '{}' was deleted.", ref.name));
   }
-  Database::Transaction change(host.database);
-  made->file = file;
-  made->size_gib = size_gib;
-  made->etag = new_uuid();
-  disks.save(*made);
-  if (Vm* user = vms.find(made->vm)) {
-    for (DataDisk& data : user->data_disks)
+  records.change([&] {
+    Disk& disk_made = disks.edit(ref);
+    disk_made.file = file;
+    disk_made.size_gib = size_gib;
+    disk_made.etag = new_uuid();
+    if (!vms.find(disk_made.vm)) return;
+    for (DataDisk& data : vms.edit(disk_made.vm).data_disks)
       if (data.disk == ref) data.size_gib = size_gib;
-    vms.save(*user);
-  }
-  change.commit();
+  });
 }
 
 asio::awaitable<void> Region::Impl::make_data_disks(Ref ref, std::string id) {
@@ -140,13 +141,35 @@ asio::awaitable<void> Region::Impl::make_data_disks(Ref ref, std::string id) {
   }
 }
 
+void Region::Impl::erase_disk(const Ref& ref, std::vector<std::string>& files) {
+  const std::string file = file_of(*disks.find(ref));
+  // The next process removes it if this one cannot any more.
+  records.write("file-going", file, "");
+  disks.erase(ref);
+  files.push_back(file);
+}
+
 asio::awaitable<void> Region::Impl::remove_files(std::vector<std::string> files) {
-  co_await on_pool([home = host.home, files = std::move(files)] {
-    std::error_code ignored;
-    for (const std::string& file : files)
-      if (!file.empty()) std::filesystem::remove(home / file, ignored);
-    return 0;
+  if (files.empty()) co_return;
+  const std::vector<std::string> gone = co_await on_pool([home = host.home, files = std::move(files)] {
+    std::vector<std::string> removed;
+    for (const std::string& file : files) {
+      std::error_code trouble;
+      std::filesystem::remove(home / file, trouble);
+      if (trouble)
+        spdlog::warn("could not remove {}: {}", file, trouble.message());
+      else
+        removed.push_back(file);
+    }
+    return removed;
   });
+  try {
+    records.change([&] {
+      for (const std::string& file : gone) records.write("file-going", file, std::nullopt);
+    });
+  } catch (const Error& error) {
+    spdlog::warn("removed files are removed again at the next start: {}", error.what());
+  }
 }
 
 asio::awaitable<void> Region::Impl::start_attached(std::string operation, Ref ref, std::string id) {
@@ -191,29 +214,33 @@ asio::awaitable<void> Region::Impl::conclude(Ref ref, std::string id, asio::awai
   } catch (const Error& error) {
     trouble = error;
   }
-  Vm* done = vms.find(ref);
-  const bool same = done && done->id == id && done->provisioning != Provisioning::deleting && !stopping;
-  if (same) {
-    done->provisioning = trouble ? Provisioning::failed : Provisioning::succeeded;
-    done->problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
-    if (trouble) free_disks(ref, done->disks());  // that were to be attached
-    touch(*done);
-  }
+  co_await insist([&] {
+    const Vm* known = vms.find(ref);
+    if (!known || known->id != id || known->provisioning == Provisioning::deleting) return;
+    Vm& done = edit(ref);
+    // A machine that was never set up is not, whatever of it was changed since.
+    const bool good = !trouble && done.provisioned;
+    done.provisioning = good ? Provisioning::succeeded : Provisioning::failed;
+    if (good) done.problem.reset();
+    if (!trouble) return;
+    done.problem = to_problem(*trouble);
+    free_disks(ref, done.disks());  // that were to be attached
+  });
   if (trouble) throw *trouble;
 }
 
 asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std::string id,
                                              std::string medium) {
-  Vm& vm = still(ref, id);
-  vm.power = PowerState::starting;
-  vm.agent.reset();
-  vm.health.reset();
-  touch(vm);
-  bool failed = false;
+  still(ref, id);
+  change_vm(ref, [](Vm& vm) {
+    vm.power = PowerState::starting;
+    vm.agent.reset();
+    vm.health.reset();
+  });
   std::optional<Error> trouble;
   try {
     phase(operation, "Connecting the network");
-    for (const Ref& nic_ref : std::vector<Ref>(vm.interfaces)) {
+    for (const Ref& nic_ref : std::vector<Ref>(still(ref, id).interfaces)) {
       const NetworkInterface* nic = interfaces.find(nic_ref);
       if (!nic) throw resource_not_found("Microsoft.Network/networkInterfaces", nic_ref);
       const Ref network_ref = nic->configurations.front().network;
@@ -229,19 +256,18 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
         [&gallery = host.gallery, file = host.home / disk->file] { return gallery.files_of(file); });
     if (host.driver.observe(id) != MachineState::running)
       co_await host.driver.start(machine(still(ref, id), files), std::move(medium));
-    Vm& running = still(ref, id);
-    running.power = PowerState::running;
-    touch(running);
   } catch (const Error& error) {
-    failed = true;
     trouble = error;
   }
-  if (!failed) co_return;
-  if (Vm* stopped = vms.find(ref); stopped && stopped->id == id) {
-    stopped->power = stopped->provisioned ? PowerState::stopped : PowerState::deallocated;
-    touch(*stopped);
-  }
-  throw *trouble;
+  co_await insist([&] {
+    if (const Vm* known = vms.find(ref); !known || known->id != id) return;
+    Vm& vm = edit(ref);
+    vm.power = !trouble         ? PowerState::running
+               : vm.provisioned ? PowerState::stopped
+                                : PowerState::deallocated;
+  });
+  if (trouble) throw *trouble;
+  still(ref, id);
 }
 
 asio::awaitable<void> Region::Impl::await_agent(std::string operation, Ref ref, std::string id) {
@@ -249,11 +275,13 @@ asio::awaitable<void> Region::Impl::await_agent(std::string operation, Ref ref, 
   const auto state = live_ptr(id);
   const auto until = std::chrono::steady_clock::now() + settings.boot_limit;
   for (;;) {
-    Vm& vm = still(ref, id);
+    const Vm& vm = still(ref, id);
     const auto log = host.driver.serial_log(id);
     if ((vm.health && vm.health->state == "Ready") || (vm.agent && vm.agent->status == "Ready")) {
-      vm.provisioned = true;
-      touch(vm);
+      co_await insist([&] {
+        still(ref, id);
+        edit(ref).provisioned = true;
+      });
       co_return;
     }
     if (vm.health && vm.health->substatus == "ProvisioningFailed")
@@ -282,15 +310,15 @@ asio::awaitable<void> Region::Impl::await_agent(std::string operation, Ref ref, 
 asio::awaitable<void> Region::Impl::power_off(std::string operation, Ref ref, std::string id,
                                               std::chrono::milliseconds grace, bool deallocate) {
   phase(operation, "Stopping the virtual machine");
-  Vm& vm = still(ref, id);
-  vm.power = deallocate ? PowerState::deallocating : PowerState::stopping;
-  touch(vm);
+  still(ref, id);
+  change_vm(ref, [&](Vm& vm) { vm.power = deallocate ? PowerState::deallocating : PowerState::stopping; });
   co_await host.driver.stop(id, grace);
   host.guest_endpoints(id, {});
-  Vm& stopped = still(ref, id);
-  stopped.power = deallocate ? PowerState::deallocated : PowerState::stopped;
-  touch(stopped);
-  for (const Ref& nic : std::vector<Ref>(stopped.interfaces))
+  co_await insist([&] {
+    still(ref, id);
+    edit(ref).power = deallocate ? PowerState::deallocated : PowerState::stopped;
+  });
+  for (const Ref& nic : std::vector<Ref>(still(ref, id).interfaces))
     if (const NetworkInterface* found = interfaces.find(nic))
       for (const IpConfiguration& configuration : std::vector<IpConfiguration>(found->configurations))
         co_await settle(configuration.network);
@@ -298,12 +326,11 @@ asio::awaitable<void> Region::Impl::power_off(std::string operation, Ref ref, st
 
 asio::awaitable<void> Region::Impl::update(std::string operation, Ref ref, std::string id, std::string size,
                                            std::uint64_t os_disk_gib, std::vector<DataDisk> data_disks) {
-  if (Vm& resized = still(ref, id); resized.size != size) {
+  if (const Vm& resized = still(ref, id); resized.size != size) {
     const bool was_on = resized.power == PowerState::running;
     if (was_on) co_await power_off(operation, ref, id, settings.shutdown_grace, false);
-    Vm& again = still(ref, id);
-    again.size = size;
-    touch(again);
+    still(ref, id);
+    change_vm(ref, [&](Vm& vm) { vm.size = size; });
     if (was_on) co_await power_on(operation, ref, id, {});
   }
   if (os_disk_gib != 0) co_await make_disk(still(ref, id).os_disk, os_disk_gib);
@@ -319,9 +346,10 @@ asio::awaitable<void> Region::Impl::update(std::string operation, Ref ref, std::
   if (!gone.empty() || !came.empty()) phase(operation, "Changing the data disks");
   for (const DataDisk& disk : gone) {
     if (still(ref, id).power == PowerState::running) co_await host.driver.detach_disk(id, disk.lun);
-    Vm& vm = still(ref, id);
-    std::erase_if(vm.data_disks, [&](const DataDisk& d) { return d.lun == disk.lun; });
-    touch(vm);
+    co_await insist([&] {
+      still(ref, id);
+      std::erase_if(edit(ref).data_disks, [&](const DataDisk& d) { return d.lun == disk.lun; });
+    });
   }
   for (const DataDisk& disk : data_disks) co_await make_disk(disk.disk, disk.size_gib);
   for (const DataDisk& disk : came) {
@@ -329,16 +357,19 @@ asio::awaitable<void> Region::Impl::update(std::string operation, Ref ref, std::
     if (!record) throw resource_not_found("Microsoft.Compute/disks", disk.disk);
     if (still(ref, id).power == PowerState::running)
       co_await host.driver.attach_disk(id, {disk.lun, host.home / record->file});
-    Vm& vm = still(ref, id);
-    vm.data_disks.push_back(disk);
-    touch(vm);
+    co_await insist([&] {
+      still(ref, id);
+      edit(ref).data_disks.push_back(disk);
+    });
   }
-  Vm& vm = still(ref, id);
   for (DataDisk& data : data_disks)
     if (const Disk* disk = disks.find(data.disk)) data.size_gib = disk->size_gib;
-  vm.data_disks = std::move(data_disks);  // in the order and with the caching of the request
-  free_disks(ref, vm.disks());
-  touch(vm);
+  co_await insist([&] {
+    still(ref, id);
+    Vm& vm = edit(ref);
+    vm.data_disks = data_disks;  // in the order and with the caching of the request
+    free_disks(ref, vm.disks());
+  });
 }
 
 asio::awaitable<void> Region::Impl::remove(std::string operation, Ref ref, std::string id) {
@@ -359,62 +390,70 @@ asio::awaitable<void> Region::Impl::remove(std::string operation, Ref ref, std::
     trouble = error;
   }
   if (!trouble) co_return;
-  if (Vm* vm = vms.find(ref); vm && vm->id == id && !stopping) {
-    vm->provisioning = Provisioning::failed;  // it is still there, and can be deleted again
-    vm->problem = to_problem(*trouble);
-    if (host.driver.observe(id) != MachineState::running) vm->power = PowerState::deallocated;
-    state->giving_up = std::stop_source();
-    touch(*vm);
-  }
+  co_await insist([&] {
+    if (const Vm* known = vms.find(ref); !known || known->id != id) return;
+    Vm& vm = edit(ref);
+    vm.provisioning = Provisioning::failed;  // it is still there, and can be deleted again
+    vm.problem = to_problem(*trouble);
+    if (host.driver.observe(id) != MachineState::running) vm.power = PowerState::deallocated;
+    records.after([state] { state->giving_up = std::stop_source(); });
+  });
   throw *trouble;
+}
+
+/// What goes with a VM, within a change. Returns whether a name on this host is gone.
+bool Region::Impl::erase_vm(const Vm& vm, std::vector<std::string>& files) {
+  const Ref ref = vm.ref();
+  bool names_gone = false;
+  free_disks(ref, {});
+  free_interfaces(ref);
+  std::vector<Ref> going;
+  if (vm.os_disk_deleted_with_vm) going.push_back(vm.os_disk);
+  for (const DataDisk& data : vm.data_disks)
+    if (data.deleted_with_vm) going.push_back(data.disk);
+  for (const Ref& disk : going)
+    if (disks.find(disk)) erase_disk(disk, files);
+  for (const Ref& nic_ref : vm.interfaces_deleted_with_vm) {
+    const NetworkInterface* nic = interfaces.find(nic_ref);
+    if (!nic) continue;
+    const auto configurations = nic->configurations;
+    interfaces.erase(nic_ref);
+    for (const IpConfiguration& configuration : configurations) {
+      const Ref& address = configuration.public_address;
+      if (!configuration.address_deleted_with_vm || !addresses.find(address) ||
+          !interfaces.with(term("address", address)).empty())
+        continue;
+      addresses.erase(address);
+      names_gone = true;
+    }
+  }
+  records.write("vm-key", vm.id, std::nullopt);
+  records.after([this, id = vm.id] {
+    keys.erase(id);
+    vm_keys.erase(id);
+    live.erase(id);
+  });
+  vms.erase(ref);
+  return names_gone;
 }
 
 asio::awaitable<void> Region::Impl::take_apart(Ref ref, std::string id) {
   co_await host.driver.destroy(id);
   host.guest_endpoints(id, {});
-  const Vm* vm = vms.find(ref);
-  if (!vm || vm->id != id) co_return;
   std::vector<std::string> files;
   std::map<std::string, Ref> to_settle;
   bool names_gone = false;
-  {
-    Database::Transaction change(host.database);
+  co_await insist([&] {
+    files.clear();
+    const Vm* vm = vms.find(ref);
+    if (!vm || vm->id != id) return;
     for (const Ref& nic_ref : vm->interfaces)
       if (const NetworkInterface* nic = interfaces.find(nic_ref))
         for (const IpConfiguration& configuration : nic->configurations)
           to_settle.emplace(configuration.network.key(), configuration.network);
-    free_disks(ref, {});
-    free_interfaces(ref);
-    std::vector<Ref> going;
-    if (vm->os_disk_deleted_with_vm) going.push_back(vm->os_disk);
-    for (const DataDisk& data : vm->data_disks)
-      if (data.deleted_with_vm) going.push_back(data.disk);
-    for (const Ref& disk_ref : going)
-      if (const Disk* disk = disks.find(disk_ref)) {
-        files.push_back(disk->file);
-        disks.erase(disk_ref);
-      }
-    for (const Ref& nic_ref : vm->interfaces_deleted_with_vm) {
-      const NetworkInterface* nic = interfaces.find(nic_ref);
-      if (!nic) continue;
-      const auto configurations = nic->configurations;
-      interfaces.erase(nic_ref);
-      for (const IpConfiguration& configuration : configurations) {
-        const Ref& address = configuration.public_address;
-        if (!configuration.address_deleted_with_vm || !addresses.find(address) ||
-            !interfaces.with(term("address", address)).empty())
-          continue;
-        addresses.erase(address);
-        names_gone = true;
-      }
-    }
-    host.database.erase("vm-key", id);
-    keys.erase(id);
-    vm_keys.erase(id);
-    vms.erase(ref);
-    change.commit();
-  }
-  live.erase(id);
+    names_gone = erase_vm(*vm, files);
+  });
+  if (stopping) co_return;
   if (names_gone) rewrite_hosts();
   co_await remove_files(std::move(files));
   sweep_images();
@@ -424,25 +463,29 @@ asio::awaitable<void> Region::Impl::take_apart(Ref ref, std::string id) {
 void Region::Impl::on_machine_event(const std::string& id, MachineEvent event) {
   const auto key = vm_keys.find(id);
   if (key == vm_keys.end() || stopping) return;
-  const auto row = vms.rows().find(key->second);
-  if (row == vms.rows().end()) return;
-  Vm& vm = row->second;
-  if (event == MachineEvent::reset) {
-    vm.agent.reset();
-    touch(vm);
-    return;
-  }
+  const Vm* vm = vms.find(key->second);
+  if (!vm) return;
+  const Ref ref = vm->ref();
   if (event == MachineEvent::no_space) {
-    vm.held_until = std::chrono::steady_clock::now() + 2 * space_pause;
+    vms.unkept(ref)->held_until = std::chrono::steady_clock::now() + 2 * space_pause;
     live_vm(id).changed.notify();
     return;
   }
-  if (vm.power != PowerState::running && vm.power != PowerState::starting) return;
-  spdlog::warn("{} vm={}", event == MachineEvent::crashed ? "crashed" : "powered off by itself", vm.name);
-  vm.power = PowerState::stopped;
-  touch(vm);
-  for (const Ref& nic : vm.interfaces)
-    if (const NetworkInterface* found = interfaces.find(nic)) settle_soon(*found);
+  if (event == MachineEvent::reset)
+    return insist_soon([this, ref, id] {
+      if (const Vm* known = vms.find(ref); known && known->id == id) edit(ref).agent.reset();
+    });
+  if (vm->power != PowerState::running && vm->power != PowerState::starting) return;
+  spdlog::warn("{} vm={}", event == MachineEvent::crashed ? "crashed" : "powered off by itself", vm->name);
+  insist_soon([this, ref, id] {
+    const Vm* known = vms.find(ref);
+    if (!known || known->id != id) return;
+    if (known->power != PowerState::running && known->power != PowerState::starting) return;
+    Vm& stopped = edit(ref);
+    stopped.power = PowerState::stopped;
+    for (const Ref& nic : stopped.interfaces)
+      if (const NetworkInterface* found = interfaces.find(nic)) settle_after(*found);
+  });
 }
 
 }  // namespace berth

@@ -106,7 +106,8 @@ Disk Region::Impl::os_disk_of(const VmOrder& order, const Vm* before) const {
   disk.image = image->name;
   disk.size_gib = std::max(order.os_disk_gib, image->size_gib);
   disk.vm = vm.ref();
-  disk.file = there ? there->file : "disks/" + disk.guid + ".qcow2";
+  if (there) disk.file = there->file;
+  disk.file = file_of(disk);
   return disk;
 }
 
@@ -172,18 +173,12 @@ void Region::Impl::take_data_disks(Vm& vm) {
 }
 
 void Region::Impl::free_disks(const Ref& vm, const std::vector<Ref>& has) {
-  for (Disk* disk : disks.with(term("vm", vm)))
-    if (std::ranges::find(has, disk->ref()) == has.end()) {
-      disk->vm = {};
-      disks.save(*disk);
-    }
+  for (const Disk* disk : disks.with(term("vm", vm)))
+    if (std::ranges::find(has, disk->ref()) == has.end()) disks.edit(*disk).vm = {};
 }
 
 void Region::Impl::free_interfaces(const Ref& vm) {
-  for (NetworkInterface* nic : interfaces.with(term("vm", vm))) {
-    nic->vm = {};
-    interfaces.save(*nic);
-  }
+  for (const NetworkInterface* nic : interfaces.with(term("vm", vm))) interfaces.edit(*nic).vm = {};
 }
 
 bool Region::Impl::says_the_same(const Vm& known, const VmOrder& order) const {
@@ -204,7 +199,7 @@ bool Region::Impl::says_the_same(const Vm& known, const VmOrder& order) const {
 Accepted Region::put_vm(VmOrder order) {
   Impl& self = *impl_;
   self.check_group(order.vm.group);
-  Vm* known = self.vms.find(order.vm.ref());
+  const Vm* known = self.vms.find(order.vm.ref());
   return known && !known->never_made() ? self.update_vm(*known, std::move(order))
                                        : self.create_vm(std::move(order), known);
 }
@@ -237,35 +232,31 @@ Accepted Region::Impl::create_vm(VmOrder order, const Vm* before) {
   wanted.os_disk_attached = order.attach_os_disk;
   const Ref ref = wanted.ref();
   const std::string id = wanted.id;
-  Database::Transaction change(host.database);
-  if (before) {
-    free_disks(ref, {});
-    free_interfaces(ref);
-  }
-  disks.put(std::move(os_disk));
-  take_data_disks(wanted);
-  for (const Ref& nic_ref : wanted.interfaces) {
-    NetworkInterface& nic = *interfaces.find(nic_ref);
-    nic.vm = ref;
-    interfaces.save(nic);
-  }
-  vm_keys[id] = ref.key();
-  Vm& vm = vms.put(std::move(wanted));
-  Accepted accepted = begin_vm(
-      vm, "vm create",
-      [this, ref, id, password = order.password, data = order.custom_data, attach = order.attach_os_disk,
-       as_it_is = order.specialized](std::string operation) {
-        return conclude(ref, id,
-                        attach ? start_attached(std::move(operation), ref, id)
-                               : create(std::move(operation), ref, id, as_it_is ? Secret() : password,
-                                        as_it_is ? std::string() : data, as_it_is));
-      });
-  change.commit();
-  accepted.created = true;
-  return accepted;
+  return records.change([&] {
+    if (before) {
+      free_disks(ref, {});
+      free_interfaces(ref);
+    }
+    disks.put(std::move(os_disk));
+    take_data_disks(wanted);
+    for (const Ref& nic : wanted.interfaces) interfaces.edit(nic).vm = ref;
+    records.after([this, id, ref] { vm_keys[id] = ref.key(); });
+    const Vm& vm = vms.put(std::move(wanted));
+    Accepted accepted = begin_vm(
+        vm, "vm create",
+        [this, ref, id, password = order.password, data = order.custom_data, attach = order.attach_os_disk,
+         as_it_is = order.specialized](std::string operation) {
+          return conclude(ref, id,
+                          attach ? start_attached(std::move(operation), ref, id)
+                                 : create(std::move(operation), ref, id, as_it_is ? Secret() : password,
+                                          as_it_is ? std::string() : data, as_it_is));
+        });
+    accepted.created = true;
+    return accepted;
+  });
 }
 
-Accepted Region::Impl::update_vm(Vm& known, VmOrder order) {
+Accepted Region::Impl::update_vm(const Vm& known, VmOrder order) {
   Vm& wanted = order.vm;
   if (known.provisioning == Provisioning::deleting) throw not_now(known, "changed");
   const VmSize& size = get_size(wanted.size.empty() ? known.size : wanted.size);
@@ -283,23 +274,21 @@ Accepted Region::Impl::update_vm(Vm& known, VmOrder order) {
   const Disk* os_disk = disks.find(known.os_disk);
   if (os_disk && order.os_disk_gib != 0) check_growth(*os_disk, order.os_disk_gib);
 
-  Database::Transaction change(host.database);
-  take_data_disks(wanted);
-  known.tags = std::move(wanted.tags);
-  known.boot_diagnostics = wanted.boot_diagnostics;
-  known.os_disk_caching = wanted.os_disk_caching;
-  known.os_disk_deleted_with_vm = wanted.os_disk_deleted_with_vm;
-  known.interfaces_deleted_with_vm = std::move(wanted.interfaces_deleted_with_vm);
-  known.provisioning = Provisioning::updating;
-  touch(known);
-  const Accepted accepted =
-      begin_vm(known, "vm update",
-               [this, ref = known.ref(), id = known.id, size = std::string(size.name),
-                gib = order.os_disk_gib, data_disks = wanted.data_disks](std::string operation) {
-                 return conclude(ref, id, update(std::move(operation), ref, id, size, gib, data_disks));
-               });
-  change.commit();
-  return accepted;
+  return records.change([&] {
+    take_data_disks(wanted);
+    Vm& changed = edit(known.ref());
+    changed.tags = std::move(wanted.tags);
+    changed.boot_diagnostics = wanted.boot_diagnostics;
+    changed.os_disk_caching = wanted.os_disk_caching;
+    changed.os_disk_deleted_with_vm = wanted.os_disk_deleted_with_vm;
+    changed.interfaces_deleted_with_vm = std::move(wanted.interfaces_deleted_with_vm);
+    changed.provisioning = Provisioning::updating;
+    return begin_vm(changed, "vm update",
+                    [this, ref = known.ref(), id = known.id, size = std::string(size.name),
+                     gib = order.os_disk_gib, data_disks = wanted.data_disks](std::string operation) {
+                      return conclude(ref, id, update(std::move(operation), ref, id, size, gib, data_disks));
+                    });
+  });
 }
 
 }  // namespace berth

@@ -29,8 +29,8 @@ Error Region::Impl::not_now(const Vm& vm, const std::string& what) {
                "See 'azure vm show " + vm.name + "', then try again.");
 }
 
-Vm& Region::Impl::vm(const Ref& ref) {
-  Vm* found = vms.find(ref);
+const Vm& Region::Impl::vm(const Ref& ref) const {
+  const Vm* found = vms.find(ref);
   if (!found) throw resource_not_found(std::string(vm_type), ref);
   return *found;
 }
@@ -45,15 +45,19 @@ LiveVm& Region::Impl::live_vm(const std::string& id) {
   return *live_ptr(id);
 }
 
-void Region::Impl::touch(Vm& vm) {
+Vm& Region::Impl::edit(const Ref& ref) {
+  Vm& vm = vms.edit(ref);
   vm.etag = new_uuid();
-  vms.save(vm);
-  live_vm(vm.id).changed.notify();
-  if (host.vm_changed) host.vm_changed(vm);
+  records.after([this, ref, id = vm.id] {
+    live_vm(id).changed.notify();
+    if (const Vm* changed = vms.find(ref); changed && changed->id == id && host.vm_changed)
+      host.vm_changed(*changed);
+  });
+  return vm;
 }
 
-Vm& Region::Impl::still(const Ref& ref, const std::string& id) {
-  Vm* found = vms.find(ref);
+const Vm& Region::Impl::still(const Ref& ref, const std::string& id) const {
+  const Vm* found = vms.find(ref);
   if (!found || found->id != id || found->provisioning == Provisioning::deleting)
     throw Error(ErrorKind::conflict, "OperationPreempted", fmt::format("{} is being deleted.", ref.name));
   return *found;
@@ -68,7 +72,7 @@ void Region::Impl::check_idle(const Vm& vm) {
               "Wait until it has ended, then try again.");
 }
 
-Accepted Region::Impl::begin_vm(Vm& vm, const std::string& kind,
+Accepted Region::Impl::begin_vm(const Vm& vm, const std::string& kind,
                                 std::function<asio::awaitable<void>(std::string)> work, std::string id) {
   check_idle(vm);
   const auto state = live_ptr(vm.id);
@@ -76,18 +80,16 @@ Accepted Region::Impl::begin_vm(Vm& vm, const std::string& kind,
     const Occupied until_done{state, operation};
     co_await work(std::move(operation));
   };
-  state->busy = id.empty() ? random_hex(32) : std::move(id);
-  try {
-    return {begin(kind, target_of(vm.ref()), std::move(guarded), state->busy), false};
-  } catch (...) {
-    state->busy.clear();
-    throw;
-  }
+  if (id.empty()) id = random_hex(32);
+  return records.change([&]() -> Accepted {
+    records.after([state, id] { state->busy = id; });
+    return {begin(kind, target_of(vm.ref()), std::move(guarded), id), false};
+  });
 }
 
 Accepted Region::start_vm(const Ref& ref) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (vm.power == PowerState::starting || vm.power == PowerState::running) {
     if (const std::string& busy = self.live_vm(vm.id).busy; !busy.empty()) return {busy, false};
     return {self.begin("vm start", target_of(ref), [](std::string) -> asio::awaitable<void> { co_return; }),
@@ -102,7 +104,7 @@ Accepted Region::start_vm(const Ref& ref) {
 
 Accepted Region::restart_vm(const Ref& ref) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (vm.power != PowerState::running) throw Impl::not_now(vm, "restarted");
   return self.begin_vm(vm, "vm restart",
                        [&self, ref, id = vm.id](std::string operation) -> asio::awaitable<void> {
@@ -113,7 +115,7 @@ Accepted Region::restart_vm(const Ref& ref) {
 
 Accepted Region::stop_vm(const Ref& ref, bool skip_shutdown) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (vm.power == PowerState::deallocated) throw Impl::not_now(vm, "stopped");
   const auto grace =
       skip_shutdown ? std::chrono::milliseconds(0) : std::chrono::milliseconds(self.settings.shutdown_grace);
@@ -124,7 +126,7 @@ Accepted Region::stop_vm(const Ref& ref, bool skip_shutdown) {
 
 Accepted Region::deallocate_vm(const Ref& ref) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   return self.begin_vm(vm, "vm deallocate", [&self, ref, id = vm.id](std::string operation) {
     return self.power_off(std::move(operation), ref, id, self.settings.shutdown_grace, true);
   });
@@ -132,7 +134,7 @@ Accepted Region::deallocate_vm(const Ref& ref) {
 
 Accepted Region::redeploy_vm(const Ref& ref) {
   Impl& self = *impl_;
-  Vm& vm = self.vm(ref);
+  const Vm& vm = self.vm(ref);
   if (!vm.provisioned) throw Impl::not_now(vm, "redeployed: it was never made");
   if (vm.generalized) throw Impl::not_now(vm, "redeployed: it is generalized");
   return self.begin_vm(vm, "vm redeploy",
@@ -143,52 +145,47 @@ Accepted Region::redeploy_vm(const Ref& ref) {
 }
 
 void Region::retag_vm(const Ref& ref, Tags tags) {
-  Vm& vm = impl_->vm(ref);
-  vm.tags = std::move(tags);
-  impl_->touch(vm);
+  impl_->vm(ref);
+  impl_->change_vm(ref, [&](Vm& vm) { vm.tags = std::move(tags); });
 }
 
 void Region::generalize_vm(const Ref& ref) {
-  Vm& vm = impl_->vm(ref);
+  const Vm& vm = impl_->vm(ref);
   if (vm.power != PowerState::stopped && vm.power != PowerState::deallocated)
     throw Impl::not_now(vm, "generalized");
-  vm.generalized = true;
-  impl_->touch(vm);
+  impl_->change_vm(ref, [](Vm& changed) { changed.generalized = true; });
 }
 
-std::string Region::Impl::begin_removal(Vm& vm, VmDeletion also, std::string id) {
-  Database::Transaction change(host.database);
-  vm.provisioning = Provisioning::deleting;
-  if (also.disks) {
-    vm.os_disk_deleted_with_vm = true;
-    for (DataDisk& data : vm.data_disks) data.deleted_with_vm = true;
-  }
-  if (also.interfaces) {
-    vm.interfaces_deleted_with_vm = vm.interfaces;
-    for (const Ref& ref : vm.interfaces)
-      if (NetworkInterface* nic = interfaces.find(ref)) {
-        for (IpConfiguration& configuration : nic->configurations)
-          configuration.address_deleted_with_vm = true;
-        interfaces.save(*nic);
-      }
-  }
-  live_vm(vm.id).giving_up.request_stop();
-  touch(vm);  // whoever works on it sees that and gives up
-  const Ref ref = vm.ref();
-  std::string operation = begin(
-      "vm delete", target_of(ref),
-      [this, ref, id = vm.id](std::string op) { return remove(std::move(op), ref, id); }, std::move(id));
-  change.commit();
-  return operation;
+std::string Region::Impl::begin_removal(const Ref& ref, VmDeletion also, std::string id) {
+  return records.change([&] {
+    records.after([state = live_ptr(vm(ref).id)] { state->giving_up.request_stop(); });
+    Vm& vm = edit(ref);  // whoever works on it sees that and gives up
+    vm.provisioning = Provisioning::deleting;
+    if (also.disks) {
+      vm.os_disk_deleted_with_vm = true;
+      for (DataDisk& data : vm.data_disks) data.deleted_with_vm = true;
+    }
+    if (also.interfaces) {
+      vm.interfaces_deleted_with_vm = vm.interfaces;
+      for (const Ref& nic : vm.interfaces)
+        if (interfaces.find(nic))
+          for (IpConfiguration& configuration : interfaces.edit(nic).configurations)
+            configuration.address_deleted_with_vm = true;
+    }
+    return begin(
+        "vm delete", target_of(vm.ref()),
+        [this, ref = vm.ref(), vm_id = vm.id](std::string op) { return remove(std::move(op), ref, vm_id); },
+        std::move(id));
+  });
 }
 
 Accepted Region::delete_vm(const Ref& ref, VmDeletion also) {
-  Vm& vm = impl_->vm(ref);
+  const Vm& vm = impl_->vm(ref);
   if (vm.provisioning == Provisioning::deleting)
     for (const Operation* operation : operations_of(target_of(vm.ref())))
       if (operation->status == OperationStatus::running && operation->kind == "vm delete")
         return {operation->id, false};
-  return {impl_->begin_removal(vm, also), false};
+  return {impl_->begin_removal(vm.ref(), also), false};
 }
 
 std::vector<const Vm*> Region::vms(const std::string& group) const {

@@ -192,6 +192,13 @@ std::vector<std::pair<std::string, std::string>> Database::all(std::string_view 
   return rows;
 }
 
+std::vector<std::string> Database::kinds() const {
+  std::vector<std::string> kinds;
+  Statement read(*this, "SELECT DISTINCT kind FROM document ORDER BY kind");
+  while (read.step()) kinds.push_back(read.text(0));
+  return kinds;
+}
+
 void Database::set_aside(std::string_view table, const std::string& key) {
   check_transaction();
   const std::string aside = fmt::format("set-aside {}", table);

@@ -49,6 +49,9 @@ class Database {
   /// In the order of their keys.
   std::vector<std::pair<std::string, std::string>> all(std::string_view table) const;
 
+  /// The names of all tables that have rows.
+  std::vector<std::string> kinds() const;
+
   /// Moves a row that cannot be used as it is out of its table, into that which is named "set-aside TABLE":
   /// nothing of it is lost.
   void set_aside(std::string_view table, const std::string& key);

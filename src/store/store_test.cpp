@@ -1,8 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sqlite3.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -10,6 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "host/full_disk.h"
 #include "store/database.h"
 #include "store/documents.h"
 
@@ -66,21 +65,6 @@ TEST(Database, AnInnerTransactionThatIsGivenUpUndoesTheOuterOne) {
       Error);
   EXPECT_TRUE(database.all("vm").empty());
 }
-
-/// While it lives, no file of this process grows beyond `bytes`: as if the disk were full.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    ::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit small{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &small);
-  }
-  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 TEST(Database, GoesOnWhenTheDiskHasSpaceAgain) {
   const Folder folder;

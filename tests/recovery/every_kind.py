@@ -162,10 +162,8 @@ class Classic:
         text = pathlib.Path(region.facts["publishSettings"]).read_text()
         pfx = base64.b64decode(re.search(r'ManagementCertificate="([^"]*)"', text)[1])
         pem = region.folder / "management.pem"
-        done = subprocess.run(["openssl", "pkcs12", "-nodes", "-passin", "pass:"], input=pfx, capture_output=True, check=False)
-        if done.returncode != 0:
-            done = subprocess.run(["openssl", "pkcs12", "-legacy", "-nodes", "-passin", "pass:"], input=pfx, capture_output=True, check=True)
-        pem.write_bytes(done.stdout)
+        if not pem.exists():
+            pem.write_bytes(subprocess.run(["openssl", "pkcs12", "-legacy", "-nodes", "-passin", "pass:"], input=pfx, capture_output=True, check=True).stdout)
         self.tls = ssl.create_default_context(cafile=region.facts["caCertificate"])
         self.tls.load_cert_chain(pem)
 

@@ -18,6 +18,8 @@ class ArmEndpoints {
   ArmEndpoints(Region& region, const RegionAccess& access, std::function<std::int64_t()> clock = {});
   ~ArmEndpoints();
 
+  /// Removes what an earlier process had not finished. Call once, after Region::recover().
+  void recover();
   void add_to(Router& router);
   /// The answer when no route matches: Resource Manager's 404 or 405.
   static Response no_route(const Request& request, bool method_mismatch);

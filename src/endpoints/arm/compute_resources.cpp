@@ -176,15 +176,29 @@ std::string image_document(Arm& arm, const InertResource& image) {
   return out.take();
 }
 
+/// Images that are being captured, by the key of their resource: what a killed region left of them is
+/// removed.
+constexpr const char* coming_table = "arm-image-coming";
+
 /// The image is there once the VM's disk is copied, and not before.
 asio::awaitable<void> add_captured_image(Arm& arm, InertResource image, std::string capture) {
-  co_await arm.region.finish(std::move(capture));
+  std::optional<Error> trouble;
+  const std::string key = image.ref().key();
+  bool copied = false;
   try {
-    arm.region.put_inert(image);
-  } catch (const Error&) {  // its group was deleted meanwhile
-    arm.region.delete_image(image.name);
-    throw;
+    co_await arm.region.finish(std::move(capture));
+    copied = true;
+    co_await arm.region.insist([&] {
+      arm.region.put_inert(image);
+      arm.region.drop_document(coming_table, key);
+    });
+  } catch (const Error& error) {  // of the last: its group was deleted meanwhile
+    trouble = error;
   }
+  if (!trouble) co_return;
+  if (copied) arm.region.delete_image(image.name);
+  co_await arm.region.insist([&] { arm.region.drop_document(coming_table, key); });
+  throw *trouble;
 }
 
 Applied capture_managed_image(Arm& arm, InertResource image, const Field& source) {
@@ -194,13 +208,16 @@ Applied capture_managed_image(Arm& arm, InertResource image, const Field& source
                 "To bring a disk file of your own, use 'azure vm image create NAME FILE'.");
   const ResourceId id = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
   require_generalized(arm.region.get_vm(id.ref()));
-  std::string capture = arm.region.capture_vm(id.ref(), image.name, image.name).operation;
   image.properties = image_properties(id, "Creating");
   Applied applied{.document = image_document(arm, image), .created = true, .operation = {}};
   image.properties = image_properties(id, "Succeeded");
-  applied.operation = arm.region.begin(
-      "image create", fmt::format("images/{}/{}", image.group, image.name),
-      [&arm, image, capture](std::string) { return add_captured_image(arm, image, capture); });
+  arm.region.change([&] {
+    std::string capture = arm.region.capture_vm(id.ref(), image.name, image.name).operation;
+    arm.region.keep_document(coming_table, image.ref().key(), image.name);
+    applied.operation = arm.region.begin(
+        "image create", fmt::format("images/{}/{}", image.group, image.name),
+        [&arm, image, capture](std::string) { return add_captured_image(arm, image, capture); });
+  });
   return applied;
 }
 
@@ -231,6 +248,13 @@ std::optional<std::string> remove_managed_image(Arm& arm, const ResourceId& id, 
 }
 
 }  // namespace
+
+void remove_unfinished_images(Arm& arm) {
+  for (const auto& [key, name] : arm.region.documents(coming_table)) {
+    if (arm.region.gallery().find(name)) arm.region.delete_image(name);
+    arm.region.drop_document(coming_table, key);
+  }
+}
 
 std::vector<Kind> compute_kinds() {
   Kind vm = top_level<Vm>(vm_type, &Region::find_vm, &Region::vms, write_machine);

@@ -64,6 +64,8 @@ nlohmann::json new_deployment_document(const Arm& arm, const WantedDeployment& w
 /// The kept document; of one that was running when the region stopped, as failed.
 std::optional<nlohmann::json> find_deployment(const Arm& arm, const std::string& key);
 void keep_deployment(Arm& arm, const DeploymentRun& run);
+/// Waits until the store takes it; nothing is kept of a group that is gone.
+asio::awaitable<void> keep_ended_deployment(Arm& arm, const DeploymentRun& run);
 void drop_deployment(Arm& arm, const std::string& key);
 /// As GET answers it, and one of its operations.
 nlohmann::json shown_deployment(const Arm& arm, const nlohmann::json& document);

@@ -130,6 +130,12 @@ void keep_deployment(Arm& arm, const DeploymentRun& run) {
   arm.region.keep_document(table, run.key, dump(run.document));
 }
 
+asio::awaitable<void> keep_ended_deployment(Arm& arm, const DeploymentRun& run) {
+  co_await arm.region.insist([&arm, &run] {
+    if (arm.region.find_group(run.document.value("group", ""))) keep_deployment(arm, run);
+  });
+}
+
 void drop_deployment(Arm& arm, const std::string& key) {
   arm.region.drop_document(table, key);
 }

@@ -176,8 +176,8 @@ asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
   const json error = co_await execute(inner);
   outer.run->below.insert(outer.run->below.end(), run->below.begin(), run->below.end());
   outer.run->named.insert(run->named.begin(), run->named.end());
+  co_await keep_ended_deployment(arm, *run);
   arm.running.erase(run->key);
-  keep_deployment(arm, *run);
   if (error.is_null()) co_return;
   // The innermost reasons are what is worth telling.
   const Problem problem = problem_from(error);
@@ -335,12 +335,10 @@ asio::awaitable<json> execute(Course course) {
   co_return error;
 }
 
-asio::awaitable<void> run_to_end(Course course, std::string operation) {
-  course.run->operation = course.run->document["operation"] = operation;
-  keep_deployment(course.arm, *course.run);  // as running, for the case that the region stops
+asio::awaitable<void> run_to_end(Course course) {
   const json error = co_await execute(course);
+  co_await keep_ended_deployment(course.arm, *course.run);
   course.arm.running.erase(course.run->key);
-  if (course.arm.region.find_group(course.place.group)) keep_deployment(course.arm, *course.run);
   if (error.is_null()) co_return;
   const Problem problem = problem_from(error);
   std::string advice = problem.advice;
@@ -365,9 +363,14 @@ std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
                 "Wait until it has ended, or give this one another name.");
   const Course course{.arm = arm, .run = run, .place = place, .runtime = runtime_of(arm, place.origin)};
   try {
-    return arm.region.begin(
-        "deployment", fmt::format("deployments/{}/{}", place.group, place.name),
-        [course](std::string operation) { return run_to_end(course, std::move(operation)); });
+    arm.region.change([&] {
+      run->operation =
+          arm.region.begin("deployment", fmt::format("deployments/{}/{}", place.group, place.name),
+                           [course](const std::string&) { return run_to_end(course); });
+      run->document["operation"] = run->operation;
+      keep_deployment(arm, *run);  // as running, for the case that the region stops
+    });
+    return run->operation;
   } catch (...) {
     arm.running.erase(run->key);
     throw;

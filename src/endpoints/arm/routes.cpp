@@ -201,6 +201,10 @@ ArmEndpoints::ArmEndpoints(Region& region, const RegionAccess& access, std::func
 
 ArmEndpoints::~ArmEndpoints() = default;
 
+void ArmEndpoints::recover() {
+  arm::remove_unfinished_images(impl_->arm);
+}
+
 void ArmEndpoints::add_to(Router& router) {
   for (const arm::Route& route : arm::routes)
     router.add({route.method, route.pattern, [this, &route](Request request) {

@@ -41,6 +41,9 @@ struct Arm {
   const std::string& subscription() const { return access.subscription; }
 };
 
+/// Images whose capture an earlier process did not finish.
+void remove_unfinished_images(Arm& arm);
+
 /// What a client wants to see of a resource.
 struct View {
   bool instance_view = false;

@@ -180,6 +180,7 @@ class TestRegion {
     run(region->recover());
     endpoints.emplace(*region, access, [this] { return now; });
     router.emplace();
+    endpoints->recover();
     endpoints->add_to(*router);
     sign_in();
   }

@@ -170,18 +170,22 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
   if (!order.attach_os_disk) made.disks.push_back({ref.group, order.os_disk_name});
   for (const DataDisk& disk : order.vm.data_disks)
     if (disk.disk.empty()) made.disks.push_back({ref.group, disk.name});
-  keep_pending(region, deploying.pending, made);
 
-  if (!order.attach_os_disk && !role.media_link.empty())
-    region.keep_document(disk_table, Ref{ref.group, order.os_disk_name}.key(),
-                         json{{"mediaLink", role.media_link}}.dump());
-  for (std::size_t i = 0; i < role.data_disks.size(); ++i)
-    keep_disk_words(region, ref.group, order.vm.data_disks[i], role.data_disks[i]);
-  region.put_interface(std::move(nic));
-  deploying.operations.push_back(region.put_vm(std::move(order)).operation);
-  keep_role_words(region, ref, role);
-  for (const ExtensionOrder& extension : extensions)
-    deploying.operations.push_back(region.put_extension(ref, extension).operation);
+  std::vector<std::string> operations;
+  region.change([&] {
+    keep_pending(region, deploying.pending, made);
+    if (!order.attach_os_disk && !role.media_link.empty())
+      region.keep_document(disk_table, Ref{ref.group, order.os_disk_name}.key(),
+                           json{{"mediaLink", role.media_link}}.dump());
+    for (std::size_t i = 0; i < role.data_disks.size(); ++i)
+      keep_disk_words(region, ref.group, order.vm.data_disks[i], role.data_disks[i]);
+    region.put_interface(std::move(nic));
+    operations.push_back(region.put_vm(std::move(order)).operation);
+    keep_role_words(region, ref, role);
+    for (const ExtensionOrder& extension : extensions)
+      operations.push_back(region.put_extension(ref, extension).operation);
+  });
+  deploying.operations.insert(deploying.operations.end(), operations.begin(), operations.end());
 }
 
 }  // namespace

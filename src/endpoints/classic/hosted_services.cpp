@@ -86,12 +86,14 @@ asio::awaitable<void> remove_service(Classic& classic, Ref address, std::string 
           return c.public_address == address;
         }))
       idle.push_back(nic->ref());
-  for (const Ref& nic : idle) region.delete_interface(nic);
-  region.delete_public_address(address);
-  region.drop_document(service_table, address.key());
-  region.drop_document(deployment_table, address.key());
-  for (const auto& [key, document] : region.documents(certificate_table, address.key() + "/"))
-    region.drop_document(certificate_table, key);
+  region.change([&] {
+    for (const Ref& nic : idle) region.delete_interface(nic);
+    region.delete_public_address(address);
+    region.drop_document(service_table, address.key());
+    region.drop_document(deployment_table, address.key());
+    for (const auto& [key, document] : region.documents(certificate_table, address.key() + "/"))
+      region.drop_document(certificate_table, key);
+  });
   remove_own_networks(region, address.group, name);
   co_await drop_group_if_empty(classic, address.group);
 }
@@ -144,27 +146,19 @@ asio::awaitable<Response> post_hosted_service(Classic& classic, const Request& r
   if (const std::string problem = name_problem(region, order.name); !problem.empty())
     throw is_dns_label(order.name) ? conflict(problem) : bad_request(problem);
   const std::string place(location->name);
-  const ResourceGroup* left = region.find_group(order.name);
-  const bool new_group = !left;
-  region.put_group(order.name, left ? left->location : place,
-                   {{service_tag, order.name}, {host_tag, order.name}});
   PublicAddress address;
   address.group = order.name;
   address.name = lower(order.name) + "-ip";
   address.location = place;
   address.label = order.name;
   address.tags = {{service_tag, order.name}, {host_tag, order.name}};
-  std::optional<Error> trouble;
-  try {
+  region.change([&] {
+    const ResourceGroup* left = region.find_group(order.name);
+    region.put_group(order.name, left ? left->location : place,
+                     {{service_tag, order.name}, {host_tag, order.name}});
     keep_words(region, region.put_public_address(std::move(address)).resource.ref(), order, order.name);
     ensure_disk_account(classic, place);
-  } catch (const Error& error) {
-    trouble = error;
-  }
-  if (trouble) {
-    if (new_group) co_await region.finish(region.delete_group(order.name).operation);
-    throw *trouble;
-  }
+  });
   Response response = no_body(201);
   response.headers["Location"] = url_of(classic, request, "services/hostedservices/" + order.name);
   co_return response;
