@@ -22,7 +22,7 @@ void fields(V&& v, Ref& x) {
 template <class V>
 void resource_fields(V&& v, Resource& x) {
   v("group", x.group), v("name", x.name), v("location", x.location), v("tags", x.tags), v("etag", x.etag);
-  v("created", x.created), v("guid", x.guid);
+  v("created", x.created), v("guid", x.guid), v("kept", x.kept);
 }
 template <class V>
 void fields(V&& v, ResourceGroup& x) {
@@ -30,7 +30,7 @@ void fields(V&& v, ResourceGroup& x) {
 }
 template <class V>
 void fields(V&& v, Subnet& x) {
-  v("name", x.name), v("prefix", x.prefix), v("security_group", x.security_group);
+  v("name", x.name), v("prefix", x.prefix), v("security_group", x.security_group), v("kept", x.kept);
 }
 template <class V>
 void fields(V&& v, VirtualNetwork& x) {
@@ -66,7 +66,7 @@ void fields(V&& v, IpConfiguration& x) {
   v("name", x.name), v("network", x.network), v("subnet", x.subnet), v("public_address", x.public_address);
   v("allocation", x.allocation), v("private_address", x.private_address), v("primary", x.primary);
   v("nat_rules", x.nat_rules), v("pools", x.pools), v("balanced", x.balanced);
-  v("address_deleted_with_vm", x.address_deleted_with_vm);
+  v("address_deleted_with_vm", x.address_deleted_with_vm), v("kept", x.kept);
 }
 template <class V>
 void fields(V&& v, Endpoint& x) {
@@ -84,7 +84,7 @@ void fields(V&& v, NetworkInterface& x) {
 template <class V>
 void fields(V&& v, DataDisk& x) {
   v("lun", x.lun), v("name", x.name), v("size_gib", x.size_gib), v("caching", x.caching), v("disk", x.disk);
-  v("deleted_with_vm", x.deleted_with_vm);
+  v("deleted_with_vm", x.deleted_with_vm), v("kept", x.kept);
 }
 template <class V>
 void fields(V&& v, Disk& x) {
@@ -122,7 +122,9 @@ void fields(V&& v, Extension& x) {
   v("name", x.name), v("publisher", x.publisher), v("type", x.type), v("version_wanted", x.version_wanted);
   v("auto_upgrade", x.auto_upgrade), v("version", x.version), v("settings", x.settings);
   v("protected_settings", x.protected_settings), v("force_update_tag", x.force_update_tag), v("tags", x.tags);
+  v("protected_print", x.protected_print), v("after", x.after), v("suppress_failures", x.suppress_failures);
   v("sequence", x.sequence), v("state", x.state), v("provisioning", x.provisioning), v("problem", x.problem);
+  v("kept", x.kept);
 }
 template <class V>
 void fields(V&& v, Vm& x) {
@@ -130,6 +132,7 @@ void fields(V&& v, Vm& x) {
   v("id", x.id), v("vm_id", x.vm_id), v("size", x.size), v("computer_name", x.computer_name);
   v("admin_user", x.admin_user), v("password_login", x.password_login),
       v("has_custom_data", x.has_custom_data);
+  v("password_print", x.password_print), v("custom_data_print", x.custom_data_print);
   v("ssh_keys", x.ssh_keys), v("image", x.image), v("image_publisher", x.image_publisher);
   v("image_offer", x.image_offer), v("image_sku", x.image_sku), v("image_version", x.image_version);
   v("image_id", x.image_id), v("os_disk", x.os_disk), v("os_disk_attached", x.os_disk_attached);
