@@ -52,4 +52,21 @@ bool password_matches(const Secret& password, std::string_view hash) {
   return difference == 0;
 }
 
+namespace {
+
+/// crypt takes no more than 511 bytes and no zero byte: it gets a digest.
+Secret digest_of(std::string_view secret) {
+  return Secret(sha256_hex(secret));
+}
+
+}  // namespace
+
+std::string make_print(std::string_view secret) {
+  return hash_password(digest_of(secret));
+}
+
+bool fits_print(std::string_view secret, const std::string& print) {
+  return print.empty() || password_matches(digest_of(secret), print);
+}
+
 }  // namespace berth

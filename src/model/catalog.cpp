@@ -135,11 +135,15 @@ std::optional<std::string> password_problem(std::string_view password) {
 }
 
 std::optional<std::string> host_name_problem(std::string_view name) {
-  if (is_dns_label(name)) return std::nullopt;
   if (name.empty()) return "The host name is empty.";
   if (name.size() > 63) return "The host name is longer than 63 characters.";
+  // A digit may begin it (RFC 1123), and it may be no number as a whole, which would be an address.
+  const bool number = name.find_first_not_of("0123456789") == name.npos;
+  if (!number && is_dns_label("a" + std::string(name.substr(1))) && name.front() != '-') return std::nullopt;
   return "The host name '" + std::string(name) +
-         "' must begin with a letter, hold only letters, digits and hyphens, and not end with a hyphen.";
+         "' must begin with a letter or digit, hold only letters, digits and hyphens, not end with a hyphen, "
+         "and "
+         "be no number.";
 }
 
 }  // namespace berth

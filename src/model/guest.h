@@ -17,6 +17,8 @@ struct GuestPlugin {
   int sequence = 0;
   std::string settings;            ///< public, JSON text; "" for none
   std::string protected_settings;  ///< base64 CMS; "" for none
+  std::vector<std::string> after;  ///< handlers that have to succeed first
+  int level = 0;                   ///< one more than the highest of those
 };
 
 /// Everything the wire server, the host plugin and the metadata service tell one VM.

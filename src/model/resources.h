@@ -22,6 +22,7 @@ struct Resource {
   std::string etag;     ///< a UUID
   std::string created;  ///< UTC, ISO 8601
   std::string guid;     ///< resourceGuid, constant
+  std::string kept;     ///< members that a client sent and gets back, without effect here: JSON text; ""
   Ref ref() const { return {group, name}; }
 };
 
@@ -39,6 +40,7 @@ struct Subnet {
   std::string name;
   std::string prefix;  ///< CIDR
   Ref security_group;  ///< optional
+  std::string kept;    ///< as Resource::kept
 };
 struct VirtualNetwork : Resource {
   std::vector<std::string> prefixes;  ///< CIDR; locally the first one is the switch's network
@@ -93,6 +95,7 @@ struct IpConfiguration {
   bool primary = true;
   std::vector<std::string> nat_rules, pools;  ///< ids below load balancers, as Resource Manager names them
   bool balanced = false;  ///< `public_address` is a load balancer's: only `endpoints` lead in from there
+  std::string kept;       ///< as Resource::kept
 };
 /// A public port that leads to another private port (load balancer inbound NAT rule; classic input endpoint).
 struct Endpoint {
@@ -120,6 +123,7 @@ struct DataDisk {
   std::string caching = "None";
   Ref disk;  ///< the disk resource
   bool deleted_with_vm = false;
+  std::string kept;  ///< as Resource::kept
 };
 struct Disk : Resource {
   std::uint64_t size_gib = 0;
@@ -184,8 +188,12 @@ struct Extension {
   std::string version;             ///< what that came to
   std::string settings;            ///< public settings, JSON text; "" for none
   std::string protected_settings;  ///< base64 CMS to the VM's own certificate; "" for none
+  std::string protected_print;  ///< by which other protected settings are told from these; "" when not known
   std::string force_update_tag;
+  std::vector<std::string> after;  ///< names of the VM's extensions that have to succeed first
+  bool suppress_failures = false;  ///< its failure is shown by itself alone, and fails nothing else
   Tags tags;
+  std::string kept;  ///< as Resource::kept
   int sequence = 0;
   std::string state = "enabled";  ///< what the guest is told: enabled, disabled, uninstall
   Provisioning provisioning = Provisioning::creating;
@@ -201,6 +209,8 @@ struct Vm : Resource {
   std::string admin_user;
   bool password_login = true;
   bool has_custom_data = false;
+  /// crypt(3) forms by which another password or custom data is told from the first; "" when not known.
+  std::string password_print, custom_data_print;
   std::vector<SshKey> ssh_keys;
   std::string image;  ///< gallery image name
   /// As the client named the image: publisher, offer, sku, version, or an id. Given back as it was.
@@ -246,6 +256,12 @@ struct Vm : Resource {
     return all;
   }
 };
+
+Extension* find_extension(Vm& vm, std::string_view name);
+const Extension* find_extension(const Vm& vm, std::string_view name);
+/// How many of the VM's extensions come before this one, one after the other; nullopt while one of them is
+/// not there. Throws nothing: put_extension refuses circles.
+std::optional<int> dependency_level(const Vm& vm, const Extension& extension);
 
 /// What people are told of a VM that waits_for_space().
 constexpr std::string_view held_for_space =

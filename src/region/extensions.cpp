@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "crypto/certificate.h"
 #include "crypto/encoding.h"
 #include "crypto/envelope.h"
+#include "crypto/password.h"
 #include "region/impl.h"
 
 namespace berth {
@@ -51,17 +53,50 @@ Error failed(const Vm& vm, const Extension& extension, const std::string& why) {
                            vm.name, extension.name, extension.handler()));
 }
 
+/// The same handler, version, settings and state that stand there, in good order or on the way to it.
+bool asks_nothing_new(const Extension& known, const ExtensionOrder& order, const std::string& version) {
+  if (known.provisioning == Provisioning::failed) return false;
+  const bool same_secret = !order.has_protected_settings ||
+                           (order.protected_settings.empty()
+                                ? known.protected_settings.empty()
+                                : !known.protected_print.empty() &&
+                                      fits_print(order.protected_settings.reveal(), known.protected_print));
+  return same_secret && known.version_wanted == order.version && known.version == version &&
+         known.auto_upgrade == order.auto_upgrade && known.settings == order.settings &&
+         known.force_update_tag == order.force_update_tag && known.after == order.after &&
+         known.state == order.state;
+}
+
+/// Extensions that come after each other in a circle would never begin.
+void check_order_of(const Vm& vm, const ExtensionOrder& order) {
+  std::vector<std::string> open = order.after;
+  std::set<std::string, NameLess> seen;
+  while (!open.empty()) {
+    const std::string name = std::move(open.back());
+    open.pop_back();
+    if (same_name(name, order.name))
+      throw Error(ErrorKind::invalid, "InvalidParameter",
+                  fmt::format("Extension '{}' of {} comes after itself by 'provisionAfterExtensions'.",
+                              order.name, vm.name),
+                  "Break the circle.");
+    if (!seen.insert(name).second) continue;
+    if (const Extension* before = find_extension(vm, name))
+      open.insert(open.end(), before->after.begin(), before->after.end());
+  }
+}
+
+/// What an extension waits for before its turn comes; "" when it is its turn.
+std::string waits_for(const Vm& vm, const Extension& extension) {
+  for (const std::string& name : extension.after) {
+    const Extension* before = find_extension(vm, name);
+    if (!before) return fmt::format("Waiting for the extension '{}', which is not there yet", name);
+    if (before->provisioning == Provisioning::creating || before->provisioning == Provisioning::updating)
+      return fmt::format("Waiting for the extension '{}'", name);
+  }
+  return {};
+}
+
 }  // namespace
-
-const Extension* Region::Impl::find_extension(const Vm& vm, const std::string& name) {
-  return find_extension(const_cast<Vm&>(vm), name);
-}
-
-Extension* Region::Impl::find_extension(Vm& vm, const std::string& name) {
-  const auto found =
-      std::ranges::find_if(vm.extensions, [&](const Extension& e) { return same_name(e.name, name); });
-  return found == vm.extensions.end() ? nullptr : &*found;
-}
 
 Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
   Impl& self = *impl_;
@@ -84,7 +119,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                                     order.type),
                 "See those there are with 'azure vm extension list', or publish one to the region.");
   }
-  const Extension* known = self.find_extension(vm, order.name);
+  const Extension* known = find_extension(vm, order.name);
   for (const Extension& other : vm.extensions)
     if (&other != known && same_name(other.handler(), package->handler()))
       throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
@@ -94,6 +129,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
   if (known && known->state == "uninstall")
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is being removed.", known->name, vm.name));
+  check_order_of(vm, order);
   if (known && !same_name(known->handler(), package->handler()))
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is of the handler {}; its type cannot be changed.",
@@ -103,7 +139,15 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
     Vm& changed = self.edit(ref);
     const bool created = !known;
     if (created) changed.extensions.push_back({.name = order.name, .sequence = -1});
-    Extension& extension = *self.find_extension(changed, order.name);
+    Extension& extension = *find_extension(changed, order.name);
+    extension.kept = order.kept;
+    extension.tags = order.tags;
+    extension.suppress_failures = order.suppress_failures;
+    if (!created && asks_nothing_new(extension, order, package->version)) {
+      // Azure gives the guest no new goal state for this, and nothing runs again.
+      const bool done = extension.provisioning == Provisioning::succeeded;
+      return {done ? std::string() : self.await_again(changed, extension), false};
+    }
     extension.publisher = package->publisher;
     extension.type = package->type;
     extension.version_wanted = order.version;
@@ -111,19 +155,28 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
     extension.version = package->version;
     extension.settings = order.settings;
     extension.force_update_tag = order.force_update_tag;
-    extension.tags = order.tags;
+    extension.after = order.after;
     extension.state = order.state;
     if (order.has_protected_settings) {
-      self.ensure_certificate(changed);
+      const std::string_view secret = order.protected_settings.reveal();
+      if (!secret.empty()) self.ensure_certificate(changed);
       extension.protected_settings =
-          order.protected_settings.empty()
-              ? ""
-              : base64_encode(cms_encrypt(order.protected_settings.reveal(),
-                                          Certificate::parse_pem(changed.certificate, "the VM's certificate"),
-                                          ContentCipher::aes_256_cbc));
+          secret.empty() ? ""
+                         : base64_encode(cms_encrypt(
+                               secret, Certificate::parse_pem(changed.certificate, "the VM's certificate"),
+                               ContentCipher::aes_256_cbc));
+      extension.protected_print = secret.empty() ? "" : make_print(secret);
     }
     return {self.begin_extension(changed, extension, created), created};
   });
+}
+
+std::string Region::Impl::await_again(const Vm& machine, const Extension& extension) {
+  return begin("extension set", target_of(machine.ref(), extension.name),
+               [this, ref = machine.ref(), id = machine.id, name = extension.name,
+                sequence = extension.sequence](std::string operation) {
+                 return conclude_extension(std::move(operation), ref, id, name, sequence);
+               });
 }
 
 std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, bool created) {
@@ -131,11 +184,7 @@ std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, boo
   extension.provisioning = created ? Provisioning::creating : Provisioning::updating;
   extension.problem.reset();
   ++machine.incarnation;
-  return begin("extension set", target_of(machine.ref(), extension.name),
-               [this, ref = machine.ref(), id = machine.id, name = extension.name,
-                sequence = extension.sequence](std::string operation) {
-                 return conclude_extension(std::move(operation), ref, id, name, sequence);
-               });
+  return await_again(machine, extension);
 }
 
 std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path& zip,
@@ -205,15 +254,18 @@ asio::awaitable<void> Region::Impl::conclude_extension(std::string operation, Re
   } catch (const Error& error) {
     trouble = error;
   }
+  bool suppressed = false;
   co_await insist([&] {
     const Vm* vm = vms.find(ref);
     const Extension* known = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
+    suppressed =
+        trouble && known && known->suppress_failures && trouble->code == "VMExtensionProvisioningError";
     if (!known || known->sequence != sequence || known->state == "uninstall") return;
     Extension& extension = *find_extension(edit(ref), name);
-    extension.provisioning = trouble ? Provisioning::failed : Provisioning::succeeded;
+    extension.provisioning = trouble && !suppressed ? Provisioning::failed : Provisioning::succeeded;
     extension.problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
   });
-  if (trouble) throw *trouble;
+  if (trouble && !suppressed) throw *trouble;
 }
 
 asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref ref, std::string id,
@@ -221,7 +273,7 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
   phase(operation, "Waiting for the extension");
   const auto state = live_ptr(id);
   const unsigned incarnation = still(ref, id).incarnation;
-  const auto until = std::chrono::steady_clock::now() + settings.boot_limit + settings.extension_limit;
+  auto until = std::chrono::steady_clock::now() + settings.boot_limit + settings.extension_limit;
   for (;;) {
     const Vm& vm = still(ref, id);
     const Extension* extension = find_extension(vm, name);
@@ -248,6 +300,12 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
       detail(operation, at_work(*status));
     }
+    if (const std::string other = waits_for(vm, *extension); !other.empty()) {
+      detail(operation, other);
+      // Its own time begins with its turn, unless what it comes after never appears.
+      if (dependency_level(vm, *extension))
+        until = std::max(until, std::chrono::steady_clock::now() + settings.extension_limit);
+    }
     if (vm.waits_for_space()) detail(operation, std::string(held_for_space));
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
@@ -263,7 +321,7 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
 Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool force) {
   Impl& self = *impl_;
   const Vm& vm = self.vm(ref);
-  if (!self.find_extension(vm, name))
+  if (!find_extension(vm, name))
     throw Error(ErrorKind::not_found, "ResourceNotFound",
                 fmt::format("{} has no extension '{}'.", vm.name, name));
   if (force) {
@@ -277,7 +335,7 @@ Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool 
                 "Start it first.");
   return self.records.change([&]() -> Accepted {
     Vm& changed = self.edit(ref);
-    Extension& extension = *self.find_extension(changed, name);
+    Extension& extension = *find_extension(changed, name);
     extension.state = "uninstall";
     extension.provisioning = Provisioning::deleting;
     ++extension.sequence;

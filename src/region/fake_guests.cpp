@@ -32,6 +32,7 @@ void FakeGuests::report(const std::string& vm_id) {
   for (const Extension& extension : vm->extensions) {
     const bool leaving = extension.state == "uninstall";
     if (leaving && leaves) continue;
+    if (!dependency_level(*vm, extension)) continue;  // it is not in the goal state
     HandlerStatus handler{.handler = extension.handler(),
                           .version = extension.version,
                           .status = "Ready",

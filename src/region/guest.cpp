@@ -37,13 +37,20 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
   view.deployment_id = vm->deployment_id;
   view.role = vm->name;
   view.certificate = vm->certificate;
-  for (const Extension& extension : vm->extensions)
-    view.plugins.push_back({.handler = extension.handler(),
-                            .version = extension.version,
-                            .state = extension.state,
-                            .sequence = extension.sequence,
-                            .settings = extension.settings,
-                            .protected_settings = extension.protected_settings});
+  for (const Extension& extension : vm->extensions) {
+    const auto level = dependency_level(*vm, extension);
+    if (!level) continue;  // what it comes after is not there yet
+    GuestPlugin& plugin = view.plugins.emplace_back();
+    plugin.handler = extension.handler();
+    plugin.version = extension.version;
+    plugin.state = extension.state;
+    plugin.sequence = extension.sequence;
+    plugin.settings = extension.settings;
+    plugin.protected_settings = extension.protected_settings;
+    plugin.level = *level;
+    for (const std::string& name : extension.after)
+      plugin.after.push_back(find_extension(*vm, name)->handler());
+  }
   view.agent_location = vm->location;
   view.subscription = impl_->settings.subscription;
   view.group = vm->group;

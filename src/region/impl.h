@@ -230,11 +230,11 @@ struct Region::Impl {
   void on_machine_event(const std::string& id, MachineEvent event);
 
   // extensions.cpp
-  static const Extension* find_extension(const Vm& vm, const std::string& name);
-  static Extension* find_extension(Vm& vm, const std::string& name);
   /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
   std::vector<ExtensionMove> move_extensions();
   std::string begin_extension(Vm& vm, Extension& extension, bool created);
+  /// An operation that waits for what the guest says of the extension as it is.
+  std::string await_again(const Vm& vm, const Extension& extension);
   /// Waits for the handler's word on these settings, then writes it into the extension's record.
   asio::awaitable<void> conclude_extension(std::string operation, Ref ref, std::string id, std::string name,
                                            int sequence);

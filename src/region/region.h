@@ -67,11 +67,14 @@ struct VmOrder {
 struct ExtensionOrder {
   std::string name, publisher, type, version;
   bool auto_upgrade = true;
-  std::string settings;       ///< JSON text
-  Secret protected_settings;  ///< JSON text; encrypted to the VM's certificate at once
-  bool has_protected_settings = false;
+  std::string settings;                 ///< JSON text
+  Secret protected_settings;            ///< JSON text; encrypted to the VM's certificate at once
+  bool has_protected_settings = false;  ///< false: those that stand there stay
   std::string force_update_tag;
   Tags tags;
+  std::vector<std::string> after;  ///< Extension::after
+  bool suppress_failures = false;
+  std::string kept;
   std::string state = "enabled";
 };
 

@@ -282,6 +282,83 @@ TEST(Extensions, AWarningIsASuccess) {
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::succeeded);
 }
 
+TEST(Extensions, TheSameOrderAgainRunsNothing) {
+  World world;
+  world.make("web1");
+  ExtensionOrder wanted = world.shell(R"({"a":1})");
+  wanted.protected_settings = Secret(R"({"key":"one"})");
+  wanted.has_protected_settings = true;
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  const Vm before = world.region->get_vm({"g", "web1"});
+
+  const Accepted again = world.region->put_extension({"g", "web1"}, wanted);
+
+  EXPECT_EQ(again.operation, "");
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).incarnation, before.incarnation);
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, 0);
+  for (const auto& change : std::vector<std::function<void(ExtensionOrder&)>>{
+           [](ExtensionOrder& order) { order.settings = R"({"a":2})"; },
+           [](ExtensionOrder& order) { order.force_update_tag = "two"; },
+           [](ExtensionOrder& order) { order.protected_settings = Secret(R"({"key":"two"})"); },
+           [](ExtensionOrder& order) { order.protected_settings = {}; }}) {
+    const int sequence = world.region->get_vm({"g", "web1"}).extensions.at(0).sequence;
+    change(wanted);
+    world.finish(world.region->put_extension({"g", "web1"}, wanted));
+    EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, sequence + 1);
+  }
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).protected_settings, "");
+}
+
+TEST(Extensions, OneThatComesAfterAnotherIsNotGivenToTheGuestBeforeThatIsThere) {
+  World world;
+  const Vm& vm = world.make("web1");
+  ExtensionOrder second = world.shell();
+  second.name = "second";
+  second.after = {"first"};
+  const Accepted waiting = world.region->put_extension({"g", "web1"}, second);
+  world.turn();
+  EXPECT_TRUE(world.region->guest_view(vm.id)->plugins.empty());
+
+  ExtensionOrder first = world.shell();
+  first.name = "first";
+  first.type = "";
+  first.publisher = "Contoso";
+  first.type = "Other";
+  first.version = "2.0.0";
+  world.finish(world.region->put_extension({"g", "web1"}, first));
+  world.finish(waiting);
+
+  const auto plugins = world.region->guest_view(vm.id)->plugins;
+  ASSERT_EQ(plugins.size(), 2u);
+  EXPECT_EQ(plugins[0].handler, "Contoso.Test.Shell");
+  EXPECT_EQ(plugins[0].level, 1);
+  EXPECT_EQ(plugins[0].after, std::vector<std::string>{"Contoso.Other"});
+  EXPECT_EQ(plugins[1].level, 0);
+  first.after = {"second"};
+  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, first); }).code, "InvalidParameter");
+}
+
+TEST(Extensions, ASuppressedFailureIsShownByTheExtensionAlone) {
+  World world;
+  world.make("web1");
+  world.guests->answer = [](const Vm&, const Extension& extension) {
+    return HandlerStatus{.handler = extension.handler(),
+                         .version = extension.version,
+                         .status = "NotReady",
+                         .code = 52,
+                         .message = "install exited with 52"};
+  };
+  ExtensionOrder wanted = world.shell();
+  wanted.suppress_failures = true;
+
+  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+
+  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
+  ASSERT_TRUE(extension.problem);
+  EXPECT_NE(extension.problem->message.find("install exited with 52"), std::string::npos);
+}
+
 TEST(Extensions, LeaveBeforeTheyAreForgotten) {
   World world;
   world.make("web1");

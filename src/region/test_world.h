@@ -111,7 +111,7 @@ class World {
     region->put_group(group, "westus", {});
     region->put_virtual_network({{.group = group, .name = "net", .location = "westus"},
                                  {"10.1.0.0/16"},
-                                 {{"default", "10.1.0.0/24", {}}}});
+                                 {{"default", "10.1.0.0/24", {}, {}}}});
     return {group, "net"};
   }
   Ref interface(const std::string& name, const std::string& label, std::vector<SecurityRule> rules) {

@@ -26,7 +26,7 @@ constexpr auto members = nullptr;
 constexpr auto resource_members = std::tuple(
     Member("group", &Resource::group), Member("name", &Resource::name),
     Member("location", &Resource::location), Member("tags", &Resource::tags), Member("etag", &Resource::etag),
-    Member("created", &Resource::created), Member("guid", &Resource::guid));
+    Member("created", &Resource::created), Member("guid", &Resource::guid), Member("kept", &Resource::kept));
 
 template <class... Own>
 constexpr auto resource_with(Own... own) {
@@ -44,7 +44,7 @@ inline constexpr auto members<ResourceGroup> = resource_with();
 template <>
 inline constexpr auto members<Subnet> =
     std::tuple(Member("name", &Subnet::name), Member("prefix", &Subnet::prefix),
-               Member("security_group", &Subnet::security_group));
+               Member("security_group", &Subnet::security_group), Member("kept", &Subnet::kept));
 template <>
 inline constexpr auto members<VirtualNetwork> =
     resource_with(Member("prefixes", &VirtualNetwork::prefixes), Member("subnets", &VirtualNetwork::subnets));
@@ -80,7 +80,8 @@ inline constexpr auto members<IpConfiguration> = std::tuple(
     Member("allocation", &IpConfiguration::allocation),
     Member("private_address", &IpConfiguration::private_address),
     Member("primary", &IpConfiguration::primary), Member("nat_rules", &IpConfiguration::nat_rules),
-    Member("pools", &IpConfiguration::pools), Member("balanced", &IpConfiguration::balanced));
+    Member("pools", &IpConfiguration::pools), Member("balanced", &IpConfiguration::balanced),
+    Member("kept", &IpConfiguration::kept));
 template <>
 inline constexpr auto members<Endpoint> =
     std::tuple(Member("name", &Endpoint::name), Member("protocol", &Endpoint::protocol),
@@ -94,10 +95,10 @@ inline constexpr auto members<NetworkInterface> = resource_with(
     Member("endpoints_only", &NetworkInterface::endpoints_only), Member("mac", &NetworkInterface::mac),
     Member("vm", &NetworkInterface::vm), Member("ip_forwarding", &NetworkInterface::ip_forwarding));
 template <>
-inline constexpr auto members<DataDisk> =
-    std::tuple(Member("lun", &DataDisk::lun), Member("name", &DataDisk::name),
-               Member("size_gib", &DataDisk::size_gib), Member("caching", &DataDisk::caching),
-               Member("disk", &DataDisk::disk), Member("deleted_with_vm", &DataDisk::deleted_with_vm));
+inline constexpr auto members<DataDisk> = std::tuple(
+    Member("lun", &DataDisk::lun), Member("name", &DataDisk::name), Member("size_gib", &DataDisk::size_gib),
+    Member("caching", &DataDisk::caching), Member("disk", &DataDisk::disk),
+    Member("deleted_with_vm", &DataDisk::deleted_with_vm), Member("kept", &DataDisk::kept));
 template <>
 inline constexpr auto members<Disk> =
     resource_with(Member("size_gib", &Disk::size_gib), Member("sku", &Disk::sku), Member("os", &Disk::os),
@@ -134,6 +135,8 @@ inline constexpr auto members<Extension> = std::tuple(
     Member("type", &Extension::type), Member("version_wanted", &Extension::version_wanted),
     Member("auto_upgrade", &Extension::auto_upgrade), Member("version", &Extension::version),
     Member("settings", &Extension::settings), Member("protected_settings", &Extension::protected_settings),
+    Member("protected_print", &Extension::protected_print), Member("after", &Extension::after),
+    Member("suppress_failures", &Extension::suppress_failures), Member("kept", &Extension::kept),
     Member("force_update_tag", &Extension::force_update_tag), Member("tags", &Extension::tags),
     Member("sequence", &Extension::sequence), Member("state", &Extension::state),
     Member("provisioning", &Extension::provisioning), Member("problem", &Extension::problem));
@@ -142,6 +145,7 @@ inline constexpr auto members<Vm> = resource_with(
     Member("id", &Vm::id), Member("vm_id", &Vm::vm_id), Member("size", &Vm::size),
     Member("computer_name", &Vm::computer_name), Member("admin_user", &Vm::admin_user),
     Member("password_login", &Vm::password_login), Member("has_custom_data", &Vm::has_custom_data),
+    Member("password_print", &Vm::password_print), Member("custom_data_print", &Vm::custom_data_print),
     Member("ssh_keys", &Vm::ssh_keys), Member("image", &Vm::image),
     Member("image_publisher", &Vm::image_publisher), Member("image_offer", &Vm::image_offer),
     Member("image_sku", &Vm::image_sku), Member("image_version", &Vm::image_version),

@@ -10,9 +10,11 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "base/error.h"
 #include "crypto/certificate.h"
 #include "crypto/encoding.h"
+#include "crypto/password.h"
 #include "model/catalog.h"
 
 namespace berth::arm {
@@ -145,6 +147,7 @@ void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* b
   std::set<int> luns;
   for (const Field& item : disks.items()) {
     DataDisk disk;
+    disk.kept = kept_members("Microsoft.Compute/virtualMachines/dataDisks", item.value(), item.path());
     const std::int64_t lun = item["lun"].number(-1);
     if (lun < 0 || lun >= static_cast<std::int64_t>(most_data_disks))
       item["lun"].refuse("a number from 0 to 63");
@@ -194,6 +197,11 @@ void take_keys(Vm& vm, const Field& keys, const std::string& user) {
 void take_os_profile(VmRequest& request, const Field& profile, const Place& place, const Vm* before) {
   Vm& vm = request.vm;
   request.password = Secret(profile["adminPassword"].text());
+  const Field linux_configuration = profile["linuxConfiguration"];
+  const bool password_login =
+      !linux_configuration["disablePasswordAuthentication"].flag(before && !before->password_login);
+  // A password that nobody can sign in with is no password: templates put an SSH key there.
+  if (!password_login) request.password = {};
   if (!request.password.empty() && !is_strong(request.password.reveal()))
     throw invalid_parameter(
         "The supplied password must be between 6-72 characters long and must satisfy at least 3 of "
@@ -205,11 +213,24 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
       throw change_not_allowed(profile["adminUsername"]);
     if (!same_name(profile["computerName"].text(before->computer_name), before->computer_name))
       throw change_not_allowed(profile["computerName"]);
+    if (password_login != before->password_login)
+      throw change_not_allowed(linux_configuration["disablePasswordAuthentication"]);
+    if (!request.password.empty() && !fits_print(request.password.reveal(), before->password_print))
+      throw change_not_allowed(profile["adminPassword"]);
+    if (const std::string encoded = profile["customData"].text();
+        !encoded.empty() && (!before->has_custom_data || !fits_print(base64_decode(encoded).value_or(encoded),
+                                                                     before->custom_data_print)))
+      throw change_not_allowed(profile["customData"]);
+    if (const Field keys = linux_configuration["ssh"]["publicKeys"]; !keys.missing()) {
+      Vm named;
+      take_keys(named, keys, before->admin_user);
+      if (!std::ranges::equal(named.ssh_keys, before->ssh_keys, {}, &SshKey::key, &SshKey::key))
+        throw change_not_allowed(keys);
+    }
+    request.password = {};
     return;
   }
   if (profile.missing()) throw invalid_parameter("Required parameter 'osProfile' is missing (null).");
-  refuse_unless_missing(profile["secrets"], "it has no key vault");
-  refuse_unless_missing(profile["windowsConfiguration"], "it runs Linux");
   vm.computer_name = profile["computerName"].text(place.name);
   if (const auto problem = host_name_problem(vm.computer_name))
     throw invalid_parameter(*problem, "Give another osProfile.computerName.");
@@ -217,17 +238,17 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
   if (const auto problem = user_name_problem(vm.admin_user))
     throw invalid_parameter(fmt::format("The Admin Username specified is not allowed. {}", *problem),
                             "Choose another user name.");
-  const Field linux_configuration = profile["linuxConfiguration"];
   if (!linux_configuration["provisionVMAgent"].flag(true))
     linux_configuration["provisionVMAgent"].refuse(
         "true: without its agent a guest cannot be provisioned here");
   take_keys(vm, linux_configuration["ssh"]["publicKeys"], vm.admin_user);
-  vm.password_login = !linux_configuration["disablePasswordAuthentication"].flag(false);
+  vm.password_login = password_login;
   if (!vm.password_login && vm.ssh_keys.empty())
     throw invalid_parameter("Authentication using SSH keys was chosen, but no SSH public key was given.");
   if (vm.password_login && request.password.empty())
     throw invalid_parameter("Required parameter 'adminPassword' is missing (null).",
                             "Give a password, or an SSH key with disablePasswordAuthentication.");
+  if (!request.password.empty()) vm.password_print = make_print(request.password.reveal());
   if (const std::string encoded = profile["customData"].text(); !encoded.empty()) {
     const auto decoded = base64_decode(encoded);
     if (!decoded)
@@ -238,6 +259,7 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
       throw invalid_parameter(
           fmt::format("The custom data has {} bytes; {} are allowed.", decoded->size(), largest_custom_data));
     request.custom_data = *decoded;
+    vm.custom_data_print = make_print(*decoded);
     vm.has_custom_data = true;
   }
 }
@@ -245,10 +267,13 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
 void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm* before) {
   const auto items = profile["networkInterfaces"].items();
   std::vector<Ref> interfaces, deleted_with_vm;
+  int primaries = 0;
   for (const Field& item : items) {
     const Field id = item["id"];
     const Ref ref = parse_reference(id.required_text(), interface_type, place.subscription, id.path()).ref();
-    if (item["properties"]["primary"].flag(false))
+    const bool primary = item["properties"]["primary"].flag(false);
+    primaries += primary ? 1 : 0;
+    if (primary)
       interfaces.insert(interfaces.begin(), ref);
     else
       interfaces.push_back(ref);
@@ -257,6 +282,11 @@ void take_interfaces(Vm& vm, const Field& profile, const Place& place, const Vm*
     if (is_deleted_with_vm(item["properties"]["deleteOption"], was)) deleted_with_vm.push_back(ref);
   }
   if (before && interfaces.empty()) return;
+  if (interfaces.size() > 1 && primaries != 1)
+    throw Error(ErrorKind::invalid, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary",
+                fmt::format("Virtual machine {} must have one network interface set as the primary; {} are.",
+                            place.name, primaries),
+                "Set properties.primary of one of its networkInterfaces to true.");
   if (interfaces.empty())
     throw invalid_parameter("Required parameter 'networkProfile.networkInterfaces' is missing (null).",
                             "Create a network interface first and name it.");
@@ -300,6 +330,7 @@ VmRequest parse_vm(const json& body, const Place& place, const Vm* before) {
   vm.location = location_of(body, vm_type, before ? std::string_view(before->location) : std::string_view());
   if (before && vm.location != before->location) throw change_not_allowed(document["location"]);
   if (!before || !document["tags"].missing()) vm.tags = document["tags"].tags();
+  vm.kept = kept_members(vm_type, body);
   if (const std::string identity = document["identity"]["type"].text("None"); !same_name(identity, "None"))
     refuse_unless_missing(document["identity"], "it has no managed identities");
   const Field properties = document["properties"];
@@ -329,6 +360,7 @@ Disk parse_disk(const json& body, const Place& place, const Disk* before) {
   disk.location =
       location_of(body, disk_type, before ? std::string_view(before->location) : std::string_view());
   disk.tags = document["tags"].tags();
+  disk.kept = kept_members(disk_type, body);
   disk.sku = document["sku"]["name"].text(before ? std::string_view(before->sku) : "Standard_LRS");
   const Field properties = document["properties"];
   if (const std::string option = properties["creationData"]["createOption"].text("Empty");
@@ -347,7 +379,9 @@ Disk parse_disk(const json& body, const Place& place, const Disk* before) {
   return disk;
 }
 
-void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) {
+namespace {
+
+void write_own_disk(JsonText& out, const Disk& disk, std::string_view subscription) {
   open_resource(out, disk, disk_type, subscription);
   if (!disk.vm.empty()) out.put("managedBy", make_id(subscription, disk.vm.group, vm_type, disk.vm.name));
   out.open("sku").put("name", disk.sku).put("tier", disk.sku.substr(0, disk.sku.find('_'))).close();
@@ -365,6 +399,12 @@ void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) 
       .close()
       .close()
       .close();
+}
+
+}  // namespace
+
+void write_disk(JsonText& out, const Disk& disk, std::string_view subscription) {
+  write_with_kept(out, disk.kept, [&](JsonText& own) { write_own_disk(own, disk, subscription); });
 }
 
 }  // namespace berth::arm

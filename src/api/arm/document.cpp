@@ -268,6 +268,7 @@ void Field::require_object() const {
 
 std::string Field::text(std::string_view otherwise) const {
   if (missing()) return std::string(otherwise);
+  if (value_->is_number()) return dump(*value_);  // as Azure reads it: ports of templates are often numbers
   if (!value_->is_string()) refuse(fmt::format("a string, not {}", type_in_words(*value_)));
   return value_->get<std::string>();
 }

@@ -35,7 +35,7 @@ class Field {
   const std::string& path() const { return path_; }
   const nlohmann::json& value() const { return *value_; }
 
-  std::string text(std::string_view otherwise = {}) const;
+  std::string text(std::string_view otherwise = {}) const;  ///< also takes a number
   std::string required_text() const;
   bool flag(bool otherwise) const;
   std::int64_t number(std::int64_t otherwise) const;  ///< also takes digits in a string

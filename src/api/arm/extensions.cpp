@@ -9,6 +9,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "base/error.h"
 
 namespace berth::arm {
@@ -53,6 +54,7 @@ ExtensionRequest parse_extension(const nlohmann::json& body, const Extension* be
   properties.require_object();
   ExtensionRequest request;
   request.tags = document["tags"].tags();
+  request.kept = kept_members(extension_type, body);
   request.publisher =
       before ? properties["publisher"].text(before->publisher) : properties["publisher"].required_text();
   request.type = before ? properties["type"].text(before->type) : properties["type"].required_text();
@@ -72,9 +74,9 @@ ExtensionRequest parse_extension(const nlohmann::json& body, const Extension* be
     protected_settings.require_object();
     request.protected_settings = Secret(protected_settings.as_json());
   }
-  if (!properties["protectedSettingsFromKeyVault"].missing())
-    properties["protectedSettingsFromKeyVault"].refuse("absent: the local region has no key vault");
   request.force_update_tag = properties["forceUpdateTag"].text();
+  request.after = properties["provisionAfterExtensions"].texts();
+  request.suppress_failures = properties["suppressFailures"].flag(false);
   return request;
 }
 
@@ -94,8 +96,8 @@ void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, con
   out.open_list("statuses");
   // Where a command failed before it wrote a status, the agent reports one of its own that says
   // "transitioning".
-  const bool is_last_word = is_current && !(extension.provisioning == Provisioning::failed &&
-                                            handler->settings->status == "transitioning");
+  const bool is_last_word =
+      is_current && !(extension.problem && handler->settings->status == "transitioning");
   if (is_last_word) {
     const StatusItem& item = *handler->settings;
     const bool failed = item.status == "error";
@@ -108,7 +110,7 @@ void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, con
                  : code == "ProvisioningState/succeeded" ? "Provisioning succeeded"
                                                          : "Transitioning",
                  item.message, handler->time);
-  } else if (extension.provisioning == Provisioning::failed) {
+  } else if (extension.problem) {
     write_status(out, "ProvisioningState/failed/1", "Error", "Provisioning failed",
                  extension.problem ? extension.problem->message : "", {});
   } else {
@@ -119,8 +121,10 @@ void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, con
   out.close_list().close();
 }
 
-void write_extension(JsonText& out, const Vm& vm, const Extension& extension, std::string_view subscription,
-                     bool instance_view) {
+namespace {
+
+void write_own_extension(JsonText& out, const Vm& vm, const Extension& extension,
+                         std::string_view subscription, bool instance_view) {
   out.open()
       .put("id", make_id(subscription, vm.group, extension_type, vm.name + "/" + extension.name))
       .put("name", extension.name)
@@ -135,9 +139,24 @@ void write_extension(JsonText& out, const Vm& vm, const Extension& extension, st
            extension.version_wanted.empty() ? extension.version : extension.version_wanted)
       .put("autoUpgradeMinorVersion", extension.auto_upgrade);
   out.put_if("forceUpdateTag", extension.force_update_tag);
+  out.put("suppressFailures", extension.suppress_failures);
+  if (!extension.after.empty()) {
+    out.open_list("provisionAfterExtensions");
+    for (const std::string& name : extension.after) out.item(name);
+    out.close_list();
+  }
   out.raw("settings", extension.settings.empty() ? "{}" : std::string_view(extension.settings));
   if (instance_view) write_extension_view(out, "instanceView", vm, extension);
   out.close().close();
+}
+
+}  // namespace
+
+void write_extension(JsonText& out, const Vm& vm, const Extension& extension, std::string_view subscription,
+                     bool instance_view) {
+  write_with_kept(out, extension.kept, [&](JsonText& own) {
+    write_own_extension(own, vm, extension, subscription, instance_view);
+  });
 }
 
 }  // namespace berth::arm

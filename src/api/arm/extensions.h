@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/secret.h"
 #include "model/resources.h"
@@ -21,7 +22,10 @@ struct ExtensionRequest {
   Secret protected_settings;  ///< JSON text
   bool has_protected_settings = false;
   std::string force_update_tag;
+  std::vector<std::string> after;  ///< provisionAfterExtensions
+  bool suppress_failures = false;
   Tags tags;
+  std::string kept;  ///< as Extension::kept
 };
 
 /// `before`: the extension that stands there, or nullptr: a PATCH-like body takes publisher and type from it.

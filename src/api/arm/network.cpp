@@ -9,6 +9,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "api/arm/network_parts.h"
 #include "base/error.h"
 
@@ -30,6 +31,8 @@ IpConfiguration parse_ip_configuration(const Field& item, const std::string& sub
   IpConfiguration configuration;
   configuration.name = item["name"].required_text();
   check_resource_name(configuration.name, "ipConfigurations");
+  configuration.kept =
+      kept_members("Microsoft.Network/networkInterfaces/ipConfigurations", item.value(), item.path());
   const Field properties = item["properties"];
   const Field subnet_id = properties["subnet"]["id"];
   const ResourceId subnet = parse_reference(
@@ -74,6 +77,7 @@ void take_common(Resource& resource, const json& body, const Place& place, std::
   resource.name = place.name;
   resource.location = location_of(body, type);
   resource.tags = Field(body)["tags"].tags();
+  resource.kept = kept_members(type, body);
 }
 
 /// One of `allowed`, in its canonical spelling.
@@ -92,6 +96,7 @@ Subnet parse_subnet(const Field& item, const std::string& name, const std::strin
   check_resource_name(name, "Microsoft.Network/virtualNetworks/subnets");
   Subnet subnet;
   subnet.name = name;
+  subnet.kept = kept_members("Microsoft.Network/virtualNetworks/subnets", item.value(), item.path());
   const Field properties = item["properties"];
   subnet.prefix = properties["addressPrefix"].text();
   if (const Field prefixes = properties["addressPrefixes"]; subnet.prefix.empty() && !prefixes.missing()) {
@@ -155,8 +160,10 @@ NetworkInterface parse_interface(const json& body, const Place& place) {
   return nic;
 }
 
-void write_subnet(JsonText& out, const VirtualNetwork& network, const Subnet& subnet,
-                  std::string_view subscription) {
+namespace {
+
+void write_own_subnet(JsonText& out, const VirtualNetwork& network, const Subnet& subnet,
+                      std::string_view subscription) {
   out.open()
       .put("name", subnet.name)
       .put("id", make_id(subscription, network.group, "Microsoft.Network/virtualNetworks/subnets",
@@ -174,7 +181,17 @@ void write_subnet(JsonText& out, const VirtualNetwork& network, const Subnet& su
   out.close().close();
 }
 
-void write_virtual_network(JsonText& out, const VirtualNetwork& network, std::string_view subscription) {
+}  // namespace
+
+void write_subnet(JsonText& out, const VirtualNetwork& network, const Subnet& subnet,
+                  std::string_view subscription) {
+  write_with_kept(out, subnet.kept,
+                  [&](JsonText& own) { write_own_subnet(own, network, subnet, subscription); });
+}
+
+namespace {
+
+void write_own_virtual_network(JsonText& out, const VirtualNetwork& network, std::string_view subscription) {
   open_resource(out, network, virtual_network_type, subscription);
   out.put("etag", weak_etag(network))
       .open("properties")
@@ -188,8 +205,17 @@ void write_virtual_network(JsonText& out, const VirtualNetwork& network, std::st
   out.close_list().close().close();
 }
 
-void write_public_address(JsonText& out, const PublicAddress& address, std::string_view subscription,
-                          std::string_view used_by) {
+}  // namespace
+
+void write_virtual_network(JsonText& out, const VirtualNetwork& network, std::string_view subscription) {
+  write_with_kept(out, network.kept,
+                  [&](JsonText& own) { write_own_virtual_network(own, network, subscription); });
+}
+
+namespace {
+
+void write_own_public_address(JsonText& out, const PublicAddress& address, std::string_view subscription,
+                              std::string_view used_by) {
   open_resource(out, address, public_address_type, subscription);
   out.put("etag", weak_etag(address)).open("sku").put("name", address.sku).put("tier", "Regional").close();
   out.open("properties")
@@ -214,13 +240,61 @@ void write_public_address(JsonText& out, const PublicAddress& address, std::stri
   out.close_list().close().close();
 }
 
+}  // namespace
+
+void write_public_address(JsonText& out, const PublicAddress& address, std::string_view subscription,
+                          std::string_view used_by) {
+  write_with_kept(out, address.kept,
+                  [&](JsonText& own) { write_own_public_address(own, address, subscription, used_by); });
+}
+
 std::string ip_configuration_id(const NetworkInterface& nic, const IpConfiguration& configuration,
                                 std::string_view subscription) {
   return make_id(subscription, nic.group, "Microsoft.Network/networkInterfaces/ipConfigurations",
                  nic.name + "/" + configuration.name);
 }
 
-void write_interface(JsonText& out, const NetworkInterface& nic, std::string_view subscription) {
+namespace {
+
+void write_ip_configuration(JsonText& out, const NetworkInterface& nic, const IpConfiguration& configuration,
+                            std::string_view subscription) {
+  out.open()
+      .put("name", configuration.name)
+      .put("id", ip_configuration_id(nic, configuration, subscription))
+      .put("type", "Microsoft.Network/networkInterfaces/ipConfigurations")
+      .put("etag", weak_etag(nic))
+      .open("properties")
+      .put("provisioningState", "Succeeded")
+      .put_if("privateIPAddress", configuration.private_address)
+      .put("privateIPAllocationMethod", configuration.allocation)
+      .put("privateIPAddressVersion", "IPv4")
+      .put("primary", configuration.primary)
+      .open("subnet")
+      .put("id",
+           make_id(subscription, configuration.network.group, "Microsoft.Network/virtualNetworks/subnets",
+                   configuration.network.name + "/" + configuration.subnet))
+      .close();
+  if (!configuration.nat_rules.empty()) {
+    out.open_list("loadBalancerInboundNatRules");
+    for (const std::string& id : configuration.nat_rules) out.open().put("id", id).close();
+    out.close_list();
+  }
+  if (!configuration.pools.empty()) {
+    out.open_list("loadBalancerBackendAddressPools");
+    for (const std::string& id : configuration.pools) out.open().put("id", id).close();
+    out.close_list();
+  }
+  if (!configuration.public_address.empty() && !configuration.balanced) {
+    out.open("publicIPAddress")
+        .put("id", make_id(subscription, configuration.public_address.group, public_address_type,
+                           configuration.public_address.name));
+    if (configuration.address_deleted_with_vm) out.open("properties").put("deleteOption", "Delete").close();
+    out.close();
+  }
+  out.close().close();
+}
+
+void write_own_interface(JsonText& out, const NetworkInterface& nic, std::string_view subscription) {
   open_resource(out, nic, interface_type, subscription);
   out.put("etag", weak_etag(nic))
       .open("properties")
@@ -246,43 +320,16 @@ void write_interface(JsonText& out, const NetworkInterface& nic, std::string_vie
         .put("id", make_id(subscription, nic.vm.group, "Microsoft.Compute/virtualMachines", nic.vm.name))
         .close();
   out.open_list("ipConfigurations");
-  for (const IpConfiguration& configuration : nic.configurations) {
-    out.open()
-        .put("name", configuration.name)
-        .put("id", ip_configuration_id(nic, configuration, subscription))
-        .put("type", "Microsoft.Network/networkInterfaces/ipConfigurations")
-        .put("etag", weak_etag(nic))
-        .open("properties")
-        .put("provisioningState", "Succeeded")
-        .put_if("privateIPAddress", configuration.private_address)
-        .put("privateIPAllocationMethod", configuration.allocation)
-        .put("privateIPAddressVersion", "IPv4")
-        .put("primary", configuration.primary)
-        .open("subnet")
-        .put("id",
-             make_id(subscription, configuration.network.group, "Microsoft.Network/virtualNetworks/subnets",
-                     configuration.network.name + "/" + configuration.subnet))
-        .close();
-    if (!configuration.nat_rules.empty()) {
-      out.open_list("loadBalancerInboundNatRules");
-      for (const std::string& id : configuration.nat_rules) out.open().put("id", id).close();
-      out.close_list();
-    }
-    if (!configuration.pools.empty()) {
-      out.open_list("loadBalancerBackendAddressPools");
-      for (const std::string& id : configuration.pools) out.open().put("id", id).close();
-      out.close_list();
-    }
-    if (!configuration.public_address.empty() && !configuration.balanced) {
-      out.open("publicIPAddress")
-          .put("id", make_id(subscription, configuration.public_address.group, public_address_type,
-                             configuration.public_address.name));
-      if (configuration.address_deleted_with_vm) out.open("properties").put("deleteOption", "Delete").close();
-      out.close();
-    }
-    out.close().close();
-  }
+  for (const IpConfiguration& configuration : nic.configurations)
+    write_with_kept(out, configuration.kept,
+                    [&](JsonText& own) { write_ip_configuration(own, nic, configuration, subscription); });
   out.close_list().close().close();
+}
+
+}  // namespace
+
+void write_interface(JsonText& out, const NetworkInterface& nic, std::string_view subscription) {
+  write_with_kept(out, nic.kept, [&](JsonText& own) { write_own_interface(own, nic, subscription); });
 }
 
 }  // namespace berth::arm

@@ -6,6 +6,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "api/arm/network_parts.h"
 #include "base/error.h"
 
@@ -79,6 +80,7 @@ SecurityRule parse_security_rule(const Field& item, const std::string& name) {
   check_resource_name(name, "Microsoft.Network/networkSecurityGroups/securityRules");
   SecurityRule rule;
   rule.name = name;
+  kept_members("Microsoft.Network/networkSecurityGroups/securityRules", item.value(), item.path());
   const Field properties = item["properties"];
   properties.require_object();
   rule.description = properties["description"].text();
@@ -133,7 +135,9 @@ void write_security_rule(JsonText& out, const SecurityGroup& group, const Securi
       .close();
 }
 
-void write_security_group(JsonText& out, const SecurityGroup& group, std::string_view subscription) {
+namespace {
+
+void write_own_security_group(JsonText& out, const SecurityGroup& group, std::string_view subscription) {
   open_resource(out, group, security_group_type, subscription);
   out.put("etag", weak_etag(group))
       .open("properties")
@@ -144,6 +148,13 @@ void write_security_group(JsonText& out, const SecurityGroup& group, std::string
   out.close_list().open_list("defaultSecurityRules");
   for (const DefaultRule& rule : default_rules) write_default_rule(out, group, rule, subscription);
   out.close_list().close().close();
+}
+
+}  // namespace
+
+void write_security_group(JsonText& out, const SecurityGroup& group, std::string_view subscription) {
+  write_with_kept(out, group.kept,
+                  [&](JsonText& own) { write_own_security_group(own, group, subscription); });
 }
 
 }  // namespace berth::arm

@@ -7,6 +7,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 
 /// A VM as it is shown, and what its guest reports.
 namespace berth::arm {
@@ -67,6 +68,16 @@ void write_provisioning_status(JsonText& out, const Vm& vm) {
   }
 }
 
+void write_data_disk(JsonText& out, const DataDisk& disk, std::string_view subscription) {
+  out.open().put("lun", disk.lun).put_if("name", disk.name).put("createOption", "Attach");
+  out.put("caching", disk.caching);
+  if (disk.deleted_with_vm) out.put("deleteOption", "Delete");
+  if (disk.size_gib > 0) out.put("diskSizeGB", disk.size_gib);
+  out.open("managedDisk").put("storageAccountType", "Standard_LRS");
+  if (!disk.disk.empty()) out.put("id", make_id(subscription, disk.disk.group, disk_type, disk.disk.name));
+  out.close().close();
+}
+
 void write_storage(JsonText& out, const Vm& vm, std::string_view subscription) {
   out.open("storageProfile").open("imageReference");
   if (!vm.image_id.empty()) {
@@ -84,15 +95,8 @@ void write_storage(JsonText& out, const Vm& vm, std::string_view subscription) {
   out.put("storageAccountType", "Standard_LRS");
   if (!vm.os_disk.empty()) out.put("id", make_id(subscription, vm.os_disk.group, disk_type, vm.os_disk.name));
   out.close().close().open_list("dataDisks");
-  for (const DataDisk& disk : vm.data_disks) {
-    out.open().put("lun", disk.lun).put_if("name", disk.name).put("createOption", "Attach");
-    out.put("caching", disk.caching);
-    if (disk.deleted_with_vm) out.put("deleteOption", "Delete");
-    if (disk.size_gib > 0) out.put("diskSizeGB", disk.size_gib);
-    out.open("managedDisk").put("storageAccountType", "Standard_LRS");
-    if (!disk.disk.empty()) out.put("id", make_id(subscription, disk.disk.group, disk_type, disk.disk.name));
-    out.close().close();
-  }
+  for (const DataDisk& disk : vm.data_disks)
+    write_with_kept(out, disk.kept, [&](JsonText& own) { write_data_disk(own, disk, subscription); });
   out.close_list().close();
 }
 
@@ -140,8 +144,10 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
   out.close_list().close();
 }
 
-void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
-              std::string_view logs_url) {
+namespace {
+
+void write_own_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
+                  std::string_view logs_url) {
   open_resource(out, vm, vm_type, subscription);
   out.put("etag", "\"" + vm.etag + "\"");
   out.open("properties").put("vmId", vm.vm_id).put("provisioningState", to_string(vm.provisioning));
@@ -177,6 +183,14 @@ void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool i
     out.close_list();
   }
   out.close();
+}
+
+}  // namespace
+
+void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
+              std::string_view logs_url) {
+  write_with_kept(out, vm.kept,
+                  [&](JsonText& own) { write_own_vm(own, vm, subscription, instance_view, logs_url); });
 }
 
 }  // namespace berth::arm

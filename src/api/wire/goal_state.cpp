@@ -222,9 +222,14 @@ std::string extensions_config_xml(const GuestView& view, std::string_view thumbp
            {"runAsStartupTask", "false"},
            {"isJson", "true"},
            {"useExactVersion", "true"}});
-      add(add(settings, "Plugin", {{"name", plugin->handler}, {"version", plugin->version}}),
-          "RuntimeSettings", runtime_settings(*plugin, thumbprint))
-          .append_attribute("seqNo") = plugin->sequence;
+      pugi::xml_node own = add(settings, "Plugin", {{"name", plugin->handler}, {"version", plugin->version}});
+      if (plugin->level > 0) {
+        pugi::xml_node after = add(own, "DependsOn", {{"dependencyLevel", std::to_string(plugin->level)}});
+        for (const std::string& handler : plugin->after)
+          add(after, "DependsOnExtension", {{"handler", handler}});
+      }
+      add(own, "RuntimeSettings", runtime_settings(*plugin, thumbprint)).append_attribute("seqNo") =
+          plugin->sequence;
     }
   }
 

@@ -105,8 +105,8 @@ Response names_response(const Arm&, const Request& request, const Names& names, 
   return json_response(200, out.take());
 }
 
-Error no_image() {
-  return Error(ErrorKind::not_found, "NotFound", "Artifact: VMImage was not found.");
+Error no_image(const Arm& arm) {
+  return Error(ErrorKind::not_found, "NotFound", "Artifact: VMImage was not found.", images_there_are(arm));
 }
 
 /// The images whose marketplace address begins with the path's publisher, offer and sku, as far as it goes.
@@ -120,7 +120,7 @@ std::vector<GalleryImage> images_below(const Arm& arm, Request& request) {
     if (!image.publisher.empty() && fits("publisher", image.publisher) && fits("offer", image.offer) &&
         fits("sku", image.sku))
       found.push_back(std::move(image));
-  if (found.empty()) throw no_image();
+  if (found.empty()) throw no_image(arm);
   return found;
 }
 
@@ -329,7 +329,7 @@ asio::awaitable<Response> get_image_version(Arm& arm, Request request) {
       write_image(out, arm, image, location, true);
       co_return json_response(200, out.take());
     }
-  throw no_image();
+  throw no_image(arm);
 }
 
 asio::awaitable<Response> list_extension_types(Arm& arm, Request request) {

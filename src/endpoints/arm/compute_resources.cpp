@@ -50,6 +50,7 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
 
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   VmRequest request = read_vm(arm, id, body);
+  check_kept_references(arm, request.vm.kept, id);
   const Accepted accepted = arm.region.put_vm({.vm = std::move(request.vm),
                                                .password = std::move(request.password),
                                                .custom_data = std::move(request.custom_data),
@@ -74,12 +75,6 @@ std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Reque
 
 // --- extensions
 
-const Extension* find_extension(const Vm& vm, const std::string& name) {
-  const auto found = std::ranges::find_if(
-      vm.extensions, [&](const Extension& extension) { return same_name(extension.name, name); });
-  return found == vm.extensions.end() ? nullptr : &*found;
-}
-
 std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const View& view) {
   const Vm* vm = arm.region.find_vm(id.ref());
   const Extension* extension = vm ? find_extension(*vm, id.name()) : nullptr;
@@ -89,25 +84,36 @@ std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const 
   return out.take();
 }
 
-Applied put_extension(Arm& arm, const ResourceId& id, const json& body) {
+/// `keeps_secret`: protected settings that are not given stay, as PATCH has it; a PUT takes them away.
+Applied apply_extension(Arm& arm, const ResourceId& id, const json& body, bool keeps_secret) {
   const Vm* vm = arm.region.find_vm(id.ref());
   if (!vm) throw parent_not_found(extension_type, id.full_name(), id.segments[0].second);
   check_resource_name(id.name(), extension_type);
   ExtensionRequest request = parse_extension(body, find_extension(*vm, id.name()));
-  const Accepted accepted =
-      arm.region.put_extension(id.ref(), {.name = id.name(),
-                                          .publisher = request.publisher,
-                                          .type = request.type,
-                                          .version = request.version,
-                                          .auto_upgrade = request.auto_upgrade,
-                                          .settings = request.settings,
-                                          .protected_settings = std::move(request.protected_settings),
-                                          .has_protected_settings = request.has_protected_settings,
-                                          .force_update_tag = request.force_update_tag,
-                                          .tags = request.tags});
+  const Accepted accepted = arm.region.put_extension(
+      id.ref(), {.name = id.name(),
+                 .publisher = request.publisher,
+                 .type = request.type,
+                 .version = request.version,
+                 .auto_upgrade = request.auto_upgrade,
+                 .settings = request.settings,
+                 .protected_settings = std::move(request.protected_settings),
+                 .has_protected_settings = request.has_protected_settings || !keeps_secret,
+                 .force_update_tag = request.force_update_tag,
+                 .tags = request.tags,
+                 .after = std::move(request.after),
+                 .suppress_failures = request.suppress_failures,
+                 .kept = request.kept});
   return {.document = show_extension(arm, id, {}).value_or(""),
           .created = accepted.created,
           .operation = accepted.operation};
+}
+
+Applied put_extension(Arm& arm, const ResourceId& id, const json& body) {
+  return apply_extension(arm, id, body, false);
+}
+Applied patch_extension(Arm& arm, const ResourceId& id, const json& whole) {
+  return apply_extension(arm, id, whole, true);
 }
 
 std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request* request) {
@@ -264,6 +270,7 @@ std::vector<Kind> compute_kinds() {
   Kind extension{.type = std::string(extension_type),
                  .show = show_extension,
                  .put = put_extension,
+                 .patch = patch_extension,
                  .remove = remove_extension,
                  .check = {},
                  .find = {},

@@ -59,8 +59,9 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
   const auto put = arm.region.put_inert(std::move(wanted));
   JsonText out;
   write_inert(arm, out, put.resource, {});
-  // The classic client takes nothing but 200 for a new storage account.
-  const bool created = put.created && !same_name(type, "Microsoft.Storage/storageAccounts");
+  // These two answer 200 for a new one too, and clients take nothing else.
+  const bool created = put.created && !same_name(type, "Microsoft.Storage/storageAccounts") &&
+                       !same_name(type, availability_set_type);
   return {.document = out.take(), .created = created, .operation = {}};
 }
 
@@ -104,7 +105,14 @@ asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
 }
 
 std::vector<Kind> inert_kinds() {
-  return {inert_kind("Microsoft.Storage/storageAccounts"), inert_kind(std::string(availability_set_type))};
+  std::vector<Kind> all;
+  for (const std::string_view type :
+       {std::string_view("Microsoft.Storage/storageAccounts"), availability_set_type,
+        std::string_view("Microsoft.Compute/proximityPlacementGroups"),
+        std::string_view("Microsoft.Network/applicationSecurityGroups"),
+        std::string_view("Microsoft.Network/routeTables"), std::string_view("Microsoft.Network/natGateways")})
+    all.push_back(inert_kind(std::string(type)));
+  return all;
 }
 
 }  // namespace berth::arm

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
+#include "api/arm/groups.h"
 #include "api/arm/json_text.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
@@ -7,12 +10,38 @@
 namespace berth::arm {
 namespace {
 
+using nlohmann::json;
+
+/// A resource that is there is not put into another location.
+void stay_in_place(Kind& kind) {
+  if (!kind.find || !kind.put) return;
+  const auto check = [type = kind.type, find = kind.find](Arm& arm, const ResourceId& id, const json& body) {
+    const Resource* there = find(arm.region, id.ref());
+    if (!there || there->location.empty()) return;
+    if (const std::string wanted = location_of(body, type, there->location); wanted != there->location)
+      throw Error(ErrorKind::conflict, "InvalidResourceLocation",
+                  fmt::format("The resource '{}' already exists in location '{}' in resource group '{}'. A "
+                              "resource with the same name cannot be created in location '{}'.",
+                              there->name, there->location, there->group, wanted),
+                  "Choose another name, or its location.");
+  };
+  kind.put = [check, put = kind.put](Arm& arm, const ResourceId& id, const json& body) {
+    check(arm, id, body);
+    return put(arm, id, body);
+  };
+  kind.check = [check, before = kind.check](Arm& arm, const ResourceId& id, const json& body) {
+    check(arm, id, body);
+    if (before) before(arm, id, body);
+  };
+}
+
 /// Resources stand on such as come earlier here, never on later ones: complete mode deletes from the end.
 std::vector<Kind> all_kinds() {
   std::vector<Kind> all;
   for (auto part : {inert_kinds, network_kinds, compute_kinds})
     for (Kind& kind : part()) all.push_back(std::move(kind));
   for (Kind& kind : all) {
+    stay_in_place(kind);
     if (kind.show || !kind.find) continue;
     kind.show = [find = kind.find, write = kind.write](Arm& arm, const ResourceId& id,
                                                        const View& view) -> std::optional<std::string> {

@@ -51,10 +51,11 @@ Applied applied(Arm& arm, const Put<T>& put, void (*write)(Arm&, JsonText&, cons
 }
 
 Applied put_network(Arm& arm, const ResourceId& id, const json& body) {
-  return applied(arm,
-                 arm.region.put_virtual_network(parse_virtual_network(
-                     body, place_of(arm, id), arm.region.find_virtual_network(id.ref()))),
-                 write_network);
+  VirtualNetwork network =
+      parse_virtual_network(body, place_of(arm, id), arm.region.find_virtual_network(id.ref()));
+  check_kept_references(arm, network.kept, id);
+  for (const Subnet& subnet : network.subnets) check_kept_references(arm, subnet.kept, id);
+  return applied(arm, arm.region.put_virtual_network(std::move(network)), write_network);
 }
 Applied put_rules(Arm& arm, const ResourceId& id, const json& body) {
   return applied(arm,
@@ -68,6 +69,9 @@ Applied put_address(Arm& arm, const ResourceId& id, const json& body) {
 }
 Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
   NetworkInterface nic = parse_interface(body, place_of(arm, id));
+  check_kept_references(arm, nic.kept, id);
+  for (const IpConfiguration& configuration : nic.configurations)
+    check_kept_references(arm, configuration.kept, id);
   balance(arm, nic, arm.region.find_interface(id.ref()));
   return applied(arm, arm.region.put_interface(std::move(nic)), write_nic);
 }
@@ -123,6 +127,7 @@ std::optional<std::string> show_subnet(Arm& arm, const ResourceId& id, const Vie
 Applied put_subnet(Arm& arm, const ResourceId& id, const json& body) {
   VirtualNetwork network = network_of(arm, id);
   Subnet wanted = parse_subnet(Field(body), id.name(), arm.subscription());
+  check_kept_references(arm, wanted.kept, id);
   const auto known = std::ranges::find_if(
       network.subnets, [&](const Subnet& subnet) { return same_name(subnet.name, id.name()); });
   const bool created = known == network.subnets.end();
@@ -226,6 +231,7 @@ std::vector<Kind> network_kinds() {
   Kind subnet{.type = std::string(subnet_type),
               .show = show_subnet,
               .put = put_subnet,
+              .patch = {},
               .remove = remove_subnet,
               .check = {},
               .find = {},
@@ -235,6 +241,7 @@ std::vector<Kind> network_kinds() {
   Kind rule{.type = std::string(rule_type),
             .show = show_rule,
             .put = put_rule,
+            .patch = {},
             .remove = remove_rule,
             .check = {},
             .find = {},

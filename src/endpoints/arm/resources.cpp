@@ -7,6 +7,7 @@
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "api/arm/network.h"
 #include "api/arm/operations.h"
 #include "base/error.h"
@@ -107,6 +108,18 @@ std::optional<std::string> show_resource(Arm& arm, const ResourceId& id, const V
   return kind ? kind->show(arm, id, view) : std::nullopt;
 }
 
+void check_kept_references(Arm& arm, std::string_view kept, const ResourceId& by) {
+  for (const std::string& text : kept_references(kept)) {
+    const ResourceId id = *ResourceId::parse(text);
+    if (show_resource(arm, id, {})) continue;
+    throw Error(
+        ErrorKind::not_found, "InvalidResourceReference",
+        fmt::format("Resource {} referenced by resource {} was not found.", text.substr(0, 400), by.text()),
+        find_kind(id.type()) ? "Create it first."
+                             : fmt::format("The local region has no {}: leave it out.", id.type()));
+  }
+}
+
 asio::awaitable<Response> get_resource(Arm& arm, Request request) {
   const std::string rest = request.params["resource"];
   if (is_collection(rest)) {
@@ -171,7 +184,7 @@ asio::awaitable<Response> patch_resource(Arm& arm, Request request) {
   json others = change;
   others.erase("tags");
   whole.merge_patch(others);
-  co_return co_await answer_put(arm, request, kind, id, kind.put(arm, id, whole));
+  co_return co_await answer_put(arm, request, kind, id, (kind.patch ? kind.patch : kind.put)(arm, id, whole));
 }
 
 asio::awaitable<Response> delete_resource(Arm& arm, Request request) {

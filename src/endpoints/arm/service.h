@@ -64,6 +64,8 @@ struct Kind {
   /// nullopt when there is none.
   std::function<std::optional<std::string>(Arm&, const ResourceId&, const View&)> show;
   std::function<Applied(Arm&, const ResourceId&, const nlohmann::json& body)> put;
+  /// The same for a PATCH, with the document that came of it; empty where `put` will do.
+  std::function<Applied(Arm&, const ResourceId&, const nlohmann::json& whole)> patch;
   /// The operation that goes on, "" when it is gone already; nullopt when there was none.
   std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*)> remove;
   /// Finds what is wrong with a document before anything is made; may be empty.
@@ -119,6 +121,8 @@ std::map<std::string, std::string> address_users(const Arm& arm);
 /// The same for one of them; "" when nobody does.
 std::string address_user(const Arm& arm, const Ref& address);
 
+/// Throws Error(not_found, "InvalidResourceReference") when kept members name a resource that is not there.
+void check_kept_references(Arm& arm, std::string_view kept, const ResourceId& by);
 /// The document of any resource, for reference() and GET. nullopt when there is none.
 std::optional<std::string> show_resource(Arm& arm, const ResourceId& id, const View& view);
 /// If-Match and If-None-Match. Throws Error(conflict, "PreconditionFailed").
@@ -202,6 +206,9 @@ asio::awaitable<Response> get_serial_log(Arm&, Request);
 asio::awaitable<Response> get_screenshot(Arm&, Request);
 /// Sets what the gallery knows of the image that was named. Throws Error(not_found, "PlatformImageNotFound").
 void resolve_image(Arm& arm, Vm& vm, std::string_view path = "imageReference");
+
+/// "The images of this region are Debian:debian-12:12:latest, …."
+std::string images_there_are(const Arm& arm);
 
 // --- deployments.cpp, and the other files about deployments
 asio::awaitable<Response> list_deployments(Arm&, Request);

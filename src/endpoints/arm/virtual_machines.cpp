@@ -53,16 +53,15 @@ Ref diagnosed_vm(Arm& arm, Request& request) {
   return vm;
 }
 
-/// "Debian:debian-12:12:latest, …"
-std::string image_urns(Gallery& gallery) {
+}  // namespace
+
+std::string images_there_are(const Arm& arm) {
   std::set<std::string> urns;
-  for (const GalleryImage& image : gallery.list())
+  for (const GalleryImage& image : arm.region.gallery().list())
     if (!image.publisher.empty())
       urns.insert(fmt::format("{}:{}:{}:latest", image.publisher, image.offer, image.sku));
-  return fmt::format("{}", fmt::join(urns, ", "));
+  return fmt::format("The images of this region are {}.", fmt::join(urns, ", "));
 }
-
-}  // namespace
 
 std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& origin) {
   // The same address for some minutes: documents do not change at every look.
@@ -94,7 +93,7 @@ void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
                   "are correct ({}).",
                   wanted, path),
         vm.image_publisher.empty() ? "'azure vm image list' shows the images that there are."
-                                   : "The images of this region are " + image_urns(gallery) + ".");
+                                   : images_there_are(arm));
   vm.image = image->name;
 }
 
