@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "api/arm/json_text.h"
+#include "api/arm/network.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
 
@@ -27,6 +28,10 @@ std::vector<Kind> all_kinds() {
 }
 
 }  // namespace
+
+Place place_of(const Arm& arm, const ResourceId& id) {
+  return {arm.subscription(), id.group, id.segments[0].second};
+}
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = all_kinds();
