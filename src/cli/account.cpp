@@ -226,7 +226,7 @@ void account_download(CLI::App& app, Session& session) {
   });
 }
 
-constexpr Command commands[] = {
+constexpr Command account_table[] = {
     {"account import", "Import a publish-settings file", &account_import},
     {"account list", "List the subscriptions", &account_list},
     {"account show", "Show a subscription", &account_show},
@@ -238,7 +238,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> account_commands() {
-  return commands;
+  return account_table;
 }
 
 }  // namespace berth

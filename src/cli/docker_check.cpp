@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/json_view.h"
 #include "cli/terminal.h"
 #include "http/client.h"
 
@@ -13,12 +14,7 @@ namespace {
 using nlohmann::json;
 using namespace std::chrono_literals;
 
-std::string text(const json& document, const char* key) {
-  const auto found = document.find(key);
-  return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::optional<long> number(const json& document, const char* key) {
+std::optional<long> count_at(const json& document, const char* key) {
   const auto found = document.find(key);
   return found != document.end() && found->is_number_integer() ? std::optional(found->get<long>())
                                                                : std::nullopt;
@@ -51,13 +47,13 @@ DockerAnswer ask_docker(const std::string& name, const std::string& address, std
                                   .limit = 30s,
                                   .cancelled = &interrupt::requested});
       const json version = ask(client, url + "/version"), info = ask(client, url + "/info");
-      return {.version = text(version, "Version"),
-              .api_version = text(version, "ApiVersion"),
-              .os = text(info, "OperatingSystem"),
-              .kernel = text(version, "KernelVersion"),
-              .storage_driver = text(info, "Driver"),
-              .containers = number(info, "Containers"),
-              .running = number(info, "ContainersRunning")};
+      return {.version = text(version, {"Version"}),
+              .api_version = text(version, {"ApiVersion"}),
+              .os = text(info, {"OperatingSystem"}),
+              .kernel = text(version, {"KernelVersion"}),
+              .storage_driver = text(info, {"Driver"}),
+              .containers = count_at(info, "Containers"),
+              .running = count_at(info, "ContainersRunning")};
     } catch (const Error& error) {
       if (error.code == "OperationCanceled") throw;
       if (std::chrono::steady_clock::now() >= end)

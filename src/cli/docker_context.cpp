@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 /// Our mark inside a context's metadata. The docker client keeps fields that it does not know.
 constexpr const char* mark_field = "Berth";
 
-ordered_json parse(const std::string& text) {
+ordered_json parse_ordered(const std::string& text) {
   return ordered_json::parse(text, nullptr, false);
 }
 
@@ -57,7 +57,7 @@ fs::path tls_folder(const fs::path& config, const std::string& name) {
 
 std::optional<ordered_json> find_meta(const fs::path& config, const std::string& name) {
   const auto text = read_file_if_there(meta_folder(config, name) / "meta.json");
-  return text ? std::optional(parse(*text)) : std::nullopt;
+  return text ? std::optional(parse_ordered(*text)) : std::nullopt;
 }
 
 /// True when `meta` is one of ours that nobody can be using: the host's name was free in this region, or the
@@ -72,7 +72,7 @@ bool may_replace(const ordered_json& meta, const DockerContext& wanted) {
 
 std::string current_context(const fs::path& config) {
   const auto text = read_file_if_there(config / "config.json");
-  return text ? text_at(parse(*text), {"currentContext"}) : std::string();
+  return text ? text_at(parse_ordered(*text), {"currentContext"}) : std::string();
 }
 
 /// "" stands for the default context.
@@ -81,7 +81,7 @@ void set_current_context(const fs::path& config, const std::string& name) {
   std::error_code none;
   if (const fs::path target = fs::canonical(file, none); !none) file = target;  // it may be a link
   const auto text = read_file_if_there(file);
-  ordered_json document = text ? parse(*text) : ordered_json::object();
+  ordered_json document = text ? parse_ordered(*text) : ordered_json::object();
   if (!document.is_object())
     throw Error(ErrorKind::invalid, "DockerConfigInvalid", fmt::format("{} is not JSON.", file.string()),
                 "Correct it, then 'docker context use' does the rest.");
@@ -167,7 +167,7 @@ std::vector<std::string> DockerContexts::remove_where(const std::string& region,
   for (const auto& entry : fs::directory_iterator(config_ / "contexts" / "meta", none)) {
     const auto text = read_file_if_there(entry.path() / "meta.json");
     if (!text) continue;
-    const ordered_json meta = parse(*text);
+    const ordered_json meta = parse_ordered(*text);
     const auto mark = mark_of(meta);
     const std::string name = text_at(meta, {"Name"});
     if (!mark || mark->region != region || (host != nullptr && mark->host != *host) || name.empty()) continue;

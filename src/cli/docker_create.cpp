@@ -30,7 +30,7 @@ constexpr std::uintmax_t least_space = std::uintmax_t{1} << 30;
 constexpr auto docker_answer_limit = 90s;
 constexpr auto removal_limit = 300s;
 
-Error invalid(const std::string& what, const std::string& advice = {}) {
+Error invalid_choice(const std::string& what, const std::string& advice = {}) {
   return Error(ErrorKind::invalid, "InvalidParameter", what, advice);
 }
 
@@ -180,8 +180,8 @@ void Creation::settle_location() {
     }
     known += (known.empty() ? "" : ", ") + display;
   }
-  throw invalid("No location found which has DisplayName or Name same as value of --location",
-                "Locations: " + known + ".");
+  throw invalid_choice("No location found which has DisplayName or Name same as value of --location",
+                       "Locations: " + known + ".");
 }
 
 void Creation::settle_image() {
@@ -233,8 +233,9 @@ void Creation::settle_size() {
     }
     known += (known.empty() ? "" : ", ") + name;
   }
-  throw invalid(fmt::format("VM size \"{}\" is not available in {}", plan_.host.size, plan_.host.location),
-                "Sizes: " + known + ".");
+  throw invalid_choice(
+      fmt::format("VM size \"{}\" is not available in {}", plan_.host.size, plan_.host.location),
+      "Sizes: " + known + ".");
 }
 
 void Creation::check_name_is_free() {

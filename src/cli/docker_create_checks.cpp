@@ -31,7 +31,7 @@ std::uint16_t parse_port(const std::string& text, const char* option) {
 }
 
 /// "tcp://web1.cloudapp.net" and "web1.cloudapp.net" mean web1.
-std::string host_of(const std::string& dns_name) {
+std::string name_of_host(const std::string& dns_name) {
   const std::size_t scheme = dns_name.find("://");
   const std::string name = scheme == std::string::npos ? dns_name : dns_name.substr(scheme + 3);
   return name.substr(0, name.find('.'));
@@ -107,7 +107,7 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
   }
   DockerCreatePlan plan;
   DockerHost& host = plan.host;
-  host.name = lower(host_of(options.dns_name));
+  host.name = lower(name_of_host(options.dns_name));
   if (const auto problem = host_name_problem(host.name)) throw invalid(*problem);
   host.vm_name = options.vm_name.empty() ? host.name : options.vm_name;
   if (const auto problem = host_name_problem(host.vm_name)) throw invalid(*problem);

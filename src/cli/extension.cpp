@@ -251,7 +251,7 @@ void extension_logs(CLI::App& app, Session& session) {
   app.callback([options, &session] { print_logs(session, *options); });
 }
 
-constexpr Command commands[] = {
+constexpr Command extension_table[] = {
     {"vm extension set", "Enable an extension on a virtual machine, or change its settings", &extension_set},
     {"vm extension get", "Show what the extensions of a virtual machine reported", &extension_get},
     {"vm extension logs", "Show the log of an extension, from inside the virtual machine", &extension_logs},
@@ -261,7 +261,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> extension_commands() {
-  return commands;
+  return extension_table;
 }
 
 }  // namespace berth

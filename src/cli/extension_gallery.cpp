@@ -177,7 +177,7 @@ void extension_list(CLI::App& app, Session& session) {
   app.callback([wanted, &session] { list_extensions(session, *wanted); });
 }
 
-constexpr Command commands[] = {
+constexpr Command extension_gallery_table[] = {
     {"vm extension publish", "Put an extension into the gallery, and onto the VMs that have it",
      &extension_publish},
     {"vm extension unpublish", "Take an extension out of the gallery", &extension_unpublish},
@@ -187,7 +187,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> extension_gallery_commands() {
-  return commands;
+  return extension_gallery_table;
 }
 
 }  // namespace berth

@@ -22,7 +22,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
-constexpr auto delete_limit = 900s;
+constexpr auto region_delete_limit = 900s;
 constexpr std::uintmax_t most_of_a_log = 16 << 20;
 
 struct StartOptions {
@@ -174,7 +174,7 @@ void delete_groups(Session& session) {
       }
     }
     if (accepted.empty() && in_use) throw *in_use;
-    for (const auto& [path, operation] : accepted) arm.wait(operation, path, delete_limit);
+    for (const auto& [path, operation] : accepted) arm.wait(operation, path, region_delete_limit);
     if (!in_use) return;
   }
 }
@@ -209,7 +209,7 @@ void region_delete(CLI::App& app, Session& session) {
   app.callback([quiet, &session] { delete_region(session, *quiet); });
 }
 
-constexpr Command commands[] = {
+constexpr Command region_table[] = {
     {"region start", "Start the local region (it starts by itself when it is needed)", &region_start},
     {"region stop", "Stop it; virtual machines go on", &region_stop},
     {"region status", "Show where it is, what it holds, and what other clients need", &region_status},
@@ -220,7 +220,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> region_commands() {
-  return commands;
+  return region_table;
 }
 
 }  // namespace berth

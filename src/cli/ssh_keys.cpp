@@ -51,7 +51,7 @@ fs::path config_folder() {
   return (config != nullptr && *config == '/' ? fs::path(config) : home_directory() / ".config") / "berth";
 }
 
-fs::path key_file(const std::string& host) {
+fs::path ssh_key_file(const std::string& host) {
   return config_folder() / "ssh" / (host + "-key.pem");
 }
 
@@ -71,13 +71,13 @@ std::string read_ssh_key(const fs::path& file) {
 }
 
 std::optional<fs::path> find_ssh_key(const std::string& host) {
-  const fs::path file = key_file(host);
+  const fs::path file = ssh_key_file(host);
   std::error_code ec;
   return fs::is_regular_file(file, ec) ? std::optional(file) : std::nullopt;
 }
 
 GeneratedSshKey load_or_make_ssh_key(const std::string& host) {
-  GeneratedSshKey generated{.private_key = key_file(host), .line = {}};
+  GeneratedSshKey generated{.private_key = ssh_key_file(host), .line = {}};
   make_folder(generated.private_key.parent_path());
   if (const auto pem = read_file_if_there(generated.private_key)) {
     const PrivateKey key = PrivateKey::parse_pem(Secret(*pem), generated.private_key.string());

@@ -281,7 +281,7 @@ void vm_delete(CLI::App& app, Session& session) {
 
 constexpr TwoLetterOption two_letters[] = {{"-dp", "--docker-port"}, {"-dc", "--docker-cert-dir"}};
 
-constexpr Command commands[] = {
+constexpr Command vm_table[] = {
     {"vm docker create", "Create a virtual machine that runs a Docker host", &vm_docker_create},
     {"vm docker show", "Show a Docker host: its engine, TLS, containers and security report",
      &vm_docker_show},
@@ -293,7 +293,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> vm_commands() {
-  return commands;
+  return vm_table;
 }
 std::span<const TwoLetterOption> two_letter_options() {
   return two_letters;

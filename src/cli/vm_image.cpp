@@ -161,7 +161,7 @@ void vm_capture(CLI::App& app, Session& session) {
   app.callback([options, &session] { capture(session, options->name, options->image, options->group); });
 }
 
-constexpr Command commands[] = {
+constexpr Command vm_image_table[] = {
     {"vm image list", "List the images that virtual machines are made from", &vm_image_list},
     {"vm image show", "Show one image", &vm_image_show},
     {"vm image create", "Make an image of a disk file", &vm_image_create},
@@ -172,7 +172,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> vm_image_commands() {
-  return commands;
+  return vm_image_table;
 }
 
 }  // namespace berth

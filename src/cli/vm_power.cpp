@@ -70,7 +70,7 @@ void vm_shutdown(CLI::App& app, Session& session) {
                "Keep what the machine occupies (locally it makes no difference but for the state's name)");
 }
 
-constexpr Command commands[] = {
+constexpr Command vm_power_table[] = {
     {"vm start", "Start a virtual machine", &vm_start},
     {"vm restart", "Restart a virtual machine", &vm_restart},
     {"vm shutdown", "Shut a virtual machine down", &vm_shutdown},
@@ -79,7 +79,7 @@ constexpr Command commands[] = {
 }  // namespace
 
 std::span<const Command> vm_power_commands() {
-  return commands;
+  return vm_power_table;
 }
 
 }  // namespace berth

@@ -19,7 +19,7 @@ using NamesPtr = std::unique_ptr<GENERAL_NAMES, Releaser<GENERAL_NAMES_free>>;
 using NamePtr = std::unique_ptr<GENERAL_NAME, Releaser<GENERAL_NAME_free>>;
 using NumberPtr = std::unique_ptr<BIGNUM, Releaser<BN_free>>;
 
-[[noreturn]] void throw_invalid(const std::string& happened) {
+[[noreturn]] void throw_bad_name(const std::string& happened) {
   throw Error(ErrorKind::invalid, "InvalidCertificateName", happened);
 }
 
@@ -44,8 +44,8 @@ void add_part(X509_NAME* name, const std::string& field, const std::string& valu
                                                 reinterpret_cast<const unsigned char*>(value.data()),
                                                 static_cast<int>(value.size()), -1, 0) == 1;
   if (!added)
-    throw_invalid(fmt::format("'{}' cannot be the {} of a certificate's subject: {}.", value, field,
-                              value.empty() ? "it is empty" : openssl_reason()));
+    throw_bad_name(fmt::format("'{}' cannot be the {} of a certificate's subject: {}.", value, field,
+                               value.empty() ? "it is empty" : openssl_reason()));
 }
 
 void set_subject(X509* x509, const CertificateOrder& order) {
@@ -88,12 +88,12 @@ void add_alternative_names(X509* x509, const CertificateOrder& order) {
   const NamesPtr names(must(GENERAL_NAMES_new(), "take memory"));
   std::set<std::string> added;
   for (const std::string& name : order.dns_names) {
-    if (!is_dns_name(name)) throw_invalid(fmt::format("'{}' is not a DNS name.", name));
+    if (!is_dns_name(name)) throw_bad_name(fmt::format("'{}' is not a DNS name.", name));
     if (added.insert(name).second) add_name(names.get(), GEN_DNS, ASN1_IA5STRING_new(), name);
   }
   for (const std::string& address : order.ip_addresses) {
     const std::string octets = octets_of(address);
-    if (octets.empty()) throw_invalid(fmt::format("'{}' is not an IP address.", address));
+    if (octets.empty()) throw_bad_name(fmt::format("'{}' is not an IP address.", address));
     if (added.insert(octets).second) add_name(names.get(), GEN_IPADD, ASN1_OCTET_STRING_new(), octets);
   }
   if (!added.empty())

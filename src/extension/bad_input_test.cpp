@@ -21,8 +21,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
-
 class BadInput : public testing::Test {
  protected:
   /// Bytes of N.settings as they stand.

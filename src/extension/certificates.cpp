@@ -19,17 +19,18 @@ using std::chrono::sys_seconds;
 constexpr std::chrono::minutes clock_skew{5};
 constexpr days warn_before{30};
 
-[[noreturn]] void throw_bad(const std::string& happened, const std::string& advice) {
+[[noreturn]] void throw_bad_certificate(const std::string& happened, const std::string& advice) {
   throw Error(ErrorKind::invalid, "BadCertificate", happened, advice);
 }
 
 void check_time(const Certificate& certificate, std::string_view what, sys_seconds now) {
   if (certificate.not_before() - clock_skew > now)
-    throw_bad(fmt::format("The {} is not valid before {}.", what, utc_text(certificate.not_before())),
-              "Check the clock of this machine and of the one that made it, or make a new one.");
+    throw_bad_certificate(
+        fmt::format("The {} is not valid before {}.", what, utc_text(certificate.not_before())),
+        "Check the clock of this machine and of the one that made it, or make a new one.");
   if (certificate.not_after() < now)
-    throw_bad(fmt::format("The {} expired on {}.", what, utc_text(certificate.not_after())),
-              "Make a new one and apply the settings again.");
+    throw_bad_certificate(fmt::format("The {} expired on {}.", what, utc_text(certificate.not_after())),
+                          "Make a new one and apply the settings again.");
 }
 
 /// Follows issuers from the leaf through its bundle to one of the CAs.
@@ -56,12 +57,12 @@ CertificateCheck check_certificates(const ServerCertificates& files, sys_seconds
   const Certificate& leaf = bundle.front();
   const PrivateKey key = PrivateKey::parse_pem(files.key, "the server key");
   if (!leaf.matches(key))
-    throw_bad("The server key does not belong to the server certificate.",
-              "Send the pair that was made together.");
+    throw_bad_certificate("The server key does not belong to the server certificate.",
+                          "Send the pair that was made together.");
   if (!chains_to(bundle, authorities))
-    throw_bad(fmt::format("The server certificate ({}) is not issued by the given CA ({}).", leaf.subject(),
-                          authorities.front().subject()),
-              "Send the CA that signed the certificate.");
+    throw_bad_certificate(fmt::format("The server certificate ({}) is not issued by the given CA ({}).",
+                                      leaf.subject(), authorities.front().subject()),
+                          "Send the CA that signed the certificate.");
   check_time(leaf, "server certificate", now);
   for (const Certificate& ca : authorities) {
     // A bundle may hold the old CA beside the new one; one of them must be good.
@@ -69,8 +70,8 @@ CertificateCheck check_certificates(const ServerCertificates& files, sys_seconds
     if (&ca == &authorities.back()) check_time(ca, "CA certificate", now);
   }
   if (!leaf.allows_server_auth())
-    throw_bad("The server certificate's extended key usage does not allow servers (serverAuth).",
-              "Make one for a server.");
+    throw_bad_certificate("The server certificate's extended key usage does not allow servers (serverAuth).",
+                          "Make one for a server.");
 
   CertificateCheck check;
   const auto left = std::chrono::floor<days>(leaf.not_after() - now);

@@ -25,7 +25,7 @@ EngineUnit unit_with(const std::string& command, bool socket = true) {
   return unit;
 }
 
-Settings tls_on(std::uint16_t port) {
+Settings tls_settings(std::uint16_t port) {
   Settings settings;
   settings.port = port;
   settings.ca = settings.certificate = "pem";
@@ -41,7 +41,7 @@ std::string command_of(const std::optional<std::string>& text) {
 }
 
 template <class Call>
-std::string refusal(Call&& call) {
+std::string refusal_by(Call&& call) {
   try {
     call();
   } catch (const Error& error) {
@@ -68,12 +68,12 @@ TEST(DaemonOptions, BecomeKeysWhereThereIsOne) {
 TEST(DaemonOptions, MayNotOpenListenersOrChangeTls) {
   for (const char* word : {"-H", "-Htcp://0.0.0.0:1", "-H=tcp://0.0.0.0:1", "--host=fd://", "--tls",
                            "--tlsverify=false", "--tlscacert=/x"})
-    EXPECT_THAT(refusal([&] { sort_options({word}); }), HasSubstr("listeners and TLS")) << word;
+    EXPECT_THAT(refusal_by([&] { sort_options({word}); }), HasSubstr("listeners and TLS")) << word;
 }
 
 TEST(DaemonOptions, MayNotNameAnotherConfigurationFile) {
   for (const char* word : {"--config-file=/srv/engine.json", "--config-file"})
-    EXPECT_THAT(refusal([&] {
+    EXPECT_THAT(refusal_by([&] {
                   sort_options({word, "/srv/engine.json"});
                 }),
                 HasSubstr("/etc/docker/daemon.json"))
@@ -89,19 +89,19 @@ TEST(DaemonOptions, HaveLimitsAsDaemonJsonWritesThem) {
                                                           "nproc":{"Name":"nproc","Hard":-1,"Soft":-1}})"));
   for (const char* word : {"--default-ulimit=nofile", "--default-ulimit=nofile=many",
                            "--default-ulimit=nofile=1:", "--default-ulimit==1"})
-    EXPECT_THAT(refusal([&] { sort_options({word}); }), HasSubstr("NAME=SOFT")) << word;
+    EXPECT_THAT(refusal_by([&] { sort_options({word}); }), HasSubstr("NAME=SOFT")) << word;
 }
 
 TEST(DaemonOptions, AreOneWordEach) {
-  EXPECT_THAT(refusal([] { sort_options({"--dns 10.0.0.2"}); }), HasSubstr("two words"));
+  EXPECT_THAT(refusal_by([] { sort_options({"--dns 10.0.0.2"}); }), HasSubstr("two words"));
   EXPECT_NO_THROW(sort_options({"--log-opt=tag=a b"}));
 }
 
 TEST(DaemonOptions, HaveValuesOfTheirType) {
-  EXPECT_THAT(refusal([] { sort_options({"--icc=maybe"}); }), HasSubstr("true or false"));
-  EXPECT_THAT(refusal([] { sort_options({"--mtu=big"}); }), HasSubstr("not a number"));
-  EXPECT_THAT(refusal([] { sort_options({"--log-opt=x"}); }), HasSubstr("NAME=VALUE"));
-  EXPECT_THAT(refusal([] { sort_options({"--dns"}); }), HasSubstr("needs a value"));
+  EXPECT_THAT(refusal_by([] { sort_options({"--icc=maybe"}); }), HasSubstr("true or false"));
+  EXPECT_THAT(refusal_by([] { sort_options({"--mtu=big"}); }), HasSubstr("not a number"));
+  EXPECT_THAT(refusal_by([] { sort_options({"--log-opt=x"}); }), HasSubstr("NAME=VALUE"));
+  EXPECT_THAT(refusal_by([] { sort_options({"--dns"}); }), HasSubstr("needs a value"));
 }
 
 // -- daemon.json ------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ TEST(DaemonFile, IsNotMadeWhenNothingIsWantedInIt) {
 
 TEST(DaemonFile, ThatIsNoJsonObjectIsLeftAlone) {
   for (const char* text : {"{", "[]", "debug: true", "{\"a\":1,}"})
-    EXPECT_THAT(refusal([&] {
+    EXPECT_THAT(refusal_by([&] {
                   merge_daemon_file(text, {{"tlsverify", true}}, {});
                 }),
                 HasSubstr("left as it is"))
@@ -172,7 +172,7 @@ TEST(DaemonFile, ThatIsNoJsonObjectIsLeftAlone) {
 }
 
 TEST(WantedKeys, NeverTurnVerificationOffAndNeverSetHosts) {
-  for (const Settings& settings : {Settings{}, tls_on(2376)})
+  for (const Settings& settings : {Settings{}, tls_settings(2376)})
     for (const DaemonKey& key : wanted_daemon_keys(settings, {}, false)) {
       EXPECT_NE(key.name, "hosts");
       EXPECT_FALSE(key.name == "tlsverify" && key.value == false);
@@ -226,7 +226,7 @@ TEST(Conflicts, BetweenAUsersFlagAndAUsersKeyNameBothFiles) {
   EngineUnit unit = unit_with("/usr/bin/dockerd -H fd:// --log-driver=journald");
   unit.file = "/etc/systemd/system/docker.service.d/override.conf";
   std::vector<DaemonKey> wanted;
-  EXPECT_THAT(refusal([&] {
+  EXPECT_THAT(refusal_by([&] {
                 settle_flags(unit, ordered_json{{"log-driver", "local"}}, false, wanted);
               }),
               AllOf(HasSubstr("override.conf"), HasSubstr("daemon.json"), HasSubstr("log-driver")));
@@ -235,12 +235,12 @@ TEST(Conflicts, BetweenAUsersFlagAndAUsersKeyNameBothFiles) {
 TEST(Conflicts, WithHostsInDaemonJsonAreFound) {
   std::vector<DaemonKey> wanted;
   EXPECT_THAT(
-      refusal([&] {
+      refusal_by([&] {
         settle_flags(unit_with(debian_command), ordered_json{{"hosts", {"tcp://0.0.0.0:1"}}}, false, wanted);
       }),
       HasSubstr("hosts"));
   EXPECT_THAT(
-      refusal([&] {
+      refusal_by([&] {
         settle_flags(unit_with("/usr/bin/dockerd"), ordered_json{{"hosts", {"unix:///x"}}}, true, wanted);
       }),
       HasSubstr("listeners are set by flags"));
@@ -251,7 +251,7 @@ TEST(Conflicts, WithAnotherConfigurationFileAreFound) {
   EngineUnit unit = unit_with(debian_command);
   unit.variables["DOCKER_OPTS"] = "--config-file /srv/engine.json";
   unit.origins["DOCKER_OPTS"] = "/etc/sysconfig/docker";
-  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), true, wanted); }),
+  EXPECT_THAT(refusal_by([&] { settle_flags(unit, ordered_json::object(), true, wanted); }),
               AllOf(HasSubstr("/etc/sysconfig/docker"), HasSubstr("/srv/engine.json"),
                     HasSubstr("/etc/docker/daemon.json")));
   unit.variables["DOCKER_OPTS"] = "--config-file=/etc/docker/daemon.json";
@@ -263,7 +263,7 @@ TEST(Conflicts, InTheDefaultsFileAreFound) {
   unit.variables["DOCKER_OPTS"] = "--dns 10.0.0.2";
   unit.origins["DOCKER_OPTS"] = "/etc/default/docker";
   std::vector<DaemonKey> wanted = {{"dns", {"10.0.0.3"}}};
-  EXPECT_THAT(refusal([&] { settle_flags(unit, ordered_json::object(), false, wanted); }),
+  EXPECT_THAT(refusal_by([&] { settle_flags(unit, ordered_json::object(), false, wanted); }),
               HasSubstr("/etc/default/docker"));
 }
 
@@ -280,7 +280,7 @@ TEST(Conflicts, OfADefaultOfOursAreAvoided) {
 // -- drop-in ----------------------------------------------------------------------------------------------
 
 TEST(DropIn, KeepsTheUnitsOwnCommandLine) {
-  EXPECT_EQ(command_of(drop_in_text(unit_with(debian_command), tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit_with(debian_command), tls_settings(2376), {})),
             std::string(debian_command) + " -H tcp://0.0.0.0:2376");
 }
 
@@ -289,9 +289,9 @@ TEST(DropIn, IsNotMadeWithoutAPortAndFlags) {
 }
 
 TEST(DropIn, AlwaysLeavesALocalListener) {
-  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd -H fd://", false), tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd -H fd://", false), tls_settings(2376), {})),
             "/usr/bin/dockerd -H unix:///run/docker.sock -H tcp://0.0.0.0:2376");
-  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd"), tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit_with("/usr/bin/dockerd"), tls_settings(2376), {})),
             "/usr/bin/dockerd -H unix:///run/docker.sock -H tcp://0.0.0.0:2376");
 }
 
@@ -299,7 +299,7 @@ TEST(DropIn, TakesThePlaceOfAnEarlierListenerAndItsTlsFlags) {
   const std::string edited =
       "/usr/bin/dockerd -H=unix:///var/run/docker.sock -H=0.0.0.0:2376 --tlsverify --tlscacert=/a --tlscert "
       "/b --tlskey=/c --label=x";
-  EXPECT_EQ(command_of(drop_in_text(unit_with(edited), tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit_with(edited), tls_settings(2376), {})),
             "/usr/bin/dockerd -H=unix:///var/run/docker.sock --label=x -H tcp://0.0.0.0:2376");
 }
 
@@ -313,18 +313,18 @@ TEST(DropIn, TakesThePlaceOfListenersAndTlsFlagsThatComeFromAVariable) {
        "--label 'a=b $c' -H tcp://0.0.0.0:2376 --tlsverify --tlscacert /a --tlskey=/k -H unix:///run/x.sock");
   give("STORAGE", "--storage-opt=dm.fs=xfs");
   EXPECT_EQ(
-      command_of(drop_in_text(unit, tls_on(2376), {})),
+      command_of(drop_in_text(unit, tls_settings(2376), {})),
       "/usr/bin/dockerd --label \"a=b $$c\" -H unix:///run/x.sock ${STORAGE} $MORE -H tcp://0.0.0.0:2376");
   // What needs not make room stays a variable.
   give("OPTIONS", "--label=a -H unix:///run/x.sock");
-  EXPECT_EQ(command_of(drop_in_text(unit, tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit, tls_settings(2376), {})),
             "/usr/bin/dockerd $OPTIONS ${STORAGE} $MORE -H tcp://0.0.0.0:2376");
   // A flag in the unit, its value in a variable.
   unit.exec_start =
       "/usr/bin/dockerd -H unix:///run/x.sock -H tcp://${ADDRESS}:2376 --tlskey $KEY --label=$$x";
   give("ADDRESS", "10.0.0.4");
   give("KEY", "/k");
-  EXPECT_EQ(command_of(drop_in_text(unit, tls_on(2376), {})),
+  EXPECT_EQ(command_of(drop_in_text(unit, tls_settings(2376), {})),
             "/usr/bin/dockerd -H unix:///run/x.sock --label=$$x -H tcp://0.0.0.0:2376");
 }
 
@@ -336,7 +336,7 @@ TEST(DropIn, PassesOptionsThroughSystemdUnchanged) {
 }
 
 TEST(DropIn, BracketsAnIpv6Address) {
-  Settings settings = tls_on(2376);
+  Settings settings = tls_settings(2376);
   settings.address = "::";
   EXPECT_THAT(command_of(drop_in_text(unit_with(debian_command), settings, {})),
               HasSubstr("-H tcp://[::]:2376"));
@@ -350,7 +350,7 @@ TEST(DropIn, SortsBehindAUsersOverride) {
 }
 
 TEST(DefaultsFile, HasItsFirstLineReplacedEvenWhenCommented) {
-  const std::string ours = options_line(tls_on(2376), {});
+  const std::string ours = options_line(tls_settings(2376), {});
   EXPECT_EQ(ours, "DOCKER_OPTS=\"-H unix:///var/run/docker.sock -H tcp://0.0.0.0:2376\"");
   const std::string before = "# a\n#DOCKER_OPTS=\"--dns 8.8.8.8\"\nexport X=1\n";
   EXPECT_EQ(find_options_line(before), "#DOCKER_OPTS=\"--dns 8.8.8.8\"");
@@ -359,7 +359,7 @@ TEST(DefaultsFile, HasItsFirstLineReplacedEvenWhenCommented) {
   EXPECT_EQ(with_options_line(after, find_options_line(before)), before);
   EXPECT_EQ(with_options_line("X=1", ours), "X=1\n" + ours + "\n");
   EXPECT_EQ(with_options_line("X=1\n" + ours + "\n", ""), "X=1\n");
-  EXPECT_THAT(refusal([] {
+  EXPECT_THAT(refusal_by([] {
                 options_line(Settings{}, DaemonOptions{{}, {"--x=$(reboot)"}});
               }),
               HasSubstr("cannot carry"));

@@ -28,7 +28,7 @@ std::optional<std::uint64_t> number(std::string_view text) {
   return value;
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view stripped(std::string_view text) {
   while (!text.empty() && static_cast<unsigned char>(text.front()) <= ' ') text.remove_prefix(1);
   while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
   return text;
@@ -93,7 +93,7 @@ HandlerEnvironment find_handler_environment(const fs::path& executable_folder) {
 
 Sequence choose_sequence(const fs::path& config_folder, const std::optional<std::string>& told) {
   if (told) {
-    if (const auto n = number(trimmed(*told))) {
+    if (const auto n = number(stripped(*told))) {
       const fs::path file = config_folder / (std::to_string(*n) + ".settings");
       std::error_code trouble;
       if (fs::exists(file, trouble)) return {*n, file};
@@ -117,7 +117,7 @@ Sequence choose_sequence(const fs::path& config_folder, const std::optional<std:
 
 std::optional<std::uint64_t> read_mrseq(const fs::path& handler_folder) {
   const auto text = read_file_if_there(handler_folder / "mrseq");
-  return text ? number(trimmed(*text)) : std::nullopt;
+  return text ? number(stripped(*text)) : std::nullopt;
 }
 
 void write_mrseq(const fs::path& handler_folder, std::uint64_t n) {

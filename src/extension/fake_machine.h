@@ -14,6 +14,9 @@
 
 namespace berth::extension {
 
+inline constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
+inline constexpr const char* tls_on = R"({"docker":{"port":2376}})";  ///< public settings
+
 /// What a user of the handler sends: a CA and a server certificate that it issued.
 struct TestCertificates {
   PrivateKey ca_key = PrivateKey::generate_ec();

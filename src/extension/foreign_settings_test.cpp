@@ -18,9 +18,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
 constexpr const char* unit = "/usr/lib/systemd/system/docker.service";
-constexpr const char* tls_on = R"({"docker":{"port":2376}})";
 
 std::string service(const std::string& command) {
   return "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\nExecStart=" + command + "\n";

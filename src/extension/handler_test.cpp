@@ -14,8 +14,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
-
 mode_t mode_of(const std::filesystem::path& file) {
   struct stat status {};
   EXPECT_EQ(::stat(file.c_str(), &status), 0) << file;

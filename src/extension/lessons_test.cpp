@@ -21,8 +21,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
-constexpr const char* tls_on = R"({"docker":{"port":"2376"}})";
+constexpr const char* tls_by_text = R"({"docker":{"port":"2376"}})";
 
 /// apt-get install, as it changes the machine.
 void let_apt_install(FakeMachine& machine, const std::string& host = "debian-12") {
@@ -50,7 +49,7 @@ TEST(Lesson, Of20150609StatusFieldNamesAreExact) {
 TEST(Lesson, Of20150627PemIsAcceptedAsItIsAndOldFileNamesGo) {
   FakeMachine machine;
   const TestCertificates some;
-  machine.settings(0, tls_on,
+  machine.settings(0, tls_by_text,
                    json{{"certs",
                          {{"ca", some.ca.to_pem()},
                           {"cert", some.certificate.to_pem()},
@@ -70,7 +69,7 @@ TEST(Lesson, Of20150627PemIsAcceptedAsItIsAndOldFileNamesGo) {
 TEST(Lesson, Of20150701TheAgentsTimeLimitDoesNotKillAnInstallation) {
   FakeMachine machine("debian-12-plain");
   let_apt_install(machine);
-  machine.settings(7, tls_on, TestCertificates());
+  machine.settings(7, tls_by_text, TestCertificates());
   bool lock_was_free = false;
   const auto install = machine.on_run;
   machine.on_run = [&](const std::vector<std::string>& argv) {
@@ -177,7 +176,7 @@ TEST(Lesson, Of20150812Gh50And20160819TheDaemonsVerbIsThatOfTheUnit) {
 
 TEST(Lesson, Of20150916TwoEnablesOfOneNumberDoTheWorkOnce) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   int second = -1;
   machine.on_run = [&](const std::vector<std::string>& argv) {
     if (argv[0] == "systemctl" && argv[1] == "start") {
@@ -194,7 +193,7 @@ TEST(Lesson, Of20150916TwoEnablesOfOneNumberDoTheWorkOnce) {
 TEST(Lesson, Of20150916ANewerNumberIsNeverDropped) {
   FakeMachine machine;
   const TestCertificates newer;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.lock_limit = std::chrono::milliseconds(50);
   machine.on_run = [&](const std::vector<std::string>& argv) {
     if (argv[0] == "systemctl" && argv[1] == "start") {
@@ -214,7 +213,7 @@ TEST(Lesson, Of20150916ANewerNumberIsNeverDropped) {
 
 TEST(Lesson, Of20150916AWorkerThatWasOvertakenLeavesTheNewerSettings) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.settings(1, R"({"docker":{"port":2377}})", TestCertificates());
   machine.told = "1";
   machine.operate("enable");
@@ -250,7 +249,7 @@ TEST(Lesson, Of20160609Gh86AnErrorNamesTheLog) {
 
 TEST(Lesson, Of20160609Gh86ALongErrorNamesTheLogAsWell) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.refuse_to_start = std::string(5000, 'x');
   machine.operate("enable");
   EXPECT_LE(machine.message(0).size(), 1000u);
@@ -316,7 +315,7 @@ TEST(Lesson, Of20151217NoCredentialsInTheLogOrOnACommandLine) {
 
 TEST(Lesson, Of20160106NothingRestartsAtBootWhenNothingChanged) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.operate("enable");
   machine.reboot();
   ASSERT_TRUE(machine.engine);
@@ -335,7 +334,7 @@ TEST(Lesson, Of20160113AStatusIsThereBeforeEnableReturns) {
 
 TEST(Lesson, Of20160228OutputOfAnySizeAndKindIsBorne) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.refuse_to_start = std::string(2'000'000, '\xff');
   EXPECT_EQ(machine.operate("enable"), 1);
   EXPECT_EQ(machine.status_word(0), "error");
@@ -345,7 +344,7 @@ TEST(Lesson, Of20160228OutputOfAnySizeAndKindIsBorne) {
 TEST(Lesson, Of20160819Gh104NoSocketNoFd) {
   FakeMachine machine("rhel-9");
   fs::remove(machine.at("/usr/lib/systemd/system/docker.socket"));
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   EXPECT_EQ(machine.operate("enable"), 0) << machine.message(0);
   EXPECT_THAT(machine.read(drop_in), AllOf(Not(HasSubstr("fd://")), HasSubstr("-H unix:///run/docker.sock")));
 }
@@ -370,7 +369,7 @@ TEST(Lesson, Of20170121Gh116ARenamedOrQuotedDistributionWorks) {
        {"ID=\"centos\"\nVERSION_ID=\"9\"\n", "ID='rocky'\n", "NAME=\"CentOS Stream\"\nVERSION=\"9\"\n", ""}) {
     FakeMachine machine("rhel-9");
     machine.write("/etc/os-release", id);
-    machine.settings(0, tls_on, TestCertificates());
+    machine.settings(0, tls_by_text, TestCertificates());
     EXPECT_EQ(machine.operate("enable"), 0) << id;
   }
 }
@@ -379,7 +378,7 @@ TEST(Lesson, Of20170121Gh116ARenamedOrQuotedDistributionWorks) {
 
 TEST(Lesson, OfIssue4CertificatesReplacedByHandStayUntilTheSettingsChange) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.operate("enable");
   const TestCertificates own;
   fs::permissions(machine.at("/etc/docker"), fs::perms(0755));
@@ -393,7 +392,7 @@ TEST(Lesson, OfIssue4CertificatesReplacedByHandStayUntilTheSettingsChange) {
   EXPECT_THAT(machine.substatus(0, "tls"), HasSubstr("by hand"));
 
   const TestCertificates renewed;
-  machine.settings(1, tls_on, renewed);
+  machine.settings(1, tls_by_text, renewed);
   machine.operate("enable");
   EXPECT_EQ(machine.engine->certificate, renewed.certificate.to_pem());
 }
@@ -420,7 +419,7 @@ TEST(Lesson, OfIssues57And113And135AMissingComposeComesFromTheMachinesSources) {
 
 TEST(Lesson, OfIssues82And129ChangedSettingsAreReallyApplied) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.operate("enable");
   machine.settings(1, R"({"docker":{"port":"2377","options":["--dns=10.0.0.9"]}})", TestCertificates());
   machine.operate("enable");
@@ -430,7 +429,7 @@ TEST(Lesson, OfIssues82And129ChangedSettingsAreReallyApplied) {
 
 TEST(Lesson, OfIssue351AFailedNumberIsTriedAgain) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   machine.refuse_to_start = "no space left on device";
   EXPECT_EQ(machine.operate("enable"), 1);
   machine.refuse_to_start.reset();
@@ -440,7 +439,7 @@ TEST(Lesson, OfIssue351AFailedNumberIsTriedAgain) {
 
 TEST(Lesson, OfClassicIssues1493And3530VerifyingClientsWorkAtOnce) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates({"host1.cloudapp.net"}));
+  machine.settings(0, tls_by_text, TestCertificates({"host1.cloudapp.net"}));
   machine.operate("enable");
   EXPECT_THAT(machine.substatus(0, "tls"), Not(HasSubstr("subject alternative name")));
   EXPECT_EQ(machine.engine->daemon["tlsverify"], true);
@@ -448,7 +447,7 @@ TEST(Lesson, OfClassicIssues1493And3530VerifyingClientsWorkAtOnce) {
 
 TEST(Lesson, OfTheUnitThatThePackageReplacesOnUpgrade) {
   FakeMachine machine;
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   const std::string unit = machine.read("/usr/lib/systemd/system/docker.service");
   machine.operate("enable");
   EXPECT_EQ(machine.read("/usr/lib/systemd/system/docker.service"), unit);
@@ -464,7 +463,7 @@ TEST(Lesson, OfThePredecessorsEditOfTheUnit) {
       "/usr/lib/systemd/system/docker.service",
       "[Service]\nExecStart=/usr/bin/dockerd -H=unix:///var/run/docker.sock -H=0.0.0.0:2376 --tlsverify "
       "--tlscacert=/etc/docker/ca.pem --tlscert=/etc/docker/cert.pem --tlskey=/etc/docker/key.pem\n");
-  machine.settings(0, tls_on, TestCertificates());
+  machine.settings(0, tls_by_text, TestCertificates());
   EXPECT_EQ(machine.operate("update"), 0);
   EXPECT_EQ(machine.operate("enable"), 0) << machine.message(0);
   EXPECT_EQ(machine.engine->port, 2376);

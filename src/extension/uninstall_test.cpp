@@ -15,9 +15,6 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* drop_in = "/etc/systemd/system/docker.service.d/10-docker-ext.conf";
-constexpr const char* tls_on = R"({"docker":{"port":2376}})";
-
 TEST(Uninstall, OfAVersionThatWasTakenOverFromRemovesNothing) {
   FakeMachine machine;
   machine.settings(0, tls_on, TestCertificates());

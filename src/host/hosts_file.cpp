@@ -26,7 +26,7 @@ using Names = std::map<std::string, std::string>;
 constexpr std::size_t largest_hosts_file = 16u << 20;
 constexpr std::chrono::seconds longest_wait{10};
 
-[[noreturn]] void throw_unwritable(const fs::path& file, int error) {
+[[noreturn]] void throw_hosts_unwritable(const fs::path& file, int error) {
   throw Error(ErrorKind::unavailable, "HostsFileUnavailable",
               fmt::format("{} cannot be written: {}.", file.string(), std::strerror(error)),
               "Run as root to have names resolved, or use the address instead.");
@@ -146,7 +146,7 @@ std::string with_block(const fs::path& file, std::string_view text, const std::s
 void take_lock(const fs::path& file, const Fd& fd) {
   const auto deadline = std::chrono::steady_clock::now() + longest_wait;
   while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) throw_unwritable(file, errno);
+    if (errno != EWOULDBLOCK && errno != EINTR) throw_hosts_unwritable(file, errno);
     if (std::chrono::steady_clock::now() >= deadline)
       throw Error(ErrorKind::unavailable, "HostsFileUnavailable",
                   fmt::format("{} has been locked by another program for {} s.", file.string(),
@@ -161,7 +161,7 @@ std::string read_text(const fs::path& file, const Fd& fd) {
   while (true) {
     const ssize_t got = ::pread(fd.get(), text.data() + used, text.size() - used, static_cast<off_t>(used));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_unwritable(file, errno);
+    if (got < 0) throw_hosts_unwritable(file, errno);
     if (got == 0) break;
     used += static_cast<std::size_t>(got);
     if (used > largest_hosts_file)
@@ -194,11 +194,11 @@ void overwrite(const fs::path& file, const Fd& fd, const std::string& text, std:
   if (!write_at(fd, old_size, std::string(padded.size() - old_size, '\n'))) {
     const int error = errno;
     [[maybe_unused]] const int cut = ::ftruncate(fd.get(), static_cast<off_t>(old_size));  // else they stay
-    throw_unwritable(file, error);
+    throw_hosts_unwritable(file, error);
   }
-  if (!write_at(fd, 0, padded)) throw_unwritable(file, errno);
+  if (!write_at(fd, 0, padded)) throw_hosts_unwritable(file, errno);
   if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0 || ::fsync(fd.get()) != 0)
-    throw_unwritable(file, errno);
+    throw_hosts_unwritable(file, errno);
 }
 
 }  // namespace
@@ -211,13 +211,13 @@ void write_hosts_block(const fs::path& file, const std::string& owner, const Nam
   if (!fd) {
     cannot_write = errno;
     fd = Fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));  // perhaps it says what we want already
-    if (!fd) throw_unwritable(file, cannot_write);
+    if (!fd) throw_hosts_unwritable(file, cannot_write);
   }
   take_lock(file, fd);
   const std::string old_text = read_text(file, fd);
   const std::string text = with_block(file, old_text, owner, names);
   if (text == old_text) return;
-  if (cannot_write != 0) throw_unwritable(file, cannot_write);
+  if (cannot_write != 0) throw_hosts_unwritable(file, cannot_write);
   overwrite(file, fd, text, old_text.size());
 }
 

@@ -6,7 +6,7 @@
 namespace berth {
 namespace {
 
-bool same(std::string_view a, std::string_view b) {
+bool same_segment(std::string_view a, std::string_view b) {
   const CaseInsensitiveLess less;
   return a.size() == b.size() && !less(a, b) && !less(b, a);
 }
@@ -39,7 +39,7 @@ struct Router::Entry {
     for (std::size_t i = 0; i < segments.size(); ++i) {
       if (segments[i].kind == Kind::rest) return true;
       if (i >= path.size()) return false;
-      if (segments[i].kind == Kind::literal && !same(segments[i].text, path[i])) return false;
+      if (segments[i].kind == Kind::literal && !same_segment(segments[i].text, path[i])) return false;
     }
     return segments.size() == path.size();
   }

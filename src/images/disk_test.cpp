@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t mib = 1 << 20;
 
-void qemu_img(const std::vector<std::string>& arguments) {
+void run_qemu_img(const std::vector<std::string>& arguments) {
   std::vector<std::string> argv{"qemu-img"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   const RunResult result = run(argv);
@@ -45,9 +45,9 @@ ErrorKind kind_of_trouble(const fs::path& file) {
 TEST(InspectDisk, KnowsQcow2RawAndFixedVhd) {
   const TemporaryFolder folder;
   const fs::path raw = raw_disk(folder);
-  qemu_img({"convert", "-O", "qcow2", raw.string(), (folder / "a.qcow2").string()});
-  qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
-            (folder / "a.vhd").string()});
+  run_qemu_img({"convert", "-O", "qcow2", raw.string(), (folder / "a.qcow2").string()});
+  run_qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
+                (folder / "a.vhd").string()});
 
   EXPECT_EQ(inspect_disk(raw).format, "raw");
   EXPECT_EQ(inspect_disk(folder / "a.qcow2").format, "qcow2");
@@ -91,7 +91,7 @@ TEST(InspectDisk, RefusesWhatIsNoDisk) {
   const TemporaryFolder folder;
   write_file(folder / "letter.txt", std::string(4096, 'a'));
   write_file(folder / "empty", "");
-  qemu_img({"create", "-q", "-f", "vmdk", (folder / "a.vmdk").string(), "1M"});
+  run_qemu_img({"create", "-q", "-f", "vmdk", (folder / "a.vmdk").string(), "1M"});
 
   EXPECT_EQ(kind_of_trouble(folder / "letter.txt"), ErrorKind::invalid);
   EXPECT_EQ(kind_of_trouble(folder / "empty"), ErrorKind::invalid);
@@ -102,8 +102,8 @@ TEST(InspectDisk, RefusesWhatIsNoDisk) {
 
 TEST(InspectDisk, RefusesAnImageThatReadsAnotherFileOfTheHost) {
   const TemporaryFolder folder;
-  qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + (folder / "data").string(),
-            (folder / "split.qcow2").string(), "1M"});
+  run_qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + (folder / "data").string(),
+                (folder / "split.qcow2").string(), "1M"});
   EXPECT_EQ(kind_of_trouble(folder / "split.qcow2"), ErrorKind::invalid);
 }
 
@@ -136,7 +136,7 @@ TEST(FlattenDisk, HoldsWhatTheOverlayAndItsBaseHold) {
   const DiskFile flat = inspect_disk(folder / "flat.qcow2");
   EXPECT_TRUE(flat.backing.empty());
   EXPECT_EQ(flat.virtual_size, 4 * mib);
-  qemu_img({"compare", "-q", (folder / "top.qcow2").string(), (folder / "flat.qcow2").string()});
+  run_qemu_img({"compare", "-q", (folder / "top.qcow2").string(), (folder / "flat.qcow2").string()});
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace berth::network {
 namespace {
 
-constexpr std::chrono::milliseconds pause{100};
+constexpr std::chrono::milliseconds accept_pause{100};
 
 }  // namespace
 
@@ -15,14 +15,14 @@ void Acceptor::fill(PollSet& set, Time now, bool wanted) {
   if (now >= next_try_)
     index_ = set.add(socket_.get(), POLLIN);
   else
-    set.wake_within(static_cast<int>(pause.count()));
+    set.wake_within(static_cast<int>(accept_pause.count()));
 }
 
 Fd Acceptor::accept(Time now, sockaddr* from, socklen_t* length) {
   for (;;) {
     Fd client(::accept4(socket_.get(), from, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!client && (errno == EINTR || errno == ECONNABORTED)) continue;
-    if (!client && errno != EAGAIN) next_try_ = now + pause;
+    if (!client && errno != EAGAIN) next_try_ = now + accept_pause;
     return client;
   }
 }

@@ -12,13 +12,13 @@ namespace {
 
 constexpr std::size_t longest_line = 4 << 20;
 constexpr std::size_t most_clients = 32;
-constexpr int backlog = 32;
+constexpr int control_backlog = 32;
 
 }  // namespace
 
 ControlServer::ControlServer(const std::filesystem::path& socket,
                              std::function<std::string(std::string_view)> answer)
-    : door_(listen_unix(socket, backlog)), answer_(std::move(answer)) {}
+    : door_(listen_unix(socket, control_backlog)), answer_(std::move(answer)) {}
 
 void ControlServer::fill(PollSet& set) {
   door_.fill(set, std::chrono::steady_clock::now(), clients_.size() < most_clients);

@@ -7,13 +7,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const EgressFilter::Time now{1000h};
+const EgressFilter::Time some_time{1000h};
 const Ipv4 somewhere = ipv4(151, 101, 2, 132);
 
 TEST(EgressFilter, FullLetsOutToTheWorldAndToPrivateNetworks) {
   const EgressFilter filter({Egress::Policy::full, {}});
-  EXPECT_TRUE(filter.allows(somewhere, now));
-  EXPECT_TRUE(filter.allows(ipv4(192, 168, 1, 1), now));
+  EXPECT_TRUE(filter.allows(somewhere, some_time));
+  EXPECT_TRUE(filter.allows(ipv4(192, 168, 1, 1), some_time));
   EXPECT_TRUE(filter.allows_names());
 }
 
@@ -24,39 +24,39 @@ TEST(EgressFilter, NoPolicyReachesLoopbackLinkLocalOrTheWireServer) {
   for (const Egress& egress :
        {Egress{Egress::Policy::full, {}}, Egress{Egress::Policy::hosts, {"0.0.0.0/0"}}})
     for (const Ipv4 address : never)
-      EXPECT_FALSE(EgressFilter(egress).allows(address, now)) << to_string(address);
+      EXPECT_FALSE(EgressFilter(egress).allows(address, some_time)) << to_string(address);
 }
 
 TEST(EgressFilter, NoneLetsNothingOutAndAsksNoNames) {
   const EgressFilter filter({Egress::Policy::none, {}});
-  EXPECT_FALSE(filter.allows(somewhere, now));
+  EXPECT_FALSE(filter.allows(somewhere, some_time));
   EXPECT_FALSE(filter.allows_names());
 }
 
 TEST(EgressFilter, HostsLetsOutToListedAddressesAndBlocks) {
   const EgressFilter filter({Egress::Policy::hosts, {"192.0.2.7", "198.51.100.0/24"}});
-  EXPECT_TRUE(filter.allows(ipv4(192, 0, 2, 7), now));
-  EXPECT_FALSE(filter.allows(ipv4(192, 0, 2, 8), now));
-  EXPECT_TRUE(filter.allows(ipv4(198, 51, 100, 200), now));
+  EXPECT_TRUE(filter.allows(ipv4(192, 0, 2, 7), some_time));
+  EXPECT_FALSE(filter.allows(ipv4(192, 0, 2, 8), some_time));
+  EXPECT_TRUE(filter.allows(ipv4(198, 51, 100, 200), some_time));
   EXPECT_TRUE(filter.allows_names());
 }
 
 TEST(EgressFilter, HostsLetsOutToWhatListedNamesLeadTo) {
   EgressFilter filter({Egress::Policy::hosts, {"Pkg.Mirror.lan."}});
-  EXPECT_FALSE(filter.allows(somewhere, now));
-  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now);
-  EXPECT_TRUE(filter.allows(somewhere, now));
-  filter.learn("evil.example", std::vector{ipv4(6, 6, 6, 6)}, now);
-  EXPECT_FALSE(filter.allows(ipv4(6, 6, 6, 6), now));
+  EXPECT_FALSE(filter.allows(somewhere, some_time));
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, some_time);
+  EXPECT_TRUE(filter.allows(somewhere, some_time));
+  filter.learn("evil.example", std::vector{ipv4(6, 6, 6, 6)}, some_time);
+  EXPECT_FALSE(filter.allows(ipv4(6, 6, 6, 6), some_time));
 }
 
 TEST(EgressFilter, ForgetsAnAddressAnHourAfterItWasLastTold) {
   EgressFilter filter({Egress::Policy::hosts, {"pkg.mirror.lan"}});
-  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now);
-  EXPECT_TRUE(filter.allows(somewhere, now + 59min));
-  filter.learn("pkg.mirror.lan", std::vector{somewhere}, now + 59min);
-  EXPECT_TRUE(filter.allows(somewhere, now + 118min));
-  EXPECT_FALSE(filter.allows(somewhere, now + 120min));
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, some_time);
+  EXPECT_TRUE(filter.allows(somewhere, some_time + 59min));
+  filter.learn("pkg.mirror.lan", std::vector{somewhere}, some_time + 59min);
+  EXPECT_TRUE(filter.allows(somewhere, some_time + 118min));
+  EXPECT_FALSE(filter.allows(somewhere, some_time + 120min));
 }
 
 }  // namespace

@@ -194,12 +194,12 @@ TEST(Gateway, RulesTheWayOutByThePolicy) {
       << "neighbours are not the outside";
 }
 
-const Bytes question = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'd', 'e', 'b', 0, 0, 1, 0, 1};
+const Bytes dns_question = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'd', 'e', 'b', 0, 0, 1, 0, 1};
 const Bytes answer = {0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 3, 'd', 'e', 'b', 0,   0, 1,
                       0, 1, 0xc0, 12,   0, 1, 0, 1, 0, 0, 0, 9, 0, 4,   93,  184, 216, 34};
 
 Bytes dns(Ipv4 server) {
-  return udp(own, server, 53, subnet.gateway_mac(), own_mac, 40'000, question);
+  return udp(own, server, 53, subnet.gateway_mac(), own_mac, 40'000, dns_question);
 }
 
 TEST(Gateway, PassesQuestionsOnToTheNameServerFromBothItsAddresses) {

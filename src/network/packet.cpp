@@ -10,8 +10,8 @@ constexpr std::size_t ip_header = 20;
 constexpr std::size_t udp_header = 8;
 constexpr std::size_t tcp_header = 20;
 constexpr std::size_t mtu = 1500;
-constexpr std::uint8_t time_to_live = 64;
-constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, ack = 0x10;  // TCP's flags
+constexpr std::uint8_t ip_time_to_live = 64;
+constexpr std::uint8_t tcp_fin = 0x01, tcp_syn = 0x02, tcp_rst = 0x04, tcp_ack = 0x10;  // TCP's flags
 
 void put_ethernet(Bytes& frame, const Mac& to, const Mac& from, std::uint16_t type) {
   frame.insert(frame.end(), to.begin(), to.end());
@@ -27,7 +27,7 @@ void put_ip(std::uint8_t* at, std::size_t length, std::uint16_t id, std::uint16_
   store16(at + 2, static_cast<unsigned>(length));
   store16(at + 4, id);
   store16(at + 6, fragment);
-  at[8] = time_to_live;
+  at[8] = ip_time_to_live;
   at[9] = static_cast<std::uint8_t>(protocol);
   store32(at + 12, from.bits);
   store32(at + 16, to.bits);
@@ -98,7 +98,7 @@ std::span<std::uint8_t> Ipv4Packet::udp_data() const {
 
 bool Ipv4Packet::opens_tcp() const {
   if (!is(IpProtocol::tcp) || payload.size() < tcp_header) return false;
-  return (payload[13] & (syn | ack)) == syn;
+  return (payload[13] & (tcp_syn | tcp_ack)) == tcp_syn;
 }
 
 std::optional<Ipv4Packet> parse_ipv4_packet(std::span<std::uint8_t> frame) {
@@ -245,10 +245,10 @@ namespace {
 Bytes tcp_reset(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac) {
   const std::uint8_t* theirs = packet.payload.data();
   const std::uint8_t flags = theirs[13];
-  if (flags & rst) return {};
+  if (flags & tcp_rst) return {};
   const std::size_t offset = std::min<std::size_t>((theirs[12] >> 4) * 4u, packet.payload.size());
   const std::size_t length =
-      packet.payload.size() - offset + ((flags & syn) ? 1 : 0) + ((flags & fin) ? 1 : 0);
+      packet.payload.size() - offset + ((flags & tcp_syn) ? 1 : 0) + ((flags & tcp_fin) ? 1 : 0);
   Bytes reply;
   put_ethernet(reply, source_mac(frame), mac, ethertype_ipv4);
   reply.resize(ethernet_header + ip_header + tcp_header);
@@ -257,12 +257,12 @@ Bytes tcp_reset(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, c
   std::uint8_t* tcp = ip + ip_header;
   store16(tcp, packet.destination_port);
   store16(tcp + 2, packet.source_port);
-  if (flags & ack) {
+  if (flags & tcp_ack) {
     store32(tcp + 4, load32(theirs + 8));
-    tcp[13] = rst;
+    tcp[13] = tcp_rst;
   } else {
     store32(tcp + 8, load32(theirs + 4) + static_cast<std::uint32_t>(length));
-    tcp[13] = rst | ack;
+    tcp[13] = tcp_rst | tcp_ack;
   }
   tcp[12] = tcp_header / 4 << 4;
   store16(tcp + 16,

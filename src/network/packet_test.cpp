@@ -22,7 +22,7 @@ Bytes bytes_of(std::string_view text) {
 }
 
 /// A segment in the middle of a conversation.
-Bytes tcp_frame(const End& from, const End& to, std::uint8_t flags, std::string_view data = {}) {
+Bytes tcp_segment(const End& from, const End& to, std::uint8_t flags, std::string_view data = {}) {
   return network::tcp_frame(from, to, {1000, 2000, flags}, data);
 }
 
@@ -95,7 +95,7 @@ TEST(Packet, UdpDataEndsAtTheShorterLength) {
 
 TEST(Packet, RewritingKeepsAllChecksumsRight) {
   for (const Bytes& original : {udp_frames(alice, bob, bytes_of("odd")).front(),
-                                tcp_frame(alice, bob, 0x18, "some data that is sent")}) {
+                                tcp_segment(alice, bob, 0x18, "some data that is sent")}) {
     Bytes frame = original;
     ASSERT_TRUE(checksums_hold(frame));
     auto packet = *parse_ipv4_packet(frame);
@@ -163,7 +163,7 @@ TEST(Packet, ArpIsAnsweredToTheAsker) {
 }
 
 TEST(Refusal, OfASynIsAResetThatAcknowledgesIt) {
-  Bytes syn = tcp_frame(alice, bob, 0x02);
+  Bytes syn = tcp_segment(alice, bob, 0x02);
   Bytes reset = refuse(syn, *parse_ipv4_packet(syn), bob.mac, ipv4(10, 0, 0, 1), Refusal::port_unreachable);
   ASSERT_TRUE(checksums_hold(reset));
   const auto packet = *parse_ipv4_packet(reset);
@@ -175,7 +175,7 @@ TEST(Refusal, OfASynIsAResetThatAcknowledgesIt) {
 }
 
 TEST(Refusal, OfEstablishedTcpIsAResetAtItsAcknowledgement) {
-  Bytes data = tcp_frame(alice, bob, 0x18, "data");
+  Bytes data = tcp_segment(alice, bob, 0x18, "data");
   Bytes reset = refuse(data, *parse_ipv4_packet(data), bob.mac, ipv4(10, 0, 0, 1), Refusal::prohibited);
   const auto packet = *parse_ipv4_packet(reset);
   EXPECT_EQ(packet.payload[13], 0x04);
@@ -198,7 +198,7 @@ TEST(Refusal, AnswersNoResetNoIcmpErrorNoBroadcastAndNoLaterFragment) {
   const auto answer = [](Bytes frame) {
     return refuse(frame, *parse_ipv4_packet(frame), bob.mac, ipv4(10, 0, 0, 1), Refusal::prohibited);
   };
-  EXPECT_THAT(answer(tcp_frame(alice, bob, 0x04)), IsEmpty());
+  EXPECT_THAT(answer(tcp_segment(alice, bob, 0x04)), IsEmpty());
   EXPECT_THAT(answer(udp_frames(alice, bob, Bytes(4000)).at(1)), IsEmpty());
   EXPECT_THAT(answer(udp_frames(alice, {broadcast_mac, bob.address, 9}, {}).front()), IsEmpty());
   Bytes frame = udp_frames(alice, bob, bytes_of("hello")).front();

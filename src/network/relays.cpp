@@ -13,9 +13,9 @@ namespace berth::network {
 namespace {
 
 constexpr std::chrono::seconds connect_limit{5};
-constexpr std::chrono::milliseconds first_pause{2}, longest_pause{200};
+constexpr std::chrono::milliseconds first_retry{2}, longest_retry{200};
 
-bool failed(ssize_t count) {
+bool is_failure(ssize_t count) {
   return count < 0 && errno != EAGAIN && errno != EINTR;
 }
 
@@ -42,7 +42,7 @@ bool Relays::connect(Relay& relay, Time now) {
   if (now < relay.next_try) return true;
   relay.target.socket = connect_unix(relay.path);
   if (relay.target.socket) return true;
-  relay.pause = std::clamp(2 * relay.pause, first_pause, longest_pause);
+  relay.pause = std::clamp(2 * relay.pause, first_retry, longest_retry);
   relay.next_try = now + relay.pause;
   return errno == EAGAIN && now < relay.give_up;
 }
@@ -98,7 +98,7 @@ bool Relays::carry(const PollSet& set, Side& from, Side& to, std::span<std::uint
   } else {
     if (from.read_all || (set.events(from.index) & (POLLIN | POLLERR | POLLHUP)) == 0) return true;
     const ssize_t count = ::read(from.socket.get(), buffer.data(), buffer.size());
-    if (failed(count)) return false;
+    if (is_failure(count)) return false;
     if (count == 0) {
       from.read_all = true;
       ::shutdown(to.socket.get(), SHUT_WR);
@@ -107,7 +107,7 @@ bool Relays::carry(const PollSet& set, Side& from, Side& to, std::span<std::uint
     bytes = buffer.first(static_cast<std::size_t>(count));
   }
   const ssize_t count = ::send(to.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (failed(count)) return false;
+  if (is_failure(count)) return false;
   const std::size_t sent = count > 0 ? static_cast<std::size_t>(count) : 0;
   if (!from.waiting.empty()) {
     from.written += sent;

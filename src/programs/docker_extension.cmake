@@ -18,20 +18,17 @@ if(CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize" OR CMAKE_CXX_FLAGS MATCHES "-fsani
   return()
 endif()
 
-# The same sources again, small and self-contained whatever the build type is. fmt comes as headers: the
-# distribution has no static library of it.
-set(sources)
-foreach(module IN ITEMS host crypto extension)
-  get_target_property(module_sources berth_${module} SOURCES)
-  list(TRANSFORM module_sources PREPEND ${CMAKE_SOURCE_DIR}/src/${module}/)
-  list(APPEND sources ${module_sources})
-endforeach()
-add_library(docker_extension_parts STATIC ${sources})
-target_include_directories(docker_extension_parts PUBLIC ${CMAKE_SOURCE_DIR}/src)
+# The modules as they are everywhere, in a static program; of fmt the distribution has no archive.
+add_executable(docker-extension docker_extension.cpp static_fmt.cpp)
+set_target_properties(docker-extension PROPERTIES UNITY_BUILD OFF)
 # Without a fixed separator fmt brings half a megabyte of locales.
-target_compile_definitions(docker_extension_parts PUBLIC FMT_HEADER_ONLY FMT_STATIC_THOUSANDS_SEPARATOR=',')
-target_compile_options(docker_extension_parts PUBLIC -Os -g0 -ffunction-sections -fdata-sections)
-set_target_properties(docker_extension_parts PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+set_source_files_properties(static_fmt.cpp PROPERTIES COMPILE_DEFINITIONS FMT_STATIC_THOUSANDS_SEPARATOR=',')
+target_include_directories(docker-extension PRIVATE ${CMAKE_SOURCE_DIR}/src)
+set(archives)
+foreach(module IN ITEMS extension crypto host base)
+  list(APPEND archives $<TARGET_FILE:berth_${module}>)  # by file: what a module links elsewhere is shared
+  add_dependencies(docker-extension berth_${module})
+endforeach()
 
 find_library(BERTH_STATIC_SSL libssl.a REQUIRED)
 find_library(BERTH_STATIC_CRYPTO libcrypto.a REQUIRED)
@@ -46,12 +43,10 @@ foreach(archive IN ITEMS ${BERTH_STATIC_SSL} ${BERTH_STATIC_CRYPTO})
   list(APPEND lean ${CMAKE_CURRENT_BINARY_DIR}/lean/${name})
 endforeach()
 add_custom_target(docker_extension_openssl DEPENDS ${lean})
-add_executable(docker-extension docker_extension.cpp)
 add_dependencies(docker-extension docker_extension_openssl)
 target_compile_definitions(docker-extension PRIVATE BERTH_EXTENSION_VERSION="${BERTH_EXTENSION_VERSION}")
-target_link_libraries(docker-extension PRIVATE docker_extension_parts ${lean})
+target_link_libraries(docker-extension PRIVATE ${archives} ${lean})
 target_link_options(docker-extension PRIVATE -static -s -Wl,--gc-sections)
-set_target_properties(docker-extension PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
 
 # What is packed; cmake's own tar writes zip files and keeps the executable bit.
 set(tree ${CMAKE_CURRENT_BINARY_DIR}/docker-extension-package)

@@ -1,5 +1,5 @@
 """What Resource Manager does under load, on played machines. Usage: load.py [VMS], 10,000 unless told otherwise; BERTH_BIN names
-the folder of the programs (build-release/bin). Ends with 1 when an operation was lost or memory did not grow evenly."""
+the folder of the programs (build/bin). Ends with 1 when an operation was lost or memory did not grow evenly."""
 import concurrent.futures
 import json
 import os

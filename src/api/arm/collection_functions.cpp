@@ -220,7 +220,7 @@ json try_get(Arguments& arguments) {
   return *at;
 }
 
-constexpr TemplateFunction functions[] = {
+constexpr TemplateFunction collection_table[] = {
     {"array", 1, 1, to_array},
     {"concat", 0, -1, concat},
     {"contains", 2, 2, contains},
@@ -247,7 +247,7 @@ constexpr TemplateFunction functions[] = {
 }  // namespace
 
 std::span<const TemplateFunction> template_functions::collection() {
-  return functions;
+  return collection_table;
 }
 
 }  // namespace berth::arm

@@ -20,7 +20,7 @@ using testing::Not;
 
 const Place place{.subscription = "S", .group = "G", .name = "dk1"};
 
-json fixture(const std::string& name) {
+json json_fixture(const std::string& name) {
   std::ifstream in(std::string(BERTH_FIXTURES) + "/" + name);
   std::string text{std::istreambuf_iterator<char>(in), {}};
   for (std::size_t at; (at = text.find("{s}")) != text.npos;) text.replace(at, 3, "S");
@@ -34,7 +34,7 @@ std::string written(const Vm& vm, bool instance_view = false) {
 }
 
 template <class Work>
-Error error_of(Work work) {
+Error thrown_by(Work work) {
   try {
     work();
   } catch (const Error& error) {
@@ -54,7 +54,7 @@ TEST(VmDocument, SaysThatTheHostHasNoSpaceForAVmThatRuns) {
 }
 
 TEST(VmDocument, IsReadAsTheClassicClientSendsIt) {
-  const VmRequest request = parse_vm(fixture("npm-vm.json"), place, nullptr);
+  const VmRequest request = parse_vm(json_fixture("npm-vm.json"), place, nullptr);
 
   EXPECT_EQ(request.vm.size, "Standard_A1");
   EXPECT_EQ(request.vm.image_sku, "14.04.5-LTS");
@@ -66,7 +66,7 @@ TEST(VmDocument, IsReadAsTheClassicClientSendsIt) {
 }
 
 TEST(VmDocument, TakesExplicitNullsForDefaults) {
-  json body = fixture("az-vm-create.json")["properties"]["template"]["resources"][4];
+  json body = json_fixture("az-vm-create.json")["properties"]["template"]["resources"][4];
   body["properties"]["osProfile"]["adminPassword"] = "Passw0rd-1234";
   const VmRequest request = parse_vm(body, place, nullptr);
 
@@ -76,7 +76,7 @@ TEST(VmDocument, TakesExplicitNullsForDefaults) {
 }
 
 TEST(VmDocument, ComesBackWithoutItsPassword) {
-  const std::string document = written(parse_vm(fixture("npm-vm.json"), place, nullptr).vm);
+  const std::string document = written(parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm);
 
   EXPECT_THAT(document, Not(HasSubstr("Passw0rd")));
   EXPECT_THAT(document, Not(HasSubstr("customData")));
@@ -86,7 +86,7 @@ TEST(VmDocument, ComesBackWithoutItsPassword) {
 }
 
 TEST(VmDocument, SentBackAsItCameChangesNothing) {
-  Vm vm = parse_vm(fixture("npm-vm.json"), place, nullptr).vm;
+  Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   vm.data_disks = {{.lun = 0, .name = "d", .size_gib = 4, .caching = "None", .disk = {"G", "d"}}};
   const VmRequest again = parse_vm(json::parse(written(vm)), place, &vm);
 
@@ -95,7 +95,7 @@ TEST(VmDocument, SentBackAsItCameChangesNothing) {
 }
 
 TEST(VmDocument, OfAnUpdateMayLeaveOutImageAndUser) {
-  const Vm vm = parse_vm(fixture("npm-vm.json"), place, nullptr).vm;
+  const Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   const json update = {{"location", "westus"},
                        {"properties", {{"hardwareProfile", {{"vmSize", "standard_a2"}}}}}};
   const VmRequest request = parse_vm(update, place, &vm);
@@ -105,20 +105,20 @@ TEST(VmDocument, OfAnUpdateMayLeaveOutImageAndUser) {
 }
 
 TEST(VmDocument, RefusesToChangeWhatIsPartOfTheDisk) {
-  const Vm vm = parse_vm(fixture("npm-vm.json"), place, nullptr).vm;
-  json body = fixture("npm-vm.json");
+  const Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
+  json body = json_fixture("npm-vm.json");
   body["properties"]["osProfile"]["adminUsername"] = "someoneelse";
 
-  const Error error = error_of([&] { parse_vm(body, place, &vm); });
+  const Error error = thrown_by([&] { parse_vm(body, place, &vm); });
   EXPECT_EQ(error.code, "PropertyChangeNotAllowed");
   EXPECT_THAT(error.what(), HasSubstr("properties.osProfile.adminUsername"));
 }
 
 TEST(VmDocument, RefusesByNameWhatCannotBe) {
   const auto refusal = [](const char* pointer, const json& value) {
-    json body = fixture("npm-vm.json");
+    json body = json_fixture("npm-vm.json");
     body[json::json_pointer(pointer)] = value;
-    return std::string(error_of([&] { parse_vm(body, place, nullptr); }).what());
+    return std::string(thrown_by([&] { parse_vm(body, place, nullptr); }).what());
   };
   EXPECT_THAT(refusal("/properties/hardwareProfile/vmSize", "Huge"),
               HasSubstr("The value Huge provided for the VM size"));
@@ -141,10 +141,10 @@ TEST(VmDocument, RefusesByNameWhatCannotBe) {
 }
 
 TEST(VmDocument, NeverRepeatsABadPassword) {
-  json body = fixture("npm-vm.json");
+  json body = json_fixture("npm-vm.json");
   body["properties"]["osProfile"]["adminPassword"] = "hunter22";
 
-  EXPECT_THAT(error_of([&] { parse_vm(body, place, nullptr); }).what(), Not(HasSubstr("hunter22")));
+  EXPECT_THAT(thrown_by([&] { parse_vm(body, place, nullptr); }).what(), Not(HasSubstr("hunter22")));
 }
 
 TEST(SshKeys, AreTakenAsALineOrInsideACertificate) {
@@ -157,12 +157,12 @@ TEST(SshKeys, AreTakenAsALineOrInsideACertificate) {
   const std::string line = parse_ssh_key(wrapped, "keyData");
   EXPECT_THAT(line, testing::StartsWith("ssh-rsa AAAA"));
   EXPECT_EQ(parse_ssh_key(line + " me@here\n", "keyData"), line + " me@here");
-  EXPECT_EQ(error_of([] { parse_ssh_key("ssh-rsa nonsense!", "keyData"); }).code, "InvalidParameter");
-  EXPECT_EQ(error_of([&] { parse_ssh_key(line + "\nssh-rsa AAAA", "keyData"); }).code, "InvalidParameter");
+  EXPECT_EQ(thrown_by([] { parse_ssh_key("ssh-rsa nonsense!", "keyData"); }).code, "InvalidParameter");
+  EXPECT_EQ(thrown_by([&] { parse_ssh_key(line + "\nssh-rsa AAAA", "keyData"); }).code, "InvalidParameter");
 }
 
 TEST(InstanceView, HasProvisioningFirstAndPowerSecond) {
-  Vm vm = parse_vm(fixture("npm-vm.json"), place, nullptr).vm;
+  Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   vm.provisioning = Provisioning::succeeded;
   vm.power = PowerState::running;
   const json view = json::parse(written(vm, true))["properties"]["instanceView"];
@@ -174,7 +174,7 @@ TEST(InstanceView, HasProvisioningFirstAndPowerSecond) {
 }
 
 Vm vm_with_docker() {
-  Vm vm = parse_vm(fixture("npm-vm.json"), place, nullptr).vm;
+  Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   vm.provisioning = Provisioning::succeeded;
   vm.power = PowerState::running;
   vm.extensions = {{.name = "DockerExtension",
@@ -243,7 +243,7 @@ TEST(ExtensionDocument, AFailedCommandIsNotHiddenByTheAgentsOwnStatus) {
 }
 
 TEST(ExtensionDocument, IsReadAsAzSendsIt) {
-  const ExtensionRequest request = parse_extension(fixture("az-docker-extension.json"), nullptr);
+  const ExtensionRequest request = parse_extension(json_fixture("az-docker-extension.json"), nullptr);
 
   EXPECT_EQ(request.version, "1.2");
   EXPECT_EQ(json::parse(request.settings)["docker"]["port"], "2376");
@@ -252,12 +252,12 @@ TEST(ExtensionDocument, IsReadAsAzSendsIt) {
 }
 
 TEST(ExtensionDocument, NeedsAPublisherAndAnObjectOfSettings) {
-  EXPECT_THAT(error_of([] {
+  EXPECT_THAT(thrown_by([] {
                 parse_extension({{"properties", {{"type", "x"}}}}, nullptr);
               }).what(),
               HasSubstr("properties.publisher"));
   EXPECT_THAT(
-      error_of([] {
+      thrown_by([] {
         parse_extension({{"properties", {{"publisher", "p"}, {"type", "x"}, {"settings", "text"}}}}, nullptr);
       }).what(),
       HasSubstr("'properties.settings' must be an object"));

@@ -116,7 +116,7 @@ json date_time_to_epoch(Arguments& arguments) {
   return time_argument(arguments, 0);
 }
 
-constexpr TemplateFunction functions[] = {
+constexpr TemplateFunction date_table[] = {
     {"dateTimeAdd", 2, 3, date_time_add},
     {"dateTimeFromEpoch", 1, 1, date_time_from_epoch},
     {"dateTimeToEpoch", 1, 1, date_time_to_epoch},
@@ -189,7 +189,7 @@ std::string format_time(std::int64_t seconds_since_epoch, std::string_view forma
 }
 
 std::span<const TemplateFunction> template_functions::date() {
-  return functions;
+  return date_table;
 }
 
 }  // namespace berth::arm

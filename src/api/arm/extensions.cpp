@@ -28,21 +28,21 @@ std::string_view level_of(std::string_view status) {
   return status == "error" ? "Error" : status == "warning" ? "Warning" : "Info";
 }
 
-void write_status(JsonText& out, std::string_view code, std::string_view level, std::string_view display,
-                  std::string_view message, std::string_view time) {
+void write_extension_status(JsonText& out, std::string_view code, std::string_view level,
+                            std::string_view display, std::string_view message, std::string_view time) {
   out.open().put("code", code).put("level", level).put("displayStatus", display).put_if("message", message);
   out.put_if("time", time).close();
 }
 
 void write_substatus(JsonText& out, const StatusItem& item) {
-  write_status(out,
-               fmt::format("ComponentStatus/{}/{}", item.name.empty() ? "substatus" : item.name,
-                           item.status == "success" ? "succeeded" : item.status),
-               level_of(item.status),
-               item.status == "success" ? "Provisioning succeeded"
-               : item.status == "error" ? "Provisioning failed"
-                                        : item.status,
-               item.message, {});
+  write_extension_status(out,
+                         fmt::format("ComponentStatus/{}/{}", item.name.empty() ? "substatus" : item.name,
+                                     item.status == "success" ? "succeeded" : item.status),
+                         level_of(item.status),
+                         item.status == "success" ? "Provisioning succeeded"
+                         : item.status == "error" ? "Provisioning failed"
+                                                  : item.status,
+                         item.message, {});
 }
 
 }  // namespace
@@ -105,18 +105,18 @@ void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, con
                              : item.status == "success" || item.status == "warning"
                                  ? "ProvisioningState/succeeded"
                                  : "ProvisioningState/transitioning";
-    write_status(out, code, level_of(item.status),
-                 failed                                  ? "Provisioning failed"
-                 : code == "ProvisioningState/succeeded" ? "Provisioning succeeded"
-                                                         : "Transitioning",
-                 item.message, handler->time);
+    write_extension_status(out, code, level_of(item.status),
+                           failed                                  ? "Provisioning failed"
+                           : code == "ProvisioningState/succeeded" ? "Provisioning succeeded"
+                                                                   : "Transitioning",
+                           item.message, handler->time);
   } else if (extension.problem) {
-    write_status(out, "ProvisioningState/failed/1", "Error", "Provisioning failed",
-                 extension.problem ? extension.problem->message : "", {});
+    write_extension_status(out, "ProvisioningState/failed/1", "Error", "Provisioning failed",
+                           extension.problem->message, {});
   } else {
-    write_status(out, "ProvisioningState/transitioning", "Info", "Transitioning",
-                 handler && !handler->message.empty() ? handler->message : "The guest has not reported yet.",
-                 {});
+    write_extension_status(
+        out, "ProvisioningState/transitioning", "Info", "Transitioning",
+        handler && !handler->message.empty() ? handler->message : "The guest has not reported yet.", {});
   }
   out.close_list().close();
 }

@@ -93,7 +93,7 @@ json map_values(const Expression& call, TemplateFrame& frame) {
   return object;
 }
 
-constexpr ScopedFunction functions[] = {
+constexpr ScopedFunction lambda_table[] = {
     {"filter", 2, 2, filter_items},
     {"groupBy", 2, 2, group_by},
     {"lambdaVariables", 1, 1, lambda_variable},
@@ -107,7 +107,7 @@ constexpr ScopedFunction functions[] = {
 }  // namespace
 
 std::span<const ScopedFunction> lambda_functions() {
-  return functions;
+  return lambda_table;
 }
 
 }  // namespace berth::arm

@@ -15,7 +15,7 @@ namespace {
 using nlohmann::json;
 using testing::ElementsAre;
 
-const Place place{.subscription = "S", .group = "G", .name = "x"};
+const Place nic_place{.subscription = "S", .group = "G", .name = "x"};
 
 template <class T, class Write>
 json written(const T& value, Write write) {
@@ -32,7 +32,7 @@ json nic_body() {
 }
 
 TEST(InterfaceDocument, KeepsOnlyTheIdsOfWhatItRefersTo) {
-  const NetworkInterface nic = parse_interface(nic_body(), place);
+  const NetworkInterface nic = parse_interface(nic_body(), nic_place);
 
   EXPECT_EQ(nic.location, "westus");
   EXPECT_EQ(nic.security_group, (Ref{"G", "Q"}));
@@ -42,10 +42,10 @@ TEST(InterfaceDocument, KeepsOnlyTheIdsOfWhatItRefersTo) {
 }
 
 TEST(InterfaceDocument, SentBackAsItCameChangesNothing) {
-  NetworkInterface nic = parse_interface(nic_body(), place);
+  NetworkInterface nic = parse_interface(nic_body(), nic_place);
   nic.configurations[0].private_address = "10.0.0.4";
   const auto write = [](JsonText& out, const NetworkInterface& value) { write_interface(out, value, "S"); };
-  NetworkInterface again = parse_interface(written(nic, write), place);
+  NetworkInterface again = parse_interface(written(nic, write), nic_place);
   again.configurations[0].private_address = "10.0.0.4";  // dynamic: the region's to decide
 
   EXPECT_EQ(written(again, write), written(nic, write));
@@ -55,7 +55,7 @@ TEST(InterfaceDocument, NamesTheFieldThatIsMissing) {
   json body = nic_body();
   body["properties"]["ipConfigurations"][0]["properties"].erase("subnet");
   try {
-    parse_interface(body, place);
+    parse_interface(body, nic_place);
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("properties.ipConfigurations[0].properties.subnet.id"));
@@ -81,23 +81,24 @@ TEST(SecurityRuleDocument, RefusesAPriorityOutOfRange) {
 TEST(SecurityGroupDocument, KeepsRulesThatTheBodyDoesNotSpeakOf) {
   SecurityGroup before;
   before.rules.push_back({.name = "ssh", .description = {}});
-  EXPECT_EQ(parse_security_group({{"location", "westus"}}, place, &before).rules.size(), 1u);
+  EXPECT_EQ(parse_security_group({{"location", "westus"}}, nic_place, &before).rules.size(), 1u);
   EXPECT_EQ(parse_security_group({{"location", "westus"}, {"properties", {{"securityRules", json::array()}}}},
-                                 place, &before)
+                                 nic_place, &before)
                 .rules.size(),
             0u);
-  EXPECT_EQ(parse_security_group({{"location", "westus"}}, place, nullptr).rules.size(), 0u);
+  EXPECT_EQ(parse_security_group({{"location", "westus"}}, nic_place, nullptr).rules.size(), 0u);
 }
 
 TEST(PublicAddressDocument, TakesNullsAndChecksItsLabel) {
-  EXPECT_EQ(parse_public_address(
-                json::parse(R"({"location":"westus","properties":{"publicIPAllocationMethod":null}})"), place)
-                .allocation,
-            "Dynamic");
+  EXPECT_EQ(
+      parse_public_address(
+          json::parse(R"({"location":"westus","properties":{"publicIPAllocationMethod":null}})"), nic_place)
+          .allocation,
+      "Dynamic");
   EXPECT_THROW(
       parse_public_address(
           json::parse(R"({"location":"westus","properties":{"dnsSettings":{"domainNameLabel":"-bad"}}})"),
-          place),
+          nic_place),
       Error);
 }
 

@@ -139,7 +139,7 @@ json to_float(Arguments& arguments) {
   return number;
 }
 
-constexpr TemplateFunction functions[] = {
+constexpr TemplateFunction number_table[] = {
     {"add", 2, 2, add},
     {"bool", 1, 1, to_bool},
     {"div", 2, 2, divide},
@@ -164,7 +164,7 @@ constexpr TemplateFunction functions[] = {
 }  // namespace
 
 std::span<const TemplateFunction> template_functions::number() {
-  return functions;
+  return number_table;
 }
 
 }  // namespace berth::arm

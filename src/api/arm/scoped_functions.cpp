@@ -253,7 +253,7 @@ json coalesce(const Expression& call, TemplateFrame& frame) {
   return nullptr;
 }
 
-constexpr ScopedFunction functions[] = {
+constexpr ScopedFunction scoped_table[] = {
     {"and", 1, -1, all_of},
     {"coalesce", 1, -1, coalesce},
     {"copyIndex", 0, 2, copy_index},
@@ -292,7 +292,7 @@ json list_call(const Expression& call, TemplateFrame& frame) {
 }
 
 const ScopedFunction* find_scoped_function(std::string_view name) {
-  for (const auto& family : {std::span<const ScopedFunction>(functions), lambda_functions()})
+  for (const auto& family : {std::span<const ScopedFunction>(scoped_table), lambda_functions()})
     for (const ScopedFunction& function : family)
       if (same_name(function.name, name)) return &function;
   return nullptr;

@@ -17,14 +17,14 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-const DeploymentPlace place{.subscription = "S",
-                            .subscription_name = "Local",
-                            .tenant = "T",
-                            .group = "G",
-                            .group_location = "westus",
-                            .group_tags = {{"a", "b"}},
-                            .name = "D",
-                            .origin = "https://h"};
+const DeploymentPlace deployment_place{.subscription = "S",
+                                       .subscription_name = "Local",
+                                       .tenant = "T",
+                                       .group = "G",
+                                       .group_location = "westus",
+                                       .group_tags = {{"a", "b"}},
+                                       .name = "D",
+                                       .origin = "https://h"};
 
 TemplateRuntime runtime_without() {
   return {.reference = [](const std::string& id, bool) -> json {
@@ -53,7 +53,7 @@ json network(const std::string& name, const json& more = json::object()) {
 }
 
 Template plan(const json& document, const json& parameters = json::object()) {
-  return Template::plan(document, parameters, place);
+  return Template::plan(document, parameters, deployment_place);
 }
 
 template <class Work>
@@ -67,7 +67,7 @@ std::string message_of(Work work, const std::string& code = "InvalidTemplate") {
   return "nothing was thrown";
 }
 
-std::string fixture(const std::string& name) {
+std::string template_fixture(const std::string& name) {
   std::ifstream in(std::string(BERTH_FIXTURES) + "/" + name);
   std::string text{std::istreambuf_iterator<char>(in), {}};
   for (std::size_t at; (at = text.find("{s}")) != text.npos;) text.replace(at, 3, "S");
@@ -85,7 +85,7 @@ std::string refusal_of(const std::string& expression) {
 }
 
 TEST(Template, OrdersWhatAzSendsForAVm) {
-  const json body = json::parse(fixture("az-vm-create.json"));
+  const json body = json::parse(template_fixture("az-vm-create.json"));
   const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
 
   ASSERT_EQ(made.resources().size(), 5u);
@@ -97,7 +97,7 @@ TEST(Template, OrdersWhatAzSendsForAVm) {
 }
 
 TEST(Template, ShowsNoValueOfASecureParameter) {
-  const json body = json::parse(fixture("az-vm-create.json"));
+  const json body = json::parse(template_fixture("az-vm-create.json"));
   const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
 
   EXPECT_EQ(made.shown_parameters(), json({{"adminPassword", {{"type", "SecureString"}}}}));
@@ -155,7 +155,7 @@ TEST(Template, RefusesCompleteModeInANestedDeployment) {
 }
 
 TEST(Template, ReadsTheFileThatAzSplicedIn) {
-  const json body = parse_lenient_document(fixture("az-group-deployment.txt"));
+  const json body = parse_lenient_document(template_fixture("az-group-deployment.txt"));
   const Template made = plan(body["properties"]["template"], body["properties"]["parameters"]);
 
   EXPECT_EQ(made.resources().at(0).name, "web1-net");
@@ -258,7 +258,7 @@ TEST(Template, PlansNestedDeploymentsInTheirOwnScope) {
   const Template made = plan(document_with({nested}, {{"variables", {{"v", "deep"}}}}));
 
   ASSERT_TRUE(made.resources()[0].is_deployment());
-  EXPECT_EQ(made.nested(0, place, runtime_without()).resources().at(0).name, "deep");
+  EXPECT_EQ(made.nested(0, deployment_place, runtime_without()).resources().at(0).name, "deep");
   EXPECT_FALSE(made.body(0, runtime_without())["properties"].contains("template"));
 }
 
@@ -270,7 +270,7 @@ TEST(Template, PlansNestedDeploymentsInTheOuterScopeByDefault) {
                        {"properties", {{"mode", "Incremental"}, {"template", inner}}}};
   const Template made = plan(document_with({nested}, {{"variables", {{"v", "outer"}}}}));
 
-  EXPECT_EQ(made.nested(0, place, runtime_without()).resources().at(0).name, "outer");
+  EXPECT_EQ(made.nested(0, deployment_place, runtime_without()).resources().at(0).name, "outer");
 }
 
 TEST(Template, TakesDefaultsThatSpeakOfOtherParametersInAnyOrder) {

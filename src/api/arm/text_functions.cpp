@@ -265,7 +265,7 @@ json guid(Arguments& arguments) {
   return digits;
 }
 
-constexpr TemplateFunction functions[] = {
+constexpr TemplateFunction text_table[] = {
     {"base64", 1, 1, to_base64},
     {"base64ToJson", 1, 1, base64_to_json},
     {"base64ToString", 1, 1, base64_to_text},
@@ -294,7 +294,7 @@ constexpr TemplateFunction functions[] = {
 }  // namespace
 
 std::span<const TemplateFunction> template_functions::text() {
-  return functions;
+  return text_table;
 }
 
 }  // namespace berth::arm

@@ -11,10 +11,6 @@
 namespace berth::classic {
 namespace {
 
-Error bad_request(const std::string& what, const std::string& advice = {}) {
-  return Error(ErrorKind::invalid, "BadRequest", what, advice);
-}
-
 /// The children of that name; throws when there are more than `most` of them.
 std::vector<Element> some_children(const Element& element, std::string_view name, std::size_t most) {
   std::vector<Element> found = element.children(name);

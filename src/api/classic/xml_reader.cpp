@@ -14,10 +14,6 @@
 namespace berth::classic {
 namespace {
 
-Error bad_request(const std::string& what, const std::string& advice = {}) {
-  return Error(ErrorKind::invalid, "BadRequest", what, advice);
-}
-
 /// Elements whose text comes from the user's keyboard. None of them has children.
 constexpr std::array typed_elements{"AdminUsername", "Description",  "DiskLabel",        "HostName",
                                     "Label",         "Location",     "MediaLink",        "Name",
@@ -268,6 +264,10 @@ XmlReader::XmlReader(std::string_view xml) : document_(std::make_unique<Document
                                   result ? "it is empty" : result.description(), result.offset));
   if (depth_of(document_->tree) > most_xml_depth)
     throw bad_request(fmt::format("The request is nested deeper than {} elements.", most_xml_depth));
+}
+
+Error bad_request(const std::string& what, const std::string& advice) {
+  return Error(ErrorKind::invalid, "BadRequest", what, advice);
 }
 
 XmlReader::~XmlReader() = default;

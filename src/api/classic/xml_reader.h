@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace berth::classic {
 
 /// What a request's XML may be at most; more is refused before it is read.
@@ -59,5 +61,8 @@ class XmlReader {
 
 /// The repair alone: well-formed XML of what the client meant.
 std::string mend(std::string_view xml);
+
+/// Error(invalid, "BadRequest").
+Error bad_request(const std::string& what, const std::string& advice = {});
 
 }  // namespace berth::classic

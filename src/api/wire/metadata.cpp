@@ -11,7 +11,7 @@
 namespace berth::wire {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 constexpr std::string_view versions[] = {
     "2017-03-01", "2017-04-02", "2017-08-01", "2017-10-01", "2017-12-01", "2018-02-01",
@@ -21,11 +21,11 @@ constexpr std::string_view versions[] = {
     "2021-05-01", "2021-10-01", "2021-11-01", "2021-11-15", "2021-12-13", "2023-07-01",
 };
 
-Response answer(int status, const Json& body) {
+Response answer(int status, const ordered_json& body) {
   Response response;
   response.status = status;
   response.headers["Content-Type"] = "application/json; charset=utf-8";
-  response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  response.body = body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   return response;
 }
 
@@ -34,14 +34,14 @@ Response error(int status, const char* what) {
 }
 
 Response no_version() {
-  Json body{{"error", "Bad request. api-version is invalid or was not specified in the request."}};
+  ordered_json body{{"error", "Bad request. api-version is invalid or was not specified in the request."}};
   for (auto version = std::rbegin(versions); version != std::rbegin(versions) + 3; ++version)
     body["newest-versions"].push_back(*version);
   return answer(400, body);
 }
 
-Json tags_list(const std::string& tags) {
-  Json list = Json::array();
+ordered_json tags_list(const std::string& tags) {
+  ordered_json list = ordered_json::array();
   std::string_view rest = tags;
   while (!rest.empty()) {
     const auto end = std::min(rest.find(';'), rest.size());
@@ -54,9 +54,9 @@ Json tags_list(const std::string& tags) {
 }
 
 /// The members that this api-version knows; they came in one by one.
-Json compute(const GuestView& view, std::string_view version) {
-  Json all = Json::object();
-  const auto add = [&](std::string_view since, const char* name, Json value) {
+ordered_json compute(const GuestView& view, std::string_view version) {
+  ordered_json all = ordered_json::object();
+  const auto add = [&](std::string_view since, const char* name, ordered_json value) {
     if (version >= since) all[name] = std::move(value);
   };
   constexpr std::string_view always = "";
@@ -75,7 +75,7 @@ Json compute(const GuestView& view, std::string_view version) {
   add(always, "platformUpdateDomain", "0");
   add("2020-12-01", "priority", "Regular");
   add("2018-10-01", "provider", "Microsoft.Compute");
-  add("2018-04-02", "publicKeys", Json::array());
+  add("2018-04-02", "publicKeys", ordered_json::array());
   add(always, "publisher", view.publisher);
   add("2017-08-01", "resourceGroupName", view.group);
   add("2019-03-11", "resourceId",
@@ -100,23 +100,23 @@ Json compute(const GuestView& view, std::string_view version) {
   return all;
 }
 
-Json network(const GuestView& view) {
-  Json interfaces = Json::array();
+ordered_json network(const GuestView& view) {
+  ordered_json interfaces = ordered_json::array();
   for (const GuestView::Nic& nic : view.nics) {
-    Json address{{"privateIpAddress", nic.address}, {"publicIpAddress", nic.public_address}};
-    Json subnet{{"address", nic.subnet}, {"prefix", std::to_string(nic.prefix)}};
-    interfaces.push_back(
-        {{"ipv4",
-          {{"ipAddress", Json::array({std::move(address)})}, {"subnet", Json::array({std::move(subnet)})}}},
-         {"ipv6", {{"ipAddress", Json::array()}}},
-         {"macAddress", nic.mac}});
+    ordered_json address{{"privateIpAddress", nic.address}, {"publicIpAddress", nic.public_address}};
+    ordered_json subnet{{"address", nic.subnet}, {"prefix", std::to_string(nic.prefix)}};
+    interfaces.push_back({{"ipv4",
+                           {{"ipAddress", ordered_json::array({std::move(address)})},
+                            {"subnet", ordered_json::array({std::move(subnet)})}}},
+                          {"ipv6", {{"ipAddress", ordered_json::array()}}},
+                          {"macAddress", nic.mac}});
   }
   return {{"interface", std::move(interfaces)}};
 }
 
 /// The part of the document that the rest of the path names; nullptr when there is none.
-const Json* find(const Json& document, std::string_view path) {
-  const Json* part = &document;
+const ordered_json* find(const ordered_json& document, std::string_view path) {
+  const ordered_json* part = &document;
   while (!path.empty()) {
     const auto end = std::min(path.find('/'), path.size());
     const std::string_view name = path.substr(0, end);
@@ -140,7 +140,7 @@ const Json* find(const Json& document, std::string_view path) {
 }
 
 /// format=text: a leaf's value, or the names below, one a line, with a slash behind those that lead on.
-Response as_text(const Json& part) {
+Response as_text(const ordered_json& part) {
   Response response;
   response.headers["Content-Type"] = "text/plain; charset=utf-8";
   if (!part.is_structured()) {
@@ -158,8 +158,8 @@ Response as_text(const Json& part) {
 
 Response instance(const GuestView& view, std::string_view rest, const Request& request) {
   const std::string version = request.parameter("api-version"), format = request.parameter("format");
-  Json document{{"compute", compute(view, version)}, {"network", network(view)}};
-  const Json* part = find(document, rest);
+  ordered_json document{{"compute", compute(view, version)}, {"network", network(view)}};
+  const ordered_json* part = find(document, rest);
   if (!part) return error(404, "Not found");
   if (same_name(format, "text")) return as_text(*part);
   if (!format.empty() && !same_name(format, "json")) return error(400, "Bad request. Invalid format");
@@ -196,7 +196,7 @@ Response metadata_response(const GuestView& view, const Request& request) {
   const std::string version = request.parameter("api-version");
   if (events_rest)
     return version.empty() ? no_version()
-                           : answer(200, {{"DocumentIncarnation", 1}, {"Events", Json::array()}});
+                           : answer(200, {{"DocumentIncarnation", 1}, {"Events", ordered_json::array()}});
   if (std::find(std::begin(versions), std::end(versions), version) == std::end(versions)) return no_version();
   return instance(view, *instance_rest, request);
 }

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::string fixture(const std::string& name) {
+std::string report_fixture(const std::string& name) {
   std::ifstream file(std::string(BERTH_FIXTURES) + "/" + name);
   std::stringstream text;
   text << file.rdbuf();
@@ -39,27 +39,27 @@ std::string refusal(Act act) {
 }  // namespace
 
 TEST(HealthReport, IsRead) {
-  const HealthReport ready = parse_health(fixture("health_ready.xml"));
+  const HealthReport ready = parse_health(report_fixture("health_ready.xml"));
   EXPECT_EQ(ready.incarnation, "1");
   EXPECT_EQ(ready.container_id, "c6d5526c-5ac2-4200-b6e2-56f2b70c5ab2");
   EXPECT_EQ(ready.instance_id, "9f2d3a1e-1111-4222-8333-444455556666._web1");
   EXPECT_EQ(ready.state, "Ready");
   EXPECT_EQ(ready.substatus, "");
-  const HealthReport failed = parse_health(fixture("health_failed.xml"));
+  const HealthReport failed = parse_health(report_fixture("health_failed.xml"));
   EXPECT_EQ(failed.state, "NotReady");
   EXPECT_EQ(failed.substatus, "ProvisioningFailed");
   EXPECT_THAT(failed.description, HasSubstr("no device <sr0>"));
 }
 
 TEST(HealthReport, AByteOrderMarkAndUnknownElementsDoNoHarm) {
-  std::string xml = fixture("health_ready.xml");
+  std::string xml = report_fixture("health_ready.xml");
   xml.insert(xml.find("<State>"), "<New><State>x</State></New>");
   EXPECT_EQ(parse_health("\xef\xbb\xbf" + xml).state, "Ready");
 }
 
 TEST(HealthReport, TheFirstMissingElementIsNamed) {
   EXPECT_THAT(refusal([] { parse_health("<Health/>"); }), HasSubstr("GoalStateIncarnation"));
-  std::string xml = fixture("health_ready.xml");
+  std::string xml = report_fixture("health_ready.xml");
   xml.replace(xml.find("<State>Ready</State>"), 20, "");
   EXPECT_THAT(refusal([&] { parse_health(xml); }), HasSubstr("State"));
 }
@@ -71,7 +71,7 @@ TEST(HealthReport, WhatIsNoXmlIsRefused) {
 }
 
 TEST(HealthReport, BytesThatAreNoTextAreReplacedAndLongTextIsCut) {
-  std::string xml = fixture("health_failed.xml");
+  std::string xml = report_fixture("health_failed.xml");
   xml.insert(xml.find("[ProtocolError]"), "\xff\xc0\x80 \xed\xa0\x80&#1;" + std::string(100'000, 'x'));
   const HealthReport report = parse_health(xml);
   EXPECT_LT(report.description.size(), 20'000u);
@@ -112,7 +112,7 @@ TEST(StatusUpload, WhatIsNoneIsRefused) {
 }
 
 TEST(AgentStatus, IsRead) {
-  const AgentStatus status = parse_status(fixture("status.json"));
+  const AgentStatus status = parse_status(report_fixture("status.json"));
   EXPECT_EQ(status.version, "2.7.3.0");
   EXPECT_EQ(status.status, "Ready");
   EXPECT_EQ(status.message, "Guest Agent is running");
@@ -138,7 +138,7 @@ TEST(AgentStatus, IsRead) {
 }
 
 TEST(AgentStatus, AFailedHandlerHasItsCodeAndMessageAndNoSettings) {
-  const AgentStatus status = parse_status(fixture("status_failed.json"));
+  const AgentStatus status = parse_status(report_fixture("status_failed.json"));
   ASSERT_EQ(status.handlers.size(), 1u);
   EXPECT_EQ(status.handlers[0].status, "NotReady");
   EXPECT_EQ(status.handlers[0].code, 1009);
@@ -182,7 +182,7 @@ TEST(AgentStatus, NothingWithoutAnAggregateStatus) {
 }
 
 TEST(Telemetry, EventsAreRead) {
-  const std::vector<TelemetryEvent> events = parse_telemetry(fixture("telemetry.xml"));
+  const std::vector<TelemetryEvent> events = parse_telemetry(report_fixture("telemetry.xml"));
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].name, "WALinuxAgent");
   EXPECT_EQ(events[0].version, "2.7.3.0");

@@ -18,7 +18,7 @@ using testing::SizeIs;
 
 const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
 const std::string compute = "resourceGroups/g/providers/Microsoft.Compute/";
-const std::string deployment_path = "resourceGroups/g/providers/Microsoft.Resources/deployments/d";
+const std::string bad_deployment = "resourceGroups/g/providers/Microsoft.Resources/deployments/d";
 
 class BadInput : public testing::Test {
  protected:
@@ -86,8 +86,7 @@ class BadInput : public testing::Test {
   Response deploy(const json& resources, const json& more = json::object()) {
     json made = {{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", resources}};
     made.update(more);
-    return region.arm("PUT", deployment_path,
-                      {{"properties", {{"mode", "Incremental"}, {"template", made}}}});
+    return region.arm("PUT", bad_deployment, {{"properties", {{"mode", "Incremental"}, {"template", made}}}});
   }
   static json rules(const std::string& name, const json& more = json::object()) {
     json made = {{"type", "Microsoft.Network/networkSecurityGroups"},
@@ -99,7 +98,7 @@ class BadInput : public testing::Test {
   }
   void nothing_was_made() {
     EXPECT_THAT(region.get("resourceGroups/g/resources")["value"], IsEmpty());
-    EXPECT_EQ(region.arm("GET", deployment_path).status, 404);
+    EXPECT_EQ(region.arm("GET", bad_deployment).status, 404);
   }
 
   TestRegion region;

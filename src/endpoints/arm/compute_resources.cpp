@@ -22,10 +22,6 @@ using nlohmann::json;
 
 constexpr std::string_view image_type = "Microsoft.Compute/images";
 
-Place place_of(const Arm& arm, const ResourceId& id) {
-  return {arm.subscription(), id.group, id.segments[0].second};
-}
-
 // --- virtual machines
 
 void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {

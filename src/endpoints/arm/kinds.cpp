@@ -4,6 +4,7 @@
 
 #include "api/arm/groups.h"
 #include "api/arm/json_text.h"
+#include "api/arm/network.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
 
@@ -56,6 +57,10 @@ std::vector<Kind> all_kinds() {
 }
 
 }  // namespace
+
+Place place_of(const Arm& arm, const ResourceId& id) {
+  return {arm.subscription(), id.group, id.segments[0].second};
+}
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = all_kinds();

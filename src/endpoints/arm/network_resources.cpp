@@ -19,10 +19,6 @@ using nlohmann::json;
 constexpr std::string_view subnet_type = "Microsoft.Network/virtualNetworks/subnets";
 constexpr std::string_view rule_type = "Microsoft.Network/networkSecurityGroups/securityRules";
 
-Place place_of(const Arm& arm, const ResourceId& id) {
-  return {arm.subscription(), id.group, id.segments[0].second};
-}
-
 void write_network(Arm& arm, JsonText& out, const VirtualNetwork& network, const View&) {
   write_virtual_network(out, network, arm.subscription());
 }
@@ -202,7 +198,7 @@ std::optional<std::string> remove_rule(Arm& arm, const ResourceId& id, const Req
   return "";
 }
 
-std::vector<std::string> rules_of(Arm& arm, const ResourceId& parent) {
+std::vector<std::string> security_rules_of(Arm& arm, const ResourceId& parent) {
   std::vector<std::string> documents;
   const SecurityGroup& group = group_of(arm, parent);
   for (const SecurityRule& rule : group.rules) documents.push_back(rule_document(arm, group, rule));
@@ -247,7 +243,7 @@ std::vector<Kind> network_kinds() {
             .find = {},
             .all = {},
             .write = {},
-            .children = rules_of};
+            .children = security_rules_of};
   std::vector<Kind> all = {group, rule, network, subnet, address};
   for (Kind& balancer : load_balancer_kinds()) all.push_back(std::move(balancer));
   all.push_back(nic);

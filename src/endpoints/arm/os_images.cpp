@@ -15,13 +15,14 @@
 namespace berth::arm {
 namespace {
 
-constexpr const char* type = "Berth.Local/osImages";
+constexpr const char* os_image_type = "Berth.Local/osImages";
 
 void write_image(JsonText& out, const Arm& arm, const GalleryImage& image) {
   out.open()
-      .put("id", fmt::format("/subscriptions/{}/providers/{}/{}", arm.subscription(), type, image.name))
+      .put("id",
+           fmt::format("/subscriptions/{}/providers/{}/{}", arm.subscription(), os_image_type, image.name))
       .put("name", image.name)
-      .put("type", type)
+      .put("type", os_image_type)
       .open("properties")
       .put("label", image.label)
       .put("category", image.category)
@@ -53,7 +54,7 @@ asio::awaitable<Response> put_os_image(Arm& arm, Request request) {
   const nlohmann::json body = parse_document(request.body);
   const Field properties = Field(body)["properties"];
   const std::string name = request.params["image"];
-  check_resource_name(name, type);
+  check_resource_name(name, os_image_type);
   const std::string label = properties["label"].text(name);
   if (const Field machine = properties["sourceVirtualMachine"]["id"]; !machine.missing()) {
     const Ref vm = parse_reference(machine.required_text(), "Microsoft.Compute/virtualMachines",

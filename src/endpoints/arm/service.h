@@ -23,6 +23,7 @@ namespace berth::arm {
 namespace asio = boost::asio;
 class JsonText;
 struct DeploymentRun;
+struct Place;
 
 /// Someone who signs in on another device.
 struct DeviceSignIn {
@@ -84,6 +85,9 @@ const std::vector<Kind>& kinds();
 const Kind* find_kind(std::string_view type);
 /// Throws Error(not_found, "InvalidResourceType").
 const Kind& get_kind(std::string_view type);
+
+/// Where the document of a request stands: that of the first resource which its URL names.
+Place place_of(const Arm& arm, const ResourceId& id);
 
 std::vector<Kind> network_kinds();  ///< with those of load balancers
 std::vector<Kind> load_balancer_kinds();

@@ -40,9 +40,6 @@ bool with_media(const Request& request) {
   return same_name(request.parameter("comp"), "media");
 }
 
-Error bad_request(const std::string& what, const std::string& advice) {
-  return Error(ErrorKind::invalid, "BadRequest", what, advice);
-}
 Error conflict(const std::string& what, const std::string& advice) {
   return Error(ErrorKind::conflict, "ConflictError", what, advice);
 }

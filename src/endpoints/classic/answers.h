@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "api/classic/xml_reader.h"
 #include "base/error.h"
 #include "endpoints/classic/handlers.h"
 
@@ -17,7 +18,6 @@ Response done_at_once(Region& region, const std::string& kind, const std::string
 std::string param(const Request& request, const char* name);  ///< "" when the route has none of that name
 /// comp=media: the disks go, too.
 bool with_media(const Request& request);
-Error bad_request(const std::string& what, const std::string& advice = {});
 Error conflict(const std::string& what, const std::string& advice = {});
 Error not_found(const std::string& what, const std::string& advice = {});
 std::string utc_seconds(const std::string& time);  ///< "2026-11-23T21:16:02Z" of one with fractions

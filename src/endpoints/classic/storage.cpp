@@ -42,7 +42,7 @@ const InertResource& get_account(const Region& region, const std::string& name) 
   return *account;
 }
 
-std::string name_problem(const Region& region, const std::string& name) {
+std::string account_name_problem(const Region& region, const std::string& name) {
   const bool fits = name.size() >= 3 && name.size() <= 24 && std::ranges::all_of(name, [](char c) {
                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
                     });
@@ -150,7 +150,7 @@ asio::awaitable<Response> post_storage_service(Classic& classic, const Request& 
   const Location* location = find_location(order.location);
   if (!location)
     throw bad_request(fmt::format("The location '{}' is not available.", order.location.substr(0, 100)));
-  if (const std::string problem = name_problem(classic.region, order.name); !problem.empty())
+  if (const std::string problem = account_name_problem(classic.region, order.name); !problem.empty())
     throw find_account(classic.region, order.name) ? conflict(problem) : bad_request(problem);
   put_account(classic, order, std::string(location->name));
   co_return done_at_once(classic.region, "storage account create", "storageServices/" + order.name);
@@ -195,7 +195,7 @@ asio::awaitable<Response> regenerate_storage_key(Classic& classic, const Request
 }
 
 asio::awaitable<Response> is_storage_available(Classic& classic, const Request& request) {
-  co_return xml_response(200, availability_xml(name_problem(classic.region, param(request, "name"))));
+  co_return xml_response(200, availability_xml(account_name_problem(classic.region, param(request, "name"))));
 }
 
 }  // namespace berth::classic

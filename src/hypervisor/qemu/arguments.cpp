@@ -9,7 +9,7 @@
 namespace berth::qemu {
 namespace {
 
-using Json = nlohmann::ordered_json;  // QEMU takes any order; people read this one
+using nlohmann::ordered_json;  // QEMU takes any order; people read this one
 
 constexpr int os_disk_slot = 3;
 constexpr int scsi_slot = 4;
@@ -29,7 +29,7 @@ std::string escaped(std::string_view value) {
 }
 
 /// The guest's discards free space in the qcow2 file, and what it flushes is on disk.
-Json qcow2(const std::string& node, const std::filesystem::path& file) {
+ordered_json qcow2(const std::string& node, const std::filesystem::path& file) {
   return {{"driver", "qcow2"},
           {"node-name", node},
           {"discard", "unmap"},
@@ -52,10 +52,10 @@ std::vector<std::string> monitor_arguments() {
 /// In the boot order after the OS disk, for the firmware shows its guests no disk outside of a strict one.
 std::vector<std::string> medium_arguments() {
   const std::string set = fmt::format("/dev/fdset/{}", medium_descriptor_set);
-  const Json node = {{"driver", "raw"},
-                     {"node-name", medium_node},
-                     {"read-only", true},
-                     {"file", {{"driver", "file"}, {"filename", set}}}};
+  const ordered_json node = {{"driver", "raw"},
+                             {"node-name", medium_node},
+                             {"read-only", true},
+                             {"file", {{"driver", "file"}, {"filename", set}}}};
   return {"-add-fd",
           fmt::format("fd={},set={}", medium_descriptor, medium_descriptor_set),
           "-blockdev",
@@ -90,13 +90,13 @@ std::string disk_node_json(const MachineSpec::DataDisk& disk) {
 }
 
 std::string disk_device_json(const MachineSpec::DataDisk& disk) {
-  return Json{{"driver", "scsi-hd"},
-              {"id", disk_device(disk.lun)},
-              {"bus", "scsi0.0"},
-              {"scsi-id", data_disk_target},
-              {"lun", disk.lun},
-              {"drive", disk_node(disk.lun)},
-              {"serial", disk_node(disk.lun)}}
+  return ordered_json{{"driver", "scsi-hd"},
+                      {"id", disk_device(disk.lun)},
+                      {"bus", "scsi0.0"},
+                      {"scsi-id", data_disk_target},
+                      {"lun", disk.lun},
+                      {"drive", disk_node(disk.lun)},
+                      {"serial", disk_node(disk.lun)}}
       .dump();
 }
 

@@ -23,13 +23,13 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string web1 = "0123456789ab";
+const std::string machine_id = "0123456789ab";
 
 /// What is QEMU's own; what every driver does is in driver_contract_test.cpp.
 class QemuDriverTest : public testing::Test {
  protected:
   QemuDriverTest() { make_driver(); }
-  ~QemuDriverTest() override { loop.run(driver->destroy(web1)); }
+  ~QemuDriverTest() override { loop.run(driver->destroy(machine_id)); }
 
   void make_driver() {
     driver.reset();
@@ -37,15 +37,15 @@ class QemuDriverTest : public testing::Test {
     driver->on_event([this](const std::string&, MachineEvent event) { events.push_back(event); });
   }
   MachineSpec machine(TestGuest guest) {
-    MachineSpec spec{.id = web1,
+    MachineSpec spec{.id = machine_id,
                      .name = "web1",
                      .uuid = "d0df4c54-4ecb-4a4b-8899-aabbccddeeff",
                      .memory_mib = 32,
-                     .os_disk = driver->folder(web1) / "os.qcow2",
+                     .os_disk = driver->folder(machine_id) / "os.qcow2",
                      .direct_boot = {},
                      .data_disks = {},
                      .nics = {}};
-    make_folder(driver->folder(web1));
+    make_folder(driver->folder(machine_id));
     write_guest_disk(spec.os_disk, guest, "hello");
     return spec;
   }
@@ -53,11 +53,12 @@ class QemuDriverTest : public testing::Test {
     return loop.error_of([&] { loop.run(std::move(work)); });
   }
   bool said(const std::string& text) {
-    return loop.until([&] { return read_file(driver->serial_log(web1)).find(text) != std::string::npos; });
+    return loop.until(
+        [&] { return read_file(driver->serial_log(machine_id)).find(text) != std::string::npos; });
   }
   /// Another client's word with QEMU; no driver may be connected.
   json ask(const std::string& command, json arguments = json::object()) {
-    const auto monitor = loop.run(qemu::Monitor::connect(driver->folder(web1) / "qmp.sock", 30s, {}));
+    const auto monitor = loop.run(qemu::Monitor::connect(driver->folder(machine_id) / "qmp.sock", 30s, {}));
     return loop.run(monitor->execute(command, std::move(arguments)));
   }
   mode_t mode(const std::filesystem::path& file) {
@@ -104,14 +105,14 @@ TEST_F(QemuDriverTest, AQemuThatDiesAtItsStartIsQuoted) {
 
   EXPECT_EQ(error.kind, ErrorKind::unavailable);
   EXPECT_THAT(error.what(), AllOf(HasSubstr("web1 did not start"), HasSubstr("qcow2 format")));
-  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
   write_guest_disk(spec.os_disk, TestGuest::idles, "hello");
   loop.run(driver->start(spec, ""));
 }
 
 TEST_F(QemuDriverTest, LogsThatGrewLargeAreTurnedOverAtAStart) {
   MachineSpec spec = machine(TestGuest::idles);
-  const auto folder = driver->folder(web1);
+  const auto folder = driver->folder(machine_id);
   for (const char* name : {"qemu.log", "serial.log"}) {
     write_file(folder / name, "of before\n");
     std::filesystem::resize_file(folder / name, 100 << 20);  // a hole: no space is taken
@@ -127,14 +128,14 @@ TEST_F(QemuDriverTest, LogsThatGrewLargeAreTurnedOverAtAStart) {
 TEST_F(QemuDriverTest, TheConsoleOfAMachineThatRunsOnIsTurnedOverToo) {
   settings.log_check = 20ms;
   make_driver();
-  const std::filesystem::path log = driver->serial_log(web1);
+  const std::filesystem::path log = driver->serial_log(machine_id);
   loop.run(driver->start(machine(TestGuest::idles), ""));
   ASSERT_TRUE(said("hello"));
   std::filesystem::resize_file(log, 100 << 20);
 
   EXPECT_TRUE(loop.until([&] { return std::filesystem::file_size(log) < 10'000; }));
   EXPECT_EQ(std::filesystem::file_size(log.string() + ".1"), 100u << 20);
-  loop.run(driver->reset(web1));
+  loop.run(driver->reset(machine_id));
   EXPECT_TRUE(said("hello")) << "it goes on writing";
   EXPECT_LT(std::filesystem::file_size(log), 10'000u) << "at the start of the file";
 }
@@ -149,7 +150,7 @@ TEST_F(QemuDriverTest, ASocketPathThatIsTooLongIsNamed) {
 TEST_F(QemuDriverTest, OthersMayNeitherCommandNorRead) {
   loop.run(driver->start(machine(TestGuest::idles), ""));
 
-  const auto folder = driver->folder(web1);
+  const auto folder = driver->folder(machine_id);
   EXPECT_EQ(mode(folder), 0700u);
   for (const char* name : {"qmp.sock", "serial.log", "qemu.log", "qemu.pid"})
     EXPECT_EQ(mode(folder / name), 0600u) << name;
@@ -160,7 +161,7 @@ TEST_F(QemuDriverTest, TheGuestReadsTheMedium) {
 
   EXPECT_TRUE(said("hello"));
   EXPECT_TRUE(said("swordfish"));
-  const auto process = driver->process(web1);
+  const auto process = driver->process(machine_id);
   ASSERT_TRUE(process);
   const std::string argv = read_file("/proc/" + std::to_string(process->pid) + "/cmdline");
   EXPECT_THAT(argv, AllOf(HasSubstr("web1"), Not(HasSubstr("swordfish"))));
@@ -168,7 +169,7 @@ TEST_F(QemuDriverTest, TheGuestReadsTheMedium) {
 
 TEST_F(QemuDriverTest, AKernelIsBootedDirectlyWithEverythingElseInPlace) {
   MachineSpec spec = machine(TestGuest::idles);
-  const auto folder = driver->folder(web1);
+  const auto folder = driver->folder(machine_id);
   write_guest_kernel(folder / "kernel");
   write_file(folder / "initrd", "initrd");
   write_empty_disk(folder / "a,b \"c\".qcow2");
@@ -191,11 +192,11 @@ TEST_F(QemuDriverTest, AnEjectedMediumIsDropped) {
   EXPECT_THAT(ask("query-fdsets"), testing::SizeIs(1));
   ask("blockdev-open-tray", {{"id", "cd0"}, {"force", true}});
 
-  loop.run(driver->adopt(web1));
+  loop.run(driver->adopt(machine_id));
 
   make_driver();
   EXPECT_THAT(ask("query-fdsets"), testing::SizeIs(0));
-  EXPECT_EQ(driver->observe(web1), MachineState::running);
+  EXPECT_EQ(driver->observe(machine_id), MachineState::running);
 }
 
 TEST_F(QemuDriverTest, AMachineThatNobodyLetGoRunsWhenAdopted) {
@@ -205,7 +206,7 @@ TEST_F(QemuDriverTest, AMachineThatNobodyLetGoRunsWhenAdopted) {
   ask("system_reset");
   ASSERT_EQ(ask("query-status")["status"], "prelaunch");
 
-  loop.run(driver->adopt(web1));
+  loop.run(driver->adopt(machine_id));
 
   make_driver();
   EXPECT_EQ(ask("query-status")["status"], "running");
@@ -214,44 +215,44 @@ TEST_F(QemuDriverTest, AMachineThatNobodyLetGoRunsWhenAdopted) {
 TEST_F(QemuDriverTest, AQemuWithoutPidFileIsEndedBeforeTheNextStarts) {
   const MachineSpec spec = machine(TestGuest::idles);
   loop.run(driver->start(spec, ""));
-  const auto stray = driver->process(web1);
+  const auto stray = driver->process(machine_id);
   ASSERT_TRUE(stray);
-  std::filesystem::remove(driver->folder(web1) / "qemu.pid");
+  std::filesystem::remove(driver->folder(machine_id) / "qemu.pid");
   make_driver();
 
   loop.run(driver->start(spec, ""));
 
   EXPECT_FALSE(is_alive(*stray));
-  EXPECT_NE(driver->process(web1), stray);
+  EXPECT_NE(driver->process(machine_id), stray);
 }
 
 TEST_F(QemuDriverTest, AHangingQemuIsKilled) {
   loop.run(driver->start(machine(TestGuest::heeds_button), ""));
-  const auto process = driver->process(web1);
+  const auto process = driver->process(machine_id);
   ASSERT_TRUE(process && send_signal(*process, SIGSTOP));
 
-  loop.run(driver->stop(web1, 10ms));
+  loop.run(driver->stop(machine_id, 10ms));
 
   EXPECT_FALSE(is_alive(*process));
-  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
 }
 
 TEST_F(QemuDriverTest, AProcessIdOfAnotherBootIsNobody) {
   machine(TestGuest::idles);
-  write_file(driver->folder(web1) / "qemu.pid", "1 1\n");
+  write_file(driver->folder(machine_id) / "qemu.pid", "1 1\n");
 
-  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
-  loop.run(driver->stop(web1, 0s));
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
+  loop.run(driver->stop(machine_id, 0s));
   EXPECT_TRUE(std::filesystem::exists("/proc/1"));
 }
 
 TEST_F(QemuDriverTest, ACrashAfterTheGuestPoweredOffBeforeIsACrash) {
   const MachineSpec spec = machine(TestGuest::idles);
   loop.run(driver->start(spec, ""));
-  loop.run(driver->stop(web1, 0s));
+  loop.run(driver->stop(machine_id, 0s));
   loop.run(driver->start(spec, ""));
 
-  ASSERT_TRUE(send_signal(*driver->process(web1), SIGKILL));
+  ASSERT_TRUE(send_signal(*driver->process(machine_id), SIGKILL));
 
   ASSERT_TRUE(loop.until([&] { return !events.empty(); }));
   EXPECT_THAT(events, testing::ElementsAre(MachineEvent::crashed));

@@ -1,0 +1,17 @@
+#include <fmt/format-inl.h>
+
+/// What programs find in fmt's shared library, for one that is linked without any.
+namespace fmt {
+inline namespace v9 {
+namespace detail {
+
+template auto dragonbox::to_decimal(float) noexcept -> dragonbox::decimal_fp<float>;
+template auto dragonbox::to_decimal(double) noexcept -> dragonbox::decimal_fp<double>;
+template auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;
+template auto decimal_point_impl(locale_ref) -> char;
+template void buffer<char>::append(const char*, const char*);
+template void vformat_to(buffer<char>&, string_view, basic_format_args<buffer_context<char>>, locale_ref);
+
+}  // namespace detail
+}  // namespace v9
+}  // namespace fmt
