@@ -91,9 +91,10 @@ class FakeRegion {
   /// Listens on a new port and says so in region.json.
   void start() {
     do_there([this] {
-      arm_ = Server::on_tcp(
-          context_.get_executor(), "127.0.0.1", 0, {chain_, key_},
-          [this](Request request) -> boost::asio::awaitable<Response> { co_return answer(request); });
+      arm_ = Server::on_tcp(context_.get_executor(), "127.0.0.1", 0, {chain_, key_},
+                            open_gate([this](Request request) -> boost::asio::awaitable<Response> {
+                              co_return answer(request);
+                            }));
     });
     write_region();
   }
@@ -325,7 +326,7 @@ class FakeRegion {
     if (docker_answers)
       docker_server_ = Server::on_tcp(
           context_.get_executor(), "127.0.0.1", 0, {text("cert"), Secret(text("key")), true},
-          [this](Request request) -> boost::asio::awaitable<Response> {
+          open_gate([this](Request request) -> boost::asio::awaitable<Response> {
             if (request.client_certificate.empty()) co_return Response{.status = 401};
             docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();
             if (request.path == "/info")
@@ -334,7 +335,7 @@ class FakeRegion {
                                     {"Containers", 3},
                                     {"ContainersRunning", 2}});
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
-          });
+          }));
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
     json vm, extension, balancer;
     for (const json& resource : deployment["properties"]["template"]["resources"]) {

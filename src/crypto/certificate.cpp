@@ -133,6 +133,10 @@ bool Certificate::is_ca() const {
   return answer == says_so || answer == old_and_self_signed;
 }
 
+bool Certificate::has_name_constraints() const {
+  return X509_get_ext_by_NID(impl_->x509.get(), NID_name_constraints, -1) >= 0;
+}
+
 std::vector<std::string> Certificate::dns_names() const {
   std::vector<std::string> result;
   const NamesPtr names = alternative_names(impl_->x509.get());

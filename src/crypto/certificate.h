@@ -47,6 +47,7 @@ class Certificate {
   CertificateTime not_before() const;
   CertificateTime not_after() const;
   bool is_ca() const;
+  bool has_name_constraints() const;
   std::vector<std::string> dns_names() const;     ///< of the subject alternative name
   std::vector<std::string> ip_addresses() const;  ///< likewise, as text
   /// True when there is no extended key usage at all, or it holds the named one.
@@ -81,6 +82,9 @@ struct CertificateOrder {
   std::string common_name;
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
+  /// Of an authority: it can sign for these names, those below them, and these networks,
+  /// "127.0.0.0/255.0.0.0", and for nothing else. Both or none.
+  std::vector<std::string> permitted_names, permitted_networks;
   std::chrono::days lifetime{365};
   /// Distinguished name parts before the common name, e.g. {"DC", "Windows Azure CRP Certificate Generator"}.
   std::vector<std::pair<std::string, std::string>> subject_prefix;

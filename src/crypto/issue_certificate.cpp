@@ -128,6 +128,23 @@ void add_extension(X509* x509, X509V3_CTX* context, int kind, const char* value)
   must(extension && X509_add_ext(x509, extension.get(), -1), "add an extension");
 }
 
+void add_name_constraints(X509* x509, X509V3_CTX* context, const CertificateOrder& order) {
+  if (order.permitted_names.empty() && order.permitted_networks.empty()) return;
+  std::string text = "critical";
+  for (const std::string& name : order.permitted_names) {
+    if (!is_dns_name(name)) throw_invalid(fmt::format("'{}' is not a DNS name.", name));
+    text += ",permitted;DNS:" + name;
+  }
+  for (const std::string& network : order.permitted_networks) {
+    const std::size_t slash = std::min(network.find('/'), network.size());
+    if (octets_of(network.substr(0, slash)).empty() ||
+        octets_of(network.substr(std::min(slash + 1, network.size()))).empty())
+      throw_invalid(fmt::format("'{}' is not a network: an address, a slash and a mask.", network));
+    text += ",permitted;IP:" + network;
+  }
+  add_extension(x509, context, NID_name_constraints, text.c_str());
+}
+
 const EVP_MD* digest_for(const EVP_PKEY* key) {
   const int kind = EVP_PKEY_get_base_id(key);
   return kind == EVP_PKEY_ED25519 || kind == EVP_PKEY_ED448 ? nullptr
@@ -166,6 +183,7 @@ Certificate issue_certificate(const CertificateOrder& order, const PrivateKey& s
   if (X509_get0_subject_key_id(signer))
     add_extension(x509.get(), &context, NID_authority_key_identifier, "keyid:always");
   add_alternative_names(x509.get(), order);
+  add_name_constraints(x509.get(), &context, order);
 
   must(X509_sign(x509.get(), signing_key, digest_for(signing_key)), "sign a certificate");
   // Read again: OpenSSL keeps what it worked out about a certificate, and did so before this one was signed.

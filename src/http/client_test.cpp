@@ -34,7 +34,7 @@ boost::asio::awaitable<Response> never(Request) {
 class HttpClient : public testing::Test {
  protected:
   void serve(Handler handler, bool ask = false) {
-    port = std::to_string(thread.tcp(handler, {}, ask));
+    port = std::to_string(thread.tcp(open_gate(handler), {}, ask));
     url = "https://127.0.0.1:" + port + "/x?y=1";
   }
   /// The code of the Error that the exchange ends in; "" when it ends well.

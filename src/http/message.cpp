@@ -37,6 +37,12 @@ std::string Request::parameter(std::string_view name) const {
   return find_or_empty(query, name);
 }
 
+Gate open_gate(Handler handler, std::size_t largest_body) {
+  return [handler = std::move(handler), largest_body](Request&) {
+    return Admission{.handler = handler, .refusal = {}, .largest_body = largest_body, .known = true};
+  };
+}
+
 int http_status(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::invalid:

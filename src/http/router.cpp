@@ -33,7 +33,7 @@ struct Router::Entry {
 
   std::string method;
   std::vector<Segment> segments;
-  Handler handler;
+  Gate gate;
 
   bool matches(const std::vector<std::string_view>& path) const {
     for (std::size_t i = 0; i < segments.size(); ++i) {
@@ -67,7 +67,7 @@ struct Router::Entry {
 void Router::add(Route route) {
   auto entry = std::make_shared<Entry>();
   entry->method = std::move(route.method);
-  entry->handler = std::move(route.handler);
+  entry->gate = std::move(route.gate);
   for (const std::string_view part : split(route.pattern)) {
     if (!part.starts_with('{') || !part.ends_with('}'))
       entry->segments.push_back({Entry::Kind::literal, std::string(part)});
@@ -79,7 +79,7 @@ void Router::add(Route route) {
   entries_.push_back(std::move(entry));
 }
 
-const Handler* Router::match(Request& request, bool& method_mismatch) const {
+const Gate* Router::match(Request& request, bool& method_mismatch) const {
   const std::vector<std::string_view> path = split(request.path);
   const Entry* best = nullptr;
   method_mismatch = false;
@@ -93,7 +93,7 @@ const Handler* Router::match(Request& request, bool& method_mismatch) const {
   if (!best) return nullptr;
   method_mismatch = false;
   best->fill(request.params, path);
-  return &best->handler;
+  return &best->gate;
 }
 
 }  // namespace berth

@@ -5,11 +5,10 @@
 namespace berth {
 namespace {
 
-/// Routes are told apart by the address of their handler, so nothing needs to run.
+/// Routes are told apart by the address of their gate, so nothing needs to run.
 struct Table {
   void add(const std::string& method, const std::string& pattern) {
-    router.add(
-        {method, pattern, [pattern](Request) -> boost::asio::awaitable<Response> { co_return Response{}; }});
+    router.add({method, pattern, [](Request&) { return Admission{}; }});
     patterns.push_back(pattern);
   }
   /// The parameters that the match sets, as "name=value;"; "-" without a match, "405" for another method's.
@@ -18,15 +17,15 @@ struct Table {
     request.method = method;
     request.path = path;
     bool mismatch = false;
-    handler = router.match(request, mismatch);
-    if (!handler) return mismatch ? "405" : "-";
+    gate = router.match(request, mismatch);
+    if (!gate) return mismatch ? "405" : "-";
     std::string text;
     for (const auto& [name, value] : request.params) text += name + "=" + value + ";";
     return text;
   }
   Router router;
   std::vector<std::string> patterns;
-  const Handler* handler = nullptr;
+  const Gate* gate = nullptr;
 };
 
 }  // namespace
@@ -62,13 +61,13 @@ TEST(Router, TheMostLiteralPatternWinsInWhateverOrderTheyCame) {
   table.add("GET", "/a/{x}/c");
   table.add("*", "/a/b");
   table.match("GET", "/a/b");
-  const Handler* literal = table.handler;
+  const Gate* literal = table.gate;
   EXPECT_EQ(table.match("GET", "/a/b"), "");
   EXPECT_EQ(table.match("GET", "/a/q"), "x=q;");
   EXPECT_EQ(table.match("GET", "/a/q/c"), "x=q;");
   EXPECT_EQ(table.match("GET", "/a/q/d"), "rest=q/d;");
   EXPECT_EQ(table.match("POST", "/a/b"), "");
-  EXPECT_NE(table.handler, literal);
+  EXPECT_NE(table.gate, literal);
 }
 
 TEST(Router, AnotherMethodIsToldFromNoPattern) {

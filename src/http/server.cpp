@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -23,10 +24,15 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <map>
 #include <optional>
 #include <random>
+#include <span>
+#include <tuple>
 #include <unordered_set>
+#include <utility>
 
+#include "http/peer.h"
 #include "http/target.h"
 
 namespace berth {
@@ -41,6 +47,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds farewell{2};  ///< for the client to read our last words before the socket goes
 constexpr std::chrono::milliseconds accept_pause{100};  ///< when the process is out of descriptors
+constexpr int accepted_at_once = 32;                    ///< then others of this thread have their turn
+/// Beast wants the line of a chunk, or what stands behind the last one, in the buffer as a whole.
+constexpr std::size_t longest_line = std::size_t{64} * 1024;
 
 std::string new_request_id() {
   thread_local std::mt19937_64 generator = [] {
@@ -77,33 +86,105 @@ std::string render_head(const Response& response, std::size_t content_length, bo
   return head += "\r\n";
 }
 
+/// What a connection must have for the choice of whom to close.
 class Connection {
  public:
   virtual ~Connection() = default;
   virtual void close() = 0;
+
+  std::int64_t account = -1;
+  bool own = false;      ///< of this process's account, or root's
+  bool known = false;    ///< see Admission
+  bool working = false;  ///< a request of it is read, worked on or answered
+  Clock::time_point active = Clock::now();
 };
 
 /// What the listener, its connections and the Server share. Lives as long as any of them.
 struct Shared {
-  Shared(asio::any_io_executor executor_, Handler handler_, ServerLimits limits_)
-      : executor(std::move(executor_)), handler(std::move(handler_)), limits(limits_), listener(executor) {}
+  Shared(asio::any_io_executor executor_, Gate gate_, ServerLimits limits_)
+      : executor(std::move(executor_)), gate(std::move(gate_)), limits(limits_), listener(executor) {}
 
   asio::any_io_executor executor;
-  Handler handler;
+  Gate gate;
   ServerLimits limits;
   std::optional<asio::ssl::context> tls;
   asio::posix::stream_descriptor listener;
   bool is_v6 = false;
   std::string path;  ///< of a unix socket
+  std::uint16_t port = 0;
+  std::vector<std::string> hosts;  ///< what Host may say: "NAME:PORT" for each name, then "NAME"; empty: all
   std::unordered_set<Connection*> connections;
+  std::size_t bodies = 0;            ///< bytes of all bodies that are read or worked on
+  Clock::time_point next_handshake;  ///< of other accounts
   bool open = true;
 
   void close() {
     open = false;
     error_code ignored;
     listener.close(ignored);
-    for (Connection* connection : connections) connection->close();
+    for (Connection* connection : std::exchange(connections, {})) connection->close();
   }
+
+  /// The one that is missed least; nullptr when all are at work. `of_class`: only of clients that are not
+  /// known, of this account or of the others.
+  Connection* least_missed(std::optional<bool> of_class) const {
+    std::map<std::int64_t, std::size_t> held;
+    for (const Connection* connection : connections)
+      if (!connection->known) ++held[connection->account];
+    const auto rank = [&](const Connection& c) {
+      return std::tuple(c.known, c.own, c.known ? 0 : -static_cast<std::ptrdiff_t>(held[c.account]),
+                        c.active);
+    };
+    Connection* least = nullptr;
+    for (Connection* connection : connections) {
+      if (connection->known ? of_class || connection->working : of_class && connection->own != *of_class)
+        continue;
+      if (!least || rank(*connection) < rank(*least)) least = connection;
+    }
+    return least;
+  }
+
+  /// True when there is room for one more client, perhaps because another one had to go.
+  bool make_room(bool own) {
+    const auto drop = [](Connection* connection) {
+      if (!connection) return false;
+      spdlog::debug("dropped connection account={} known={}", connection->account, connection->known);
+      connection->close();
+      return true;
+    };
+    const auto unknown = static_cast<std::size_t>(
+        std::ranges::count_if(connections, [&](const Connection* c) { return !c->known && c->own == own; }));
+    if (unknown >= limits.unknown && !drop(least_missed(own))) return false;
+    return connections.size() < limits.connections || drop(least_missed({}));
+  }
+
+  /// "https://NAME" or "https://NAME:PORT", when that is how a client may call us.
+  std::optional<std::string> origin_of(std::string_view host) const {
+    const std::string scheme = tls ? "https://" : "http://";
+    if (hosts.empty()) return scheme + std::string(host);
+    if (host.empty()) return scheme + hosts.front();
+    const auto known = std::ranges::find_if(hosts, [&](const std::string& ours) { return same(host, ours); });
+    return known == hosts.end() ? std::nullopt : std::optional(scheme + *known);
+  }
+};
+
+/// Memory for one body, given back when it is no longer needed.
+class BodyShare {
+ public:
+  BodyShare(Shared& shared, std::size_t size)
+      : shared_(shared), granted_(size <= shared.limits.bodies - shared.bodies), size_(granted_ ? size : 0) {
+    shared_.bodies += size_;
+  }
+  ~BodyShare() { shared_.bodies -= size_; }
+  BodyShare(const BodyShare&) = delete;
+  BodyShare& operator=(const BodyShare&) = delete;
+
+  bool granted() const { return granted_; }
+
+ private:
+  Shared& shared_;
+  bool granted_;
+  std::size_t size_;
 };
 
 /// One client. `Stream` is a TCP socket inside TLS, or a plain unix socket.
@@ -117,7 +198,8 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
       : shared_(std::move(shared)),
         stream_(std::forward<Argument>(stream)...),
         timer_(shared_->executor),
-        peer_(shared_->path) {
+        peer_(shared_->path),
+        buffer_(shared_->limits.header + longest_line) {
     shared_->connections.insert(this);
   }
   ~Session() override { shared_->connections.erase(this); }
@@ -130,6 +212,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   }
 
   void close() override {
+    shared_->connections.erase(this);  // it makes room at once
     error_code ignored;
     socket().close(ignored);
     timer_.cancel();
@@ -138,9 +221,12 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   asio::awaitable<void> run() {
     if (co_await greet()) {
       bool first = true;
-      while (co_await next_bytes(first ? shared_->limits.read : shared_->limits.idle)) {
+      while (co_await next_bytes(known && !first ? shared_->limits.idle : shared_->limits.head)) {
         first = false;
-        if (!co_await serve_one()) break;
+        const bool go_on = co_await serve_one();
+        working = false;
+        active = Clock::now();
+        if (!go_on) break;
       }
       co_await take_leave();
     }
@@ -151,7 +237,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   enum class Phase { reading, writing };
 
   /// Ends the phase when its time is up: a read sees the end of the stream, so that an answer can still be
-  /// sent; a write sees a closed socket.
+  /// sent; a write, or what does not end so, sees a closed socket.
   void limit(Phase phase, Clock::duration time) {
     phase_ = phase;
     timer_.expires_after(time);
@@ -159,22 +245,42 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
       if (ec || self->timer_.expiry() > Clock::now()) return;  // a newer limit is set
       self->too_late_ = true;
       error_code ignored;
-      if (self->phase_ == Phase::reading)
-        self->socket().shutdown(asio::socket_base::shutdown_receive, ignored);
-      else
+      if (self->phase_ == Phase::writing) {
         self->socket().close(ignored);
+      } else {
+        self->socket().shutdown(asio::socket_base::shutdown_receive, ignored);
+        self->limit(Phase::writing, farewell);
+      }
     });
   }
   void no_limit() { timer_.expires_at(Clock::time_point::max()); }
 
-  /// The TLS handshake.
+  /// Waits for the turn of a client of another account; false when it has gone meanwhile.
+  asio::awaitable<bool> wait_for_turn() {
+    if (own) co_return true;
+    // Those that left before their turn came shall not make the wait longer and longer.
+    const auto last = Clock::now() + shared_->limits.pace * shared_->limits.unknown;
+    const auto turn = std::clamp<Clock::time_point>(shared_->next_handshake, Clock::now(), last);
+    shared_->next_handshake = turn + shared_->limits.pace;
+    error_code ec;
+    timer_.expires_at(turn);
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    co_return socket().is_open();
+  }
+
+  /// The TLS handshake. Nothing is spent on a client that says nothing.
   asio::awaitable<bool> greet() {
     if constexpr (is_tls) {
       error_code ec;
       const auto address = socket().remote_endpoint(ec).address();
       peer_ = address.to_string();
       socket().set_option(tcp::no_delay(true), ec);
-      limit(Phase::writing, shared_->limits.read);
+      limit(Phase::writing, shared_->limits.head);
+      co_await socket().async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, ec));
+      no_limit();
+      if (ec || !co_await wait_for_turn()) co_return false;
+      active = Clock::now();
+      limit(Phase::writing, shared_->limits.head);
       co_await stream_.async_handshake(asio::ssl::stream_base::server,
                                        asio::redirect_error(asio::use_awaitable, ec));
       no_limit();
@@ -213,44 +319,53 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     parser.header_limit(static_cast<std::uint32_t>(shared_->limits.header));
     parser.body_limit(boost::none);
     error_code ec;
-    limit(Phase::reading, shared_->limits.read);
+    limit(Phase::reading, shared_->limits.head);
     co_await http::async_read_header(stream_, buffer_, parser, asio::redirect_error(asio::use_awaitable, ec));
-    const std::size_t largest = body_limit(parser.get());
-    parser.body_limit(largest);
-    if (!ec && parser.content_length().value_or(0) > largest) ec = http::error::body_limit;
-    if (!ec && parser.get().version() == 11 && same(parser.get()[http::field::expect], "100-continue"))
-      co_await asio::async_write(stream_, asio::buffer(std::string_view("HTTP/1.1 100 Continue\r\n\r\n")),
-                                 asio::redirect_error(asio::use_awaitable, ec));
-    if (!ec)
-      co_await http::async_read(stream_, buffer_, parser, asio::redirect_error(asio::use_awaitable, ec));
     no_limit();
+    if (ec) co_return co_await refuse(refusal(ec), too_late_ ? "too slow" : ec.message());
+    Request request;
+    if (!translate(parser.get(), request)) co_return co_await refuse(400, "bad target or Host");
+    if (const auto misled = misled_by(request)) co_return co_await refuse(misled->first, misled->second);
 
-    Response response;
-    if (ec) {
-      response.status = refusal(ec);
-      if (response.status == 0) co_return false;
-      spdlog::debug("refused peer={} status={} reason=\"{}\"", peer_, response.status,
-                    too_late_ ? "too slow" : ec.message());
-      co_await write(response, false, false);
-      co_return false;
+    Admission admission = admit(request);
+    known = known || admission.known;
+    active = Clock::now();
+    const bool head_only = parser.get().method() == http::verb::head;
+    bool keep_alive = parser.get().keep_alive();
+    if (!admission.handler) {
+      keep_alive = keep_alive && parser.is_done();  // else what follows is the body
+      spdlog::debug("refused peer={} account={} method={} status={}", peer_, account, request.method,
+                    admission.refusal.status);
+      const bool sent = co_await write(admission.refusal, head_only, keep_alive);
+      const bool go_on = sent && keep_alive && shared_->open;
+      co_return go_on;
     }
+    working = true;
 
-    auto message = parser.release();
-    const bool head_only = message.method() == http::verb::head;
-    bool keep_alive = message.keep_alive();
-    std::optional<Request> request = translate(message);
-    if (!request) {
-      response.status = 400;
-      spdlog::debug("refused peer={} status=400 reason=\"bad target or Host\"", peer_);
-      co_await write(response, false, false);
-      co_return false;
+    const std::size_t largest = admission.largest_body;
+    const std::uint64_t promised = parser.chunked() ? largest : parser.content_length().value_or(0);
+    if (promised > largest) co_return co_await refuse(413, "body too large");
+    const BodyShare share(*shared_, static_cast<std::size_t>(promised));
+    if (!share.granted()) co_return co_await refuse(503, "too many bodies at once");
+    parser.body_limit(largest);
+    if (!parser.is_done()) {
+      limit(Phase::reading, known ? shared_->limits.read : shared_->limits.head);
+      if (parser.get().version() == 11 && same(parser.get()[http::field::expect], "100-continue"))
+        co_await asio::async_write(stream_, asio::buffer(std::string_view("HTTP/1.1 100 Continue\r\n\r\n")),
+                                   asio::redirect_error(asio::use_awaitable, ec));
+      if (!ec)
+        co_await http::async_read(stream_, buffer_, parser, asio::redirect_error(asio::use_awaitable, ec));
+      no_limit();
+      if (ec) co_return co_await refuse(refusal(ec), too_late_ ? "too slow" : ec.message());
     }
-    const std::string method = request->method;
+    request.body = std::move(parser.get().body());
+
+    const std::string method = request.method;
     const std::string target =
-        request->raw_target.substr(0, std::min<std::size_t>(request->raw_target.find('?'), 300));
-    response = co_await handle(std::move(*request));
-    if (same(response.headers.contains("Connection") ? response.headers["Connection"] : "", "close"))
-      keep_alive = false;
+        request.raw_target.substr(0, std::min<std::size_t>(request.raw_target.find('?'), 300));
+    const Response response = co_await handle(admission.handler, std::move(request));
+    const auto connection = response.headers.find("Connection");
+    if (connection != response.headers.end() && same(connection->second, "close")) keep_alive = false;
     const bool sent = co_await write(response, head_only, keep_alive);
     spdlog::debug("answered method={} path={} status={} ms={}", method, target, response.status,
                   std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began).count());
@@ -258,16 +373,47 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     co_return go_on;
   }
 
-  std::size_t body_limit(const http::request<http::string_body>& message) const {
-    if (!shared_->limits.body_of) return shared_->limits.body;
-    const std::string_view target(message.target().data(), message.target().size());
-    const std::string_view method(message.method_string().data(), message.method_string().size());
-    return shared_->limits.body_of(method, target.substr(0, target.find('?')));
+  /// Says why a request is not taken, where there is somebody to tell (status 0: nobody); then nothing more
+  /// of this client is read.
+  asio::awaitable<bool> refuse(int status, std::string reason) {
+    if (status == 0) co_return false;
+    spdlog::debug("refused peer={} account={} status={} reason=\"{}\"", peer_, account, status, reason);
+    Response response;
+    response.status = status;
+    response.headers["Content-Type"] = "text/plain; charset=utf-8";
+    if (status == 503) response.headers["Retry-After"] = "1";
+    response.body = fmt::format("The request is refused: {}.\n", reason);
+    co_await write(response, false, false);
+    co_return false;
   }
 
-  asio::awaitable<Response> handle(Request request) {
+  /// Sets the origin of a request that is meant for us; the refusal of any other.
+  std::optional<std::pair<int, std::string>> misled_by(Request& request) const {
+    std::optional<std::string> origin = shared_->origin_of(request.origin);
+    if (!origin)
+      return std::pair(421, fmt::format("its Host is none of the names of this server ({})",
+                                        fmt::join(shared_->hosts, ", ")));
+    request.origin = *std::move(origin);
+    const auto page = request.headers.find("Origin");
+    if (shared_->hosts.empty() || page == request.headers.end() || same(page->second, request.origin))
+      return std::nullopt;
+    return std::pair(403, "a web page of another origin sent it");
+  }
+
+  Admission admit(Request& request) const {
     try {
-      co_return co_await shared_->handler(std::move(request));
+      return shared_->gate(request);
+    } catch (const std::exception& e) {
+      spdlog::error("gate threw reason=\"{}\"", e.what());
+    }
+    Admission none;
+    none.refusal.status = 500;
+    return none;
+  }
+
+  asio::awaitable<Response> handle(const Handler& handler, Request request) {
+    try {
+      co_return co_await handler(std::move(request));
     } catch (const std::exception& e) {
       spdlog::error("handler threw reason=\"{}\"", e.what());
     }
@@ -285,10 +431,10 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     return ec.category() == make_error_code(http::error::bad_method).category() ? 400 : 0;
   }
 
-  std::optional<Request> translate(http::request<http::string_body>& message) const {
+  /// The head as handlers see it; `origin` is only the host yet. False for one that is against the rules.
+  bool translate(const http::request<http::string_body>& message, Request& request) const {
     std::optional<Target> target = parse_target(message.target());
-    if (!target || message.method_string().empty()) return std::nullopt;
-    Request request;
+    if (!target || message.method_string().empty()) return false;
     request.method = message.method_string();
     for (char& c : request.method)
       if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -298,16 +444,15 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     for (const auto& field : message) {
       const auto [entry, is_new] = request.headers.try_emplace(field.name_string(), field.value());
       if (is_new) continue;
-      if (field.name() == http::field::host) return std::nullopt;
+      if (field.name() == http::field::host) return false;
       entry->second.append(", ").append(field.value());
     }
-    std::string host = target->authority.empty() ? request.header("Host") : target->authority;
-    if (host.empty() && message.version() == 11) return std::nullopt;
-    request.origin = (is_tls ? "https://" : "http://") + host;
+    request.origin = target->authority.empty() ? request.header("Host") : target->authority;
+    if (request.origin.empty() && message.version() == 11) return false;
     request.client_certificate = client_certificate_;
     request.peer = peer_;
-    request.body = std::move(message.body());
-    return request;
+    request.account = account;
+    return true;
   }
 
   asio::awaitable<bool> write(const Response& response, bool head_only, bool keep_alive) {
@@ -319,7 +464,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     const bool bodyless = head_only || response.status == 204 || response.status == 304;
     const std::array<asio::const_buffer, 2> parts{
         asio::buffer(head), asio::buffer(response.body.data(), bodyless ? 0 : response.body.size())};
-    limit(Phase::writing, shared_->limits.idle);
+    limit(Phase::writing, known ? shared_->limits.idle : shared_->limits.head);
     error_code ec;
     co_await asio::async_write(stream_, parts, asio::redirect_error(asio::use_awaitable, ec));
     no_limit();
@@ -373,19 +518,26 @@ void start(std::shared_ptr<S> session) {
 }
 
 void start_session(const std::shared_ptr<Shared>& shared, int fd) {
-  if (shared->connections.size() >= shared->limits.connections) {
+  const std::int64_t account = peer_account(fd);
+  const bool own = is_own_account(account);
+  if (!shared->make_room(own)) {
     ::close(fd);
     return;
   }
+  const auto begin = [&](auto session) {
+    session->account = account;
+    session->own = own;
+    start(std::move(session));
+  };
   error_code ec;
   if (shared->tls) {
     tcp::socket socket(shared->executor);
     socket.assign(shared->is_v6 ? tcp::v6() : tcp::v4(), fd, ec);
-    if (!ec) start(std::make_shared<TlsSession>(shared, std::move(socket), *shared->tls));
+    if (!ec) begin(std::make_shared<TlsSession>(shared, std::move(socket), *shared->tls));
   } else {
     stream_protocol::socket socket(shared->executor);
     socket.assign(stream_protocol(), fd, ec);
-    if (!ec) start(std::make_shared<PlainSession>(shared, std::move(socket)));
+    if (!ec) begin(std::make_shared<PlainSession>(shared, std::move(socket)));
   }
   if (ec) ::close(fd);
 }
@@ -399,11 +551,12 @@ asio::awaitable<void> accept_all(std::shared_ptr<Shared> shared) {
     co_await shared->listener.async_wait(asio::posix::stream_descriptor::wait_read,
                                          asio::redirect_error(asio::use_awaitable, ec));
     if (ec || !shared->open) co_return;
-    int fd = -1;
+    int fd = -1, left = accepted_at_once;
     do {
       fd = ::accept4(shared->listener.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (fd >= 0) start_session(shared, fd);
-    } while (fd >= 0 || errno == ECONNABORTED || errno == EINTR);
+    } while (--left > 0 && (fd >= 0 || errno == ECONNABORTED || errno == EINTR));
+    if (fd >= 0) continue;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       spdlog::warn("accept put off reason=\"{}\"",
                    error_code(errno, boost::system::system_category()).message());
@@ -415,8 +568,7 @@ asio::awaitable<void> accept_all(std::shared_ptr<Shared> shared) {
 
 class ServerOnSocket final : public Server {
  public:
-  ServerOnSocket(std::shared_ptr<Shared> shared, std::uint16_t port)
-      : shared_(std::move(shared)), port_(port) {
+  explicit ServerOnSocket(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {
     if (!shared_->path.empty()) ::stat(shared_->path.c_str(), &socket_);
     asio::co_spawn(shared_->executor, accept_all(shared_), [](const std::exception_ptr&) {});
   }
@@ -427,11 +579,16 @@ class ServerOnSocket final : public Server {
         now.st_dev == socket_.st_dev)
       ::unlink(shared_->path.c_str());  // still ours, not that of a successor
   }
-  std::uint16_t port() const override { return port_; }
+  std::uint16_t port() const override { return shared_->port; }
+  std::vector<std::string> origins() const override {
+    std::vector<std::string> origins;
+    for (const std::string& host : std::span(shared_->hosts).first(shared_->hosts.size() / 2))
+      origins.push_back("https://" + host);
+    return origins;
+  }
 
  private:
   std::shared_ptr<Shared> shared_;
-  std::uint16_t port_;
   struct stat socket_ {};
 };
 
@@ -459,6 +616,8 @@ asio::ssl::context make_tls(const ServerTls& tls) try {
   asio::ssl::context context(asio::ssl::context::tls_server);
   SSL_CTX* native = context.native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  // Of TLS 1.2 what has forward secrecy and authenticates what it encrypts; 1.3 has nothing else.
+  SSL_CTX_set_cipher_list(native, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_options(native, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(native, 0);
@@ -478,10 +637,10 @@ asio::ssl::context make_tls(const ServerTls& tls) try {
 }  // namespace
 
 std::unique_ptr<Server> Server::on_tcp(asio::any_io_executor executor, const std::string& address,
-                                       std::uint16_t port, const ServerTls& tls, Handler handler,
+                                       std::uint16_t port, const ServerTls& tls, Gate gate,
                                        ServerLimits limits) {
   const std::string where = fmt::format("{} port {}", address, port);
-  auto shared = std::make_shared<Shared>(std::move(executor), std::move(handler), limits);
+  auto shared = std::make_shared<Shared>(std::move(executor), std::move(gate), limits);
   shared->tls = make_tls(tls);
   error_code ec;
   tcp::endpoint endpoint(asio::ip::make_address(address, ec), port);
@@ -492,12 +651,15 @@ std::unique_ptr<Server> Server::on_tcp(asio::any_io_executor executor, const std
   listen_on(*shared, fd, endpoint.data(), endpoint.size(), where);
   socklen_t size = static_cast<socklen_t>(endpoint.capacity());
   if (::getsockname(fd, endpoint.data(), &size) != 0) throw_cannot_listen(where, errno);
-  return std::make_unique<ServerOnSocket>(std::move(shared), endpoint.port());
+  shared->port = endpoint.port();
+  for (const std::string& name : tls.names) shared->hosts.push_back(fmt::format("{}:{}", name, shared->port));
+  shared->hosts.insert(shared->hosts.end(), tls.names.begin(), tls.names.end());
+  return std::make_unique<ServerOnSocket>(std::move(shared));
 }
 
 std::unique_ptr<Server> Server::on_unix(asio::any_io_executor executor, const std::filesystem::path& socket,
-                                        Handler handler, ServerLimits limits) {
-  auto shared = std::make_shared<Shared>(std::move(executor), std::move(handler), limits);
+                                        Gate gate, ServerLimits limits) {
+  auto shared = std::make_shared<Shared>(std::move(executor), std::move(gate), limits);
   shared->path = socket.string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -506,7 +668,7 @@ std::unique_ptr<Server> Server::on_unix(asio::any_io_executor executor, const st
   ::unlink(shared->path.c_str());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   listen_on(*shared, fd, reinterpret_cast<const sockaddr*>(&address), sizeof address, shared->path);
-  return std::make_unique<ServerOnSocket>(std::move(shared), std::uint16_t{0});
+  return std::make_unique<ServerOnSocket>(std::move(shared));
 }
 
 }  // namespace berth

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/steady_timer.hpp>
@@ -24,6 +26,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 using testing::Not;
@@ -75,7 +78,8 @@ class RawClient {
 
 class UnixServer : public testing::Test {
  protected:
-  void serve(Handler handler, ServerLimits limits = {}) { thread.unix_socket(socket, handler, limits); }
+  void serve(Handler handler, ServerLimits limits = {}) { serve(open_gate(handler), limits); }
+  void serve(Gate gate, ServerLimits limits = {}) { thread.unix_socket(socket, gate, limits); }
   std::string exchange(std::string_view bytes) {
     RawClient client(socket);
     client.send(bytes);
@@ -135,7 +139,7 @@ TEST_F(UnixServer, AsksForTheBodyThatTheClientHoldsBack) {
 }
 
 TEST_F(UnixServer, DoesNotAskForABodyThatIsTooLarge) {
-  serve(echo, {.body = 10});
+  serve(open_gate(echo, 10));
   EXPECT_THAT(exchange("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n"),
               StartsWith("HTTP/1.1 413 "));
 }
@@ -213,7 +217,7 @@ TEST_F(UnixServer, OldClientsWithoutHostAreServedAndClosed) {
 }
 
 TEST_F(UnixServer, ABodyAboveTheLimitIsRefusedAndTheAnswerArrivesWhileTheClientStillSends) {
-  serve(echo, {.body = 1000});
+  serve(open_gate(echo, 1000));
   RawClient client(socket);
   client.send("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n");
   const std::string piece(1000, 'x');
@@ -222,16 +226,17 @@ TEST_F(UnixServer, ABodyAboveTheLimitIsRefusedAndTheAnswerArrivesWhileTheClientS
 }
 
 TEST_F(UnixServer, AChunkedBodyAboveTheLimitIsRefused) {
-  serve(echo, {.body = 1000});
+  serve(open_gate(echo, 1000));
   EXPECT_THAT(exchange("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n" +
                        std::string(1500, 'x') + "\r\n0\r\n\r\n"),
               StartsWith("HTTP/1.1 413 "));
 }
 
 TEST_F(UnixServer, SomeRequestsMayHaveALargerBody) {
-  serve(echo, {.body = 10, .body_of = [](std::string_view method, std::string_view path) {
-                 return std::size_t{method == "PUT" && path == "/file" ? 1000U : 10U};
-               }});
+  serve([](Request& head) {
+    const bool file = head.method == "PUT" && head.path == "/file";
+    return Admission{.handler = echo, .refusal = {}, .largest_body = file ? 1000U : 10U};
+  });
   const std::string body(1000, 'x');
   const auto put = [&](const std::string& target, const std::string& more) {
     return exchange("PUT " + target + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: " +
@@ -253,7 +258,7 @@ TEST_F(UnixServer, AHeaderAboveTheLimitIsRefused) {
 }
 
 TEST_F(UnixServer, ARequestThatDripsInIsCut) {
-  serve(echo, {.read = 1s});
+  serve(echo, {.head = 1s});
   RawClient client(socket);
   client.send("GET / HTTP/1.1\r\nHost: h\r\n");
   std::thread drip([&] {
@@ -264,7 +269,7 @@ TEST_F(UnixServer, ARequestThatDripsInIsCut) {
 }
 
 TEST_F(UnixServer, AConnectionWithoutRequestsIsClosed) {
-  serve(echo, {.read = 1s, .idle = 1s});
+  serve(echo, {.idle = 1s, .head = 1s});
   RawClient silent(socket);
   EXPECT_EQ(silent.read_all(), "");
   RawClient kept(socket);
@@ -281,7 +286,7 @@ TEST_F(UnixServer, AHandlerMayTakeLongerThanAnyLimit) {
         response.body = "late";
         co_return response;
       },
-      {.read = 1s, .idle = 1s});
+      {.read = 1s, .idle = 1s, .head = 1s});
   EXPECT_THAT(exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), testing::EndsWith("late"));
 }
 
@@ -319,15 +324,159 @@ TEST_F(UnixServer, AHandlerThatThrowsBecomesAnEmpty500AndTheConnectionGoesOn) {
               AllOf(StartsWith("HTTP/1.1 500 "), HasSubstr("HTTP/1.1 200 OK"), Not(HasSubstr("secret"))));
 }
 
-TEST_F(UnixServer, ConnectionsAboveTheLimitAreClosed) {
-  serve(echo, {.connections = 1});
+TEST_F(UnixServer, WhenItIsFullTheConnectionThatIsIdleLongestGoes) {
+  serve(echo, {.connections = 2});
+  RawClient first(socket), second(socket);
+  for (RawClient* client : {&first, &second, &first}) {
+    client->send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    client->read_until("GET /1");
+  }
+  RawClient third(socket);
+  EXPECT_EQ(second.read_all(), "");
+  for (RawClient* client : {&first, &third}) {
+    client->send("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_THAT(client->read_until("GET /2"), HasSubstr("GET /2"));
+  }
+}
+
+TEST_F(UnixServer, ConnectionsThatAreAtWorkStayAndANewOneIsClosed) {
+  std::promise<void> asked, go_on;
+  serve(
+      [&, waiting = go_on.get_future().share()](Request) -> boost::asio::awaitable<Response> {
+        asked.set_value();
+        boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+        while (waiting.wait_for(0s) != std::future_status::ready) {
+          timer.expires_after(5ms);
+          co_await timer.async_wait(boost::asio::use_awaitable);
+        }
+        co_return Response{};
+      },
+      {.connections = 1});
   RawClient first(socket);
-  first.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
-  first.read_until("GET /1");
+  first.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  asked.get_future().wait();
   RawClient second(socket);
   EXPECT_EQ(second.read_all(), "");
-  first.send("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
-  EXPECT_THAT(first.read_until("GET /2"), HasSubstr("GET /2"));
+  go_on.set_value();
+  EXPECT_THAT(first.read_all(), StartsWith("HTTP/1.1 200 "));
+}
+
+/// Lets in who says the word; what others send is refused by its head.
+Admission ask_for_the_word(Request& head) {
+  Admission admission;
+  admission.known = head.header("Word") == "open";
+  admission.refusal.status = 401;
+  if (admission.known || head.path == "/public") admission.handler = echo;
+  admission.largest_body = admission.known ? 1'000'000 : 1000;
+  return admission;
+}
+
+TEST_F(UnixServer, ABodyIsNotReadOfAClientThatIsNotLetIn) {
+  serve(ask_for_the_word);
+  for (const char* body : {"Content-Length: 500000\r\n", "Transfer-Encoding: chunked\r\n",
+                           "Content-Length: 500000\r\nExpect: 100-continue\r\n"}) {
+    RawClient client(socket);
+    client.send("PUT /a HTTP/1.1\r\nHost: h\r\n" + std::string(body) + "\r\n");
+    EXPECT_THAT(client.read_all(), AllOf(StartsWith("HTTP/1.1 401 "), HasSubstr("Connection: close")));
+  }
+  // Without a body there is nothing that could be taken for a request, and the next one may be let in.
+  EXPECT_THAT(exchange("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+                       "GET /b HTTP/1.1\r\nHost: h\r\nWord: open\r\nConnection: close\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 401 "), HasSubstr("HTTP/1.1 200 OK")));
+}
+
+TEST_F(UnixServer, WhatFollowsARefusedBodyIsNotTakenForARequest) {
+  serve(ask_for_the_word);
+  const std::string answer = exchange(
+      "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 60\r\n\r\n"
+      "GET /b HTTP/1.1\r\nHost: h\r\nWord: open\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 401 "), Not(HasSubstr("200 OK"))));
+}
+
+TEST_F(UnixServer, AGateThatThrowsBecomesA500) {
+  serve([](Request&) -> Admission { throw std::runtime_error("secret detail"); });
+  EXPECT_THAT(exchange("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 500 "), Not(HasSubstr("secret"))));
+}
+
+TEST_F(UnixServer, AKnownClientIsNotClosedForUnknownOnes) {
+  serve(ask_for_the_word, {.connections = 4, .unknown = 2});
+  RawClient known(socket);
+  known.send("GET /1 HTTP/1.1\r\nHost: h\r\nWord: open\r\n\r\n");
+  known.read_until("GET /1");
+  std::vector<std::unique_ptr<RawClient>> silent;
+  for (int i = 0; i < 50; ++i) {
+    silent.push_back(std::make_unique<RawClient>(socket));
+    silent.back()->send("GET /public HTTP/1.1\r\nHost: h\r\n\r\n");
+    silent.back()->read_until("GET /public");
+  }
+  for (int i = 0; i < 48; ++i) EXPECT_EQ(silent[static_cast<std::size_t>(i)]->read_all(), "");
+  known.send("GET /2 HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\nWord: open\r\n\r\n");
+  EXPECT_THAT(known.read_until("GET /3"), HasSubstr("GET /3"));
+}
+
+TEST_F(UnixServer, AnUnknownClientHasLessTimeThanAKnownOne) {
+  serve(ask_for_the_word, {.read = 3600s, .idle = 3600s, .head = 1s});
+  const std::string put = "PUT /public HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n";
+  RawClient known(socket), unknown(socket), idle(socket);
+  known.send(put + "Word: open\r\n\r\n12345");
+  unknown.send(put + "\r\n12345");
+  idle.send("GET /public HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(unknown.read_all(), StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(idle.read_all(), testing::EndsWith("GET /public "));
+  known.send("67890");
+  EXPECT_THAT(known.read_until("1234567890"), HasSubstr("1234567890"));
+}
+
+TEST_F(UnixServer, TheBodiesOfAllRequestsTogetherHaveALimit) {
+  serve(ask_for_the_word, {.bodies = 1'500'000});
+  const std::string put = "PUT /a HTTP/1.1\r\nHost: h\r\nWord: open\r\n";
+  RawClient first(socket);
+  first.send(put + "Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n");
+  first.read_until("100 Continue\r\n\r\n");
+  EXPECT_THAT(exchange(put + "Content-Length: 600000\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("Retry-After: 1")));
+  EXPECT_THAT(exchange(put + "Transfer-Encoding: chunked\r\n\r\n"), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(exchange(put + "Connection: close\r\nContent-Length: 5\r\n\r\nhello"),
+              HasSubstr("PUT /a hello"));
+  first.send(std::string(999'996, 'x') + "done");
+  first.read_until("done");
+  // What was read is given back once it is answered.
+  first.send(put + "Connection: close\r\nContent-Length: 1000000\r\n\r\n" + std::string(999'996, 'y') +
+             "done");
+  EXPECT_TRUE(first.read_until("done").find("200 OK") != std::string::npos);
+}
+
+TEST_F(UnixServer, AChunkWhoseLineNeverEndsIsCut) {
+  serve(ask_for_the_word);
+  for (const char* beginning : {"5;x=", "0\r\nX: "}) {
+    RawClient client(socket);
+    client.send("PUT /public HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                std::string(beginning));
+    const std::string more(10'000, 'x');
+    for (int i = 0; i < 100 && client.send(more); ++i) {
+    }
+    EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 4")) << beginning;
+  }
+}
+
+TEST_F(UnixServer, ALengthThatPromisesMoreThanComesTakesNoMemory) {
+  serve(ask_for_the_word);
+  for (const char* length : {"1001", "4294967296", "18446744073709551615", "99999999999999999999999"})
+    EXPECT_THAT(
+        exchange("PUT /public HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::string(length) + "\r\n\r\nx"),
+        AnyOf(StartsWith("HTTP/1.1 413 "), StartsWith("HTTP/1.1 400 ")))
+        << length;
+}
+
+TEST_F(UnixServer, TheHandlerLearnsWhoseProcessAsks) {
+  std::int64_t seen = -1;
+  serve([&](Request request) -> boost::asio::awaitable<Response> {
+    seen = request.account;
+    co_return Response{};
+  });
+  exchange("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(seen, ::geteuid());
 }
 
 TEST_F(UnixServer, TheSocketIsForItsOwnerAndGoesWithTheServer) {
@@ -354,7 +503,7 @@ TEST_F(UnixServer, ASuccessorsSocketStaysWhenThePredecessorGoes) {
 TEST_F(UnixServer, APathThatIsTooLongIsNamed) {
   try {
     serve(echo);
-    thread.unix_socket(folder.path() / std::string(120, 'x'), echo);
+    thread.unix_socket(folder.path() / std::string(120, 'x'), open_gate(echo));
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind, ErrorKind::unavailable);
@@ -366,7 +515,7 @@ TEST(TcpServer, TwoHundredClientsAtOnceAreAllServed) {
   ServerThread thread;
   const TemporaryFolder folder;
   const auto ca = folder.write("ca.pem", thread.identity.certificate);
-  const auto port = thread.tcp(echo);
+  const auto port = thread.tcp(open_gate(echo));
   std::atomic<int> served = 0;
   std::vector<std::thread> clients;
   for (int i = 0; i < 200; ++i)
@@ -386,12 +535,11 @@ TEST(TcpServer, GivesTheHandlerTheClientsCertificateUnchecked) {
   const TestIdentity unknown = make_test_identity("nobody knows me");
   const auto pem = folder.write("client.pem", unknown.certificate + unknown.key);
   std::string seen = "nothing";
-  const auto port = thread.tcp(
-      [&seen](Request request) -> boost::asio::awaitable<Response> {
-        seen = request.client_certificate;
-        co_return Response{};
-      },
-      {}, true);
+  const auto port = thread.tcp(open_gate([&seen](Request request) -> boost::asio::awaitable<Response> {
+                                 seen = request.client_certificate;
+                                 co_return Response{};
+                               }),
+                               {}, true);
   const ClientRequest request{.url = "https://127.0.0.1:" + std::to_string(port) + "/"};
 
   Client({.ca_file = ca, .certificate_file = pem}).send(request);
@@ -417,10 +565,10 @@ TEST(Server, DoesNotHandItsSocketsToChildren) {
   };
   const TemporaryFolder folder;
   const auto socket = folder.path() / "s";
-  thread.unix_socket(socket, [&](Request request) -> boost::asio::awaitable<Response> {
-    check_new_descriptors(request);
-    co_return Response{};
-  });
+  thread.unix_socket(socket, open_gate([&](Request request) -> boost::asio::awaitable<Response> {
+                       check_new_descriptors(request);
+                       co_return Response{};
+                     }));
   RawClient client(socket);
   client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
   client.read_all();
@@ -429,12 +577,12 @@ TEST(Server, DoesNotHandItsSocketsToChildren) {
 
 TEST(TcpServer, APortInUseIsNamed) {
   ServerThread thread;
-  const auto port = thread.tcp(echo);
+  const auto port = thread.tcp(open_gate(echo));
   ServerThread other;
   try {
     other.do_there([&] {
       Server::on_tcp(other.executor(), "127.0.0.1", port,
-                     {other.identity.certificate, Secret(other.identity.key)}, echo);
+                     {other.identity.certificate, Secret(other.identity.key)}, open_gate(echo));
     });
     FAIL() << "no error";
   } catch (const Error& error) {
@@ -447,28 +595,176 @@ TEST(TcpServer, AKeyThatDoesNotFitIsRefused) {
   ServerThread thread;
   const TestIdentity other = make_test_identity("other");
   EXPECT_THROW(Server::on_tcp(thread.executor(), "127.0.0.1", 0,
-                              {thread.identity.certificate, Secret(other.key)}, echo),
+                              {thread.identity.certificate, Secret(other.key)}, open_gate(echo)),
                Error);
+}
+
+/// A client over TLS by hand: it takes any certificate.
+class TlsClient {
+ public:
+  /// Offers only this version and, of TLS 1.2, these ciphers.
+  explicit TlsClient(std::uint16_t port, int version = TLS1_3_VERSION, const char* ciphers = "ALL")
+      : context_(SSL_CTX_new(TLS_client_method())) {
+    SSL_CTX_set_security_level(context_, 0);
+    SSL_CTX_set_min_proto_version(context_, version);
+    SSL_CTX_set_max_proto_version(context_, version);
+    EXPECT_EQ(SSL_CTX_set_cipher_list(context_, ciphers), 1) << ciphers;
+    bio_ = BIO_new_ssl_connect(context_);
+    BIO_set_conn_hostname(bio_, ("127.0.0.1:" + std::to_string(port)).c_str());
+    connected = BIO_do_handshake(bio_) == 1;
+  }
+  ~TlsClient() {
+    BIO_free_all(bio_);
+    SSL_CTX_free(context_);
+  }
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+
+  /// What comes until `end` appears or the server closes.
+  std::string ask(std::string_view bytes, std::string_view end) {
+    std::string text;
+    char chunk[4096];
+    int count = BIO_write(bio_, bytes.data(), static_cast<int>(bytes.size()));
+    while (count > 0 && text.find(end) == text.npos) {
+      count = BIO_read(bio_, chunk, sizeof chunk);
+      if (count > 0) text.append(chunk, static_cast<std::size_t>(count));
+    }
+    return text;
+  }
+  bool connected = false;
+
+ private:
+  SSL_CTX* context_;
+  BIO* bio_ = nullptr;
+};
+
+bool handshake(std::uint16_t port, int version, const char* ciphers) {
+  return TlsClient(port, version, ciphers).connected;
 }
 
 TEST(TcpServer, RefusesOldTls) {
   ServerThread thread;
-  const auto port = thread.tcp(echo);
-  const auto handshake = [port](int version) {
-    SSL_CTX* context = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_security_level(context, 0);
-    SSL_CTX_set_min_proto_version(context, version);
-    SSL_CTX_set_max_proto_version(context, version);
-    BIO* bio = BIO_new_ssl_connect(context);
-    BIO_set_conn_hostname(bio, ("127.0.0.1:" + std::to_string(port)).c_str());
-    const bool done = BIO_do_handshake(bio) == 1;
-    BIO_free_all(bio);
-    SSL_CTX_free(context);
-    return done;
-  };
-  EXPECT_FALSE(handshake(TLS1_1_VERSION));
-  EXPECT_TRUE(handshake(TLS1_2_VERSION));
-  EXPECT_TRUE(handshake(TLS1_3_VERSION));
+  const auto port = thread.tcp(open_gate(echo));
+  EXPECT_FALSE(handshake(port, TLS1_1_VERSION, "ALL"));
+  EXPECT_TRUE(handshake(port, TLS1_2_VERSION, "ALL"));
+  EXPECT_TRUE(handshake(port, TLS1_3_VERSION, "ALL"));
+}
+
+TEST(TcpServer, RefusesWhatHasNoForwardSecrecyOrAuthenticatesTooLate) {
+  ServerThread thread;
+  thread.identity = make_test_identity("server", true);  // only RSA keys can do without forward secrecy
+  const auto port = thread.tcp(open_gate(echo));
+  for (const char* bad : {"AES128-GCM-SHA256", "AES256-SHA", "ECDHE-RSA-AES128-SHA",
+                          "ECDHE-RSA-AES256-SHA384", "DHE-RSA-AES128-GCM-SHA256", "AES128-CCM"})
+    EXPECT_FALSE(handshake(port, TLS1_2_VERSION, bad)) << bad;
+  for (const char* good :
+       {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"})
+    EXPECT_TRUE(handshake(port, TLS1_2_VERSION, good)) << good;
+}
+
+/// A region on TCP that knows its names, and a client that trusts it.
+class NamedServer : public testing::Test {
+ protected:
+  NamedServer() {
+    port = std::to_string(thread.tcp(ask_for_the_word, {}, false, {"127.0.0.1", "localhost"}));
+  }
+  Response get(std::map<std::string, std::string> headers) {
+    headers["Word"] = "open";
+    ClientRequest request{.url = "https://127.0.0.1:" + port + "/a"};
+    for (const auto& [name, value] : headers) request.headers[name] = value;
+    return Client({.ca_file = folder.write("ca.pem", thread.identity.certificate)}).send(request);
+  }
+  ServerThread thread;
+  const TemporaryFolder folder;
+  std::string port;
+};
+
+TEST_F(NamedServer, IsCalledByItsNamesOnly) {
+  EXPECT_THAT(thread.origins(),
+              testing::ElementsAre("https://127.0.0.1:" + port, "https://localhost:" + port));
+  for (const std::string& host : {"127.0.0.1:" + port, "LocalHost:" + port, std::string("localhost")})
+    EXPECT_EQ(get({{"Host", host}}).status, 200) << host;
+  EXPECT_EQ(get({{"Host", "LOCALHOST:" + port}}).headers["X-Origin"], "https://localhost:" + port);
+  for (const std::string& host :
+       {std::string("evil.example"), "evil.example:" + port, std::string("127.0.0.1:1"),
+        "127.0.0.1:" + port + ".evil.example", "x@127.0.0.1:" + port, "localhost.:" + port,
+        "127.0.0.1:" + port + "/x", "localhost:" + port + ", a"}) {
+    const Response answer = get({{"Host", host}});
+    EXPECT_EQ(answer.status, 421) << host;
+    EXPECT_THAT(answer.body, AllOf(HasSubstr("localhost:" + port), Not(HasSubstr("evil")))) << host;
+  }
+}
+
+TEST_F(NamedServer, DoesNothingForTheWebPagesOfOthers) {
+  EXPECT_EQ(get({{"Origin", "https://127.0.0.1:" + port}}).status, 200);
+  for (const std::string& origin :
+       {std::string("https://evil.example"), std::string("null"), "http://127.0.0.1:" + port,
+        std::string("https://127.0.0.1"), "https://localhost:" + port})
+    EXPECT_EQ(get({{"Origin", origin}}).status, 403) << origin;
+}
+
+/// Connections over TCP that say nothing, opened by a process of `uid`.
+class Flood {
+ public:
+  Flood(std::uint16_t port, uid_t uid, int count) {
+    int ready[2];
+    EXPECT_EQ(::pipe(ready), 0);
+    EXPECT_EQ(::pipe(end_), 0);
+    child_ = ::fork();
+    if (child_ == 0) {
+      if (uid != ::geteuid() && ::setuid(uid) != 0) ::_exit(1);
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(port);
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      for (int i = 0; i < count; ++i) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+        if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) break;
+        if (i % 2 && ::send(fd, "\x16", 1, MSG_NOSIGNAL) != 1)
+          break;  // and half of them the first byte of a hello
+      }
+      ::close(ready[1]);
+      ::close(end_[1]);
+      char byte;
+      ::_exit(::read(end_[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    ::close(ready[1]);
+    char byte;
+    EXPECT_EQ(::read(ready[0], &byte, 1), 0);  // once all are open
+    ::close(ready[0]);
+  }
+  ~Flood() {
+    ::close(end_[0]);
+    ::close(end_[1]);
+    ::waitpid(child_, nullptr, 0);
+  }
+  Flood(const Flood&) = delete;
+  Flood& operator=(const Flood&) = delete;
+
+ private:
+  int end_[2] = {-1, -1};
+  pid_t child_ = -1;
+};
+
+TEST(TcpServer, ConnectionsThatSayNothingKeepNobodyOut) {
+  ServerThread thread;
+  const auto port = thread.tcp(ask_for_the_word, {.head = 3600s, .connections = 100, .unknown = 50});
+  const Flood flood(port, ::geteuid(), 400);
+  EXPECT_THAT(TlsClient(port).ask("GET /public HTTP/1.1\r\nHost: h\r\n\r\n", "GET /public"),
+              StartsWith("HTTP/1.1 200 "));
+}
+
+TEST(TcpServer, AnotherUsersConnectionsDoNotPushOutOurs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can connect as somebody else";
+  ServerThread thread;
+  const auto port = thread.tcp(ask_for_the_word, {.head = 3600s, .connections = 100, .unknown = 2});
+  TlsClient ours(port);  // it has proved nothing yet
+  const std::string request = "GET /public HTTP/1.1\r\nHost: h\r\n\r\n";
+  ours.ask(request, "GET /public");
+
+  const Flood flood(port, 65534, 100);
+
+  EXPECT_THAT(ours.ask(request, "GET /public"), StartsWith("HTTP/1.1 200 "));
 }
 
 }  // namespace berth

@@ -26,8 +26,8 @@ struct TestIdentity {
 };
 
 /// Self-signed for 127.0.0.1 and localhost. OpenSSL by hand, for crypto/ is not below this folder.
-inline TestIdentity make_test_identity(const char* name) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
+inline TestIdentity make_test_identity(const char* name, bool rsa = false) {
+  EVP_PKEY* key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
   X509* certificate = X509_new();
   X509_set_version(certificate, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
@@ -97,17 +97,20 @@ class ServerThread {
 
   boost::asio::any_io_executor executor() { return context_.get_executor(); }
 
-  std::uint16_t tcp(Handler handler, ServerLimits limits = {}, bool ask_client_certificate = false) {
+  /// `names`: see ServerTls.
+  std::uint16_t tcp(Gate gate, ServerLimits limits = {}, bool ask_client_certificate = false,
+                    std::vector<std::string> names = {}) {
     do_there([&] {
       server_ = Server::on_tcp(executor(), "127.0.0.1", 0,
-                               {identity.certificate, Secret(identity.key), ask_client_certificate}, handler,
-                               limits);
+                               {identity.certificate, Secret(identity.key), ask_client_certificate, names},
+                               gate, limits);
     });
     return server_->port();
   }
-  void unix_socket(const std::filesystem::path& path, Handler handler, ServerLimits limits = {}) {
-    do_there([&] { server_ = Server::on_unix(executor(), path, handler, limits); });
+  void unix_socket(const std::filesystem::path& path, Gate gate, ServerLimits limits = {}) {
+    do_there([&] { server_ = Server::on_unix(executor(), path, gate, limits); });
   }
+  std::vector<std::string> origins() const { return server_->origins(); }
   void stop() {
     do_there([this] { server_.reset(); });
   }

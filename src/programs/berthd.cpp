@@ -76,12 +76,13 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-asio::awaitable<Response> route(const Router& router, Request request) {
+Admission admit(const Router& router, Request& head) {
   bool method_mismatch = false;
-  if (const Handler* handler = router.match(request, method_mismatch))
-    co_return co_await (*handler)(std::move(request));
-  co_return ClassicEndpoints::speaks(request) ? ClassicEndpoints::no_route(request, method_mismatch)
-                                              : ArmEndpoints::no_route(request, method_mismatch);
+  if (const Gate* gate = router.match(head, method_mismatch)) return (*gate)(head);
+  Admission admission;
+  admission.refusal = ClassicEndpoints::speaks(head) ? ClassicEndpoints::no_route(head, method_mismatch)
+                                                     : ArmEndpoints::no_route(head, method_mismatch);
+  return admission;
 }
 
 /// Asio's context with a way to drop what is suspended in it while the objects that it refers to still stand.
@@ -208,6 +209,7 @@ class Daemon {
     classic_.recover();
     classic_.add_to(router_);
     server_ = listen();
+    arm_.serve_at(server_->origins());
     const std::string endpoint = fmt::format("https://127.0.0.1:{}", server_->port());
     database_.put("setting", "port", std::to_string(server_->port()));
     announce(endpoint, accelerator);
@@ -218,14 +220,10 @@ class Daemon {
     const auto listen_at = [this](std::uint16_t port) {
       const ServerTls tls{.certificate_chain = access_.certificate_chain,
                           .key = access_.server_key,
-                          .ask_client_certificate = true};
-      ServerLimits limits;
-      limits.body_of = [](std::string_view method, std::string_view path) {
-        return ArmEndpoints::takes_file(method, path) ? ArmEndpoints::largest_file : ServerLimits().body;
-      };
-      return Server::on_tcp(
-          io_.get_executor(), "127.0.0.1", port, tls,
-          [this](Request request) { return route(router_, std::move(request)); }, limits);
+                          .ask_client_certificate = true,
+                          .names = access_.names};
+      return Server::on_tcp(io_.get_executor(), "127.0.0.1", port, tls,
+                            [this](Request& head) { return admit(router_, head); });
     };
     if (options_.port) return listen_at(options_.port);
     const auto kept = static_cast<std::uint16_t>(std::atoi(setting(database_, "port", {}, "0").c_str()));

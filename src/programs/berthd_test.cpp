@@ -11,6 +11,7 @@
 #include "host/files.h"
 #include "host/process.h"
 #include "host/temporary_folder.h"
+#include "http/client.h"
 
 namespace berth {
 namespace {
@@ -58,6 +59,32 @@ TEST_F(Berthd, AnnouncesItselfWhileItServes) {
   EXPECT_THAT(read_file(home / "berthd.log"), HasSubstr("info stopped"));
 }
 
+TEST_F(Berthd, ReadsNoBodyOfAStrangerAndAnswersToItsOwnNames) {
+  const ProcessId process = start();
+  const auto document = nlohmann::json::parse(read_file(home / "region.json"));
+  const std::string endpoint = document["managementEndpoint"], subscription = document["subscriptionId"];
+  Client client({.ca_file = document["caCertificate"].get<std::string>()});
+  const auto status = [&](const std::string& method, const std::string& path, const std::string& body,
+                          const CaseInsensitiveMap& headers = {}) {
+    return client
+        .send({.method = method, .url = endpoint + path, .headers = headers, .body = body, .bearer = {}})
+        .status;
+  };
+  const std::string large = "client_id=" + std::string(7'000'000, 'x');
+  EXPECT_EQ(status("POST", "/adfs/oauth2/devicecode", large), 413);
+  EXPECT_EQ(status("POST", "/adfs/oauth2/token", large), 413);
+  EXPECT_EQ(
+      status("PUT", "/subscriptions/" + subscription + "/resourceGroups/g?api-version=2020-06-01", large),
+      401);
+  EXPECT_EQ(status("POST", "/" + subscription + "/services/hostedservices", large), 403);
+  EXPECT_EQ(status("POST", "/nothing/here", large), 404);
+  EXPECT_EQ(status("GET", "/metadata/endpoints", "", {{"Host", "evil.example"}}), 421);
+  EXPECT_EQ(status("GET", "/metadata/endpoints", "", {{"Origin", "https://evil.example"}}), 403);
+  EXPECT_EQ(status("GET", "/metadata/endpoints", "", {{"Host", "login.windows.net"}}), 200);
+  EXPECT_EQ(status("GET", "/metadata/endpoints", ""), 200);
+  end_process(process, limit);
+}
+
 TEST_F(Berthd, RefusesSettingsThatAreNoneAndKeepsNothing) {
   const auto refused = [&](const std::string& option, const std::string& value) {
     const RunResult result = run_with({"--driver", "fake", option, value});
@@ -88,7 +115,8 @@ TEST_F(Berthd, TellsItsUseWhenAsked) {
 TEST_F(Berthd, ItsHostsFileIsWhereTheUserIs) {
   const auto azure = [&](std::vector<std::string> words) {
     words.insert(words.begin(), {AZURE, "region"});
-    return run(words, {.folder = folder.path(), .environment = {{"BERTH_HOME", home.string()}}, .limit = limit});
+    return run(words,
+               {.folder = folder.path(), .environment = {{"BERTH_HOME", home.string()}}, .limit = limit});
   };
   const RunResult started = azure({"start", "--driver", "fake", "--hosts-file", "hosts"});
   EXPECT_EQ(started.exit_code, 0) << started.err;

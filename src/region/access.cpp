@@ -1,7 +1,10 @@
 #include "region/access.h"
 
+#include <spdlog/spdlog.h>
+
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "crypto/certificate.h"
 #include "crypto/random.h"
@@ -19,14 +22,44 @@ Secret load_or_make(const std::filesystem::path& file, std::size_t bytes) {
   return made;
 }
 
+constexpr std::string_view authority_prefix = "Berth local region ";
+
 /// Names that clients reach the region by: some of them sign in at well-known hosts that are mapped to this
 /// one.
+const std::vector<std::string>& host_names() {
+  static const std::vector<std::string> names{"localhost", "management.core.windows.net",
+                                              "management.azure.com", "login.windows.net",
+                                              "login.microsoftonline.com"};
+  return names;
+}
+
+/// Clients are told to trust it: were its key stolen, it would be good for nothing but this machine's region.
+CertificateOrder authority_order(std::string common_name) {
+  CertificateOrder order;
+  order.use = CertificateUse::authority;
+  order.common_name = std::move(common_name);
+  order.permitted_names = host_names();
+  order.permitted_networks = {"127.0.0.0/255.0.0.0", "::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"};
+  order.lifetime = std::chrono::days(3650);
+  return order;
+}
+
+/// Regions that were made before authorities had constraints get one that has: with the same key and name, so
+/// that all it signed, and every copy of it that a client trusts, stay good.
+Certificate constrained(Certificate ca, const PrivateKey& key, const std::filesystem::path& file) {
+  const std::string name = "CN=" + std::string(authority_prefix);
+  if (ca.has_name_constraints() || !ca.subject().starts_with(name)) return ca;
+  Certificate renewed = issue_certificate(authority_order(ca.subject().substr(3)), key);
+  write_file(file, renewed.to_pem(), 0644);
+  spdlog::info("renewed authority file={} reason=\"it could sign for any name\"", file.string());
+  return renewed;
+}
+
 CertificateOrder server_order() {
   CertificateOrder order;
   order.use = CertificateUse::server;
   order.common_name = "localhost";
-  order.dns_names = {"localhost", "management.core.windows.net", "management.azure.com", "login.windows.net",
-                     "login.microsoftonline.com"};
+  order.dns_names = host_names();
   order.ip_addresses = {"127.0.0.1", "::1"};
   order.lifetime = std::chrono::days(397);
   return order;
@@ -40,12 +73,9 @@ void load_tls(const std::filesystem::path& folder, RegionAccess& access) {
   const PrivateKey ca_key =
       known ? PrivateKey::parse_pem(Secret(*ca_key_text), (folder / "ca-key.pem").string())
             : PrivateKey::generate_rsa();
-  CertificateOrder authority;
-  authority.use = CertificateUse::authority;
-  authority.common_name = "Berth local region " + random_hex(8);
-  authority.lifetime = std::chrono::days(3650);
-  const Certificate ca = known ? Certificate::parse_pem(*ca_text, access.ca_file.string())
-                               : issue_certificate(authority, ca_key);
+  const Certificate ca =
+      known ? constrained(Certificate::parse_pem(*ca_text, access.ca_file.string()), ca_key, access.ca_file)
+            : issue_certificate(authority_order(std::string(authority_prefix) + random_hex(8)), ca_key);
   if (!known) {
     write_file(folder / "ca-key.pem", ca_key.to_pem().reveal());
     write_file(access.ca_file, ca.to_pem(), 0644);
@@ -95,6 +125,8 @@ RegionAccess load_access(const std::filesystem::path& home) {
   access.client_secret = load_or_make(access.client_secret_file, 24);
   access.token_key = load_or_make(home / "access" / "token-key", 32);
   load_tls(home / "tls", access);
+  access.names = {"127.0.0.1", "[::1]"};
+  access.names.insert(access.names.begin() + 1, host_names().begin(), host_names().end());
   return access;
 }
 

@@ -135,12 +135,13 @@ void ClassicWorld::begin(const std::string& der, const std::string& method, cons
   request.origin = TestRegion::origin;
   request.client_certificate = der;
   bool mismatch = false;
-  const Handler* handler = arm.router->match(request, mismatch);
-  if (!handler) {
-    answers.push_back(ClassicEndpoints::no_route(request, mismatch));
+  const Gate* gate = arm.router->match(request, mismatch);
+  const Admission admission = gate ? (*gate)(request) : Admission{};
+  if (!admission.handler) {
+    answers.push_back(gate ? admission.refusal : ClassicEndpoints::no_route(request, mismatch));
     return;
   }
-  boost::asio::co_spawn(*arm.io, (*handler)(std::move(request)),
+  boost::asio::co_spawn(*arm.io, admission.handler(std::move(request)),
                         [&answers](std::exception_ptr trouble, Response response) {
                           if (trouble) std::rethrow_exception(trouble);
                           answers.push_back(std::move(response));

@@ -12,6 +12,7 @@
 #include <pugixml.hpp>
 #include <set>
 
+#include "api/wire/zip_directory.h"
 #include "base/error.h"
 #include "model/names.h"
 
@@ -57,7 +58,9 @@ class Zip {
  public:
   /// Throws PackageFault.
   explicit Zip(const std::string& bytes) : reader_(archive_read_new(), &archive_read_free) {
-    archive_read_support_format_zip(reader_.get());
+    if (std::string fault = zip_directory_fault(bytes); !fault.empty())
+      throw PackageFault{std::move(fault), "Pack it again: a zip lists each of its files once, at its end."};
+    archive_read_support_format_zip_seekable(reader_.get());  // the one that reads the directory
     check(archive_read_open_memory(reader_.get(), bytes.data(), bytes.size()));
     for (archive_entry* entry = nullptr;;) {
       const int result = archive_read_next_header(reader_.get(), &entry);

@@ -2,7 +2,8 @@
 
 #include <functional>
 #include <memory>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "http/router.h"
 #include "region/access.h"
@@ -21,11 +22,10 @@ class ArmEndpoints {
   /// Removes what an earlier process had not finished. Call once, after Region::recover().
   void recover();
   void add_to(Router& router);
+  /// What clients call us ("https://127.0.0.1:8443"): a token that is meant for one of them is taken.
+  void serve_at(std::vector<std::string> origins);
   /// The answer when no route matches: Resource Manager's 404 or 405.
   static Response no_route(const Request& request, bool method_mismatch);
-  /// True for the requests whose body is a file (an extension's zip), of up to `largest_file` bytes.
-  static bool takes_file(std::string_view method, std::string_view path);
-  static constexpr std::size_t largest_file = std::size_t{64} * 1024 * 1024;
 
  private:
   struct Impl;

@@ -161,6 +161,80 @@ TEST_F(ArmEndpointsTest, SignsInADeviceOnceItsCodeIsConfirmed) {
   EXPECT_EQ(json::parse(region.call("POST", "/adfs/oauth2/token/", ask).body)["error"], "expired_token");
 }
 
+TEST_F(ArmEndpointsTest, KeepsNothingOfASignInThatIsLargerThanItNeedsToBe) {
+  const std::string long_text(20'000, 'x');
+  const CaseInsensitiveMap nobody{{"Authorization", ""}};
+  EXPECT_EQ(region.call("POST", "/adfs/oauth2/devicecode", "client_id=" + long_text, nobody).status, 413);
+  for (const char* name : {"client_id", "resource", "scope", "username"})
+    for (const char* path : {"/adfs/oauth2/devicecode", "/adfs/oauth2/token"}) {
+      const Response response = region.call(
+          "POST", path, "grant_type=password&" + std::string(name) + "=" + long_text.substr(0, 3000), nobody);
+      EXPECT_EQ(response.status, 400) << name << path;
+      EXPECT_THAT(response.body, AllOf(HasSubstr(name), Not(HasSubstr("xxx"))));
+    }
+}
+
+TEST_F(ArmEndpointsTest, ADeviceThatWaitsIsNotPushedOutByAnotherAccounts) {
+  const auto begin = [&](std::int64_t account) {
+    region.account = account;
+    return json::parse(region.call("POST", "/adfs/oauth2/devicecode", "client_id=x").body)["device_code"]
+        .get<std::string>();
+  };
+  const auto state = [&](const std::string& code) {
+    return json::parse(region.call("POST", "/adfs/oauth2/token", "grant_type=device_code&device_code=" + code)
+                           .body)["error"]
+        .get<std::string>();
+  };
+  const std::string ours = begin(0);
+  const std::string first = begin(2000);
+  std::string last;
+  for (int i = 0; i < 16; ++i) last = begin(2000);
+  EXPECT_EQ(state(first), "expired_token") << "the oldest of an account that has many goes";
+  EXPECT_EQ(state(last), "authorization_pending");
+  for (std::int64_t account = 3000; account < 3300; ++account) begin(account);
+  EXPECT_EQ(state(last), "expired_token") << "all together have a limit";
+  EXPECT_EQ(state(ours), "authorization_pending");
+  region.now += 901;
+  EXPECT_EQ(state(ours), "expired_token");
+}
+
+TEST_F(ArmEndpointsTest, TheAudienceOfATokenIsOursAndNotWhatTheClientCallsUs) {
+  const auto token_for = [&](const std::string& resource) {
+    return json::parse(
+               region
+                   .call("POST", "/adfs/oauth2/token",
+                         "grant_type=client_credentials&client_id=" + region.access.client_id +
+                             "&client_secret=the+client%27s+secret&resource=" + percent_encode(resource))
+                   .body)["access_token"]
+        .get<std::string>();
+  };
+  const auto status_with = [&](const std::string& resource) {
+    return region.arm("GET", "resourceGroups", nullptr, {{"Authorization", "Bearer " + token_for(resource)}})
+        .status;
+  };
+  region.called = "https://evil.example";
+  EXPECT_EQ(status_with("https://evil.example"), 401);
+  EXPECT_EQ(status_with("https://evil.example/"), 401);
+  EXPECT_EQ(status_with("https://127.0.0.1:8443/"), 200);
+  EXPECT_EQ(status_with("https://management.azure.com/"), 200);
+}
+
+TEST_F(ArmEndpointsTest, SaysWhoMaySendWhatBeforeABodyIsRead) {
+  const std::string large(9'000'000, ' ');
+  const std::string subscription = std::string("/subscriptions/") + region.subscription;
+  const std::string version = "?api-version=2020-06-01";
+  const CaseInsensitiveMap nobody{{"Authorization", ""}};
+  const std::string deployment =
+      subscription + "/resourceGroups/g/providers/Microsoft.Resources/deployments/d" + version;
+  const std::string package =
+      subscription + "/providers/Berth.Local/extensions/Contoso.Test/Echo/1.0.0" + version;
+  for (const std::string& target : {deployment, package})
+    EXPECT_EQ(region.call("PUT", target, large, nobody).status, 401);
+  EXPECT_EQ(region.call("PUT", deployment, large).status, 413);
+  EXPECT_EQ(region.call("PUT", package, large).status, 400) << "read, and no zip";
+  EXPECT_EQ(region.call("POST", "/devicelogin", std::string(20'000, 'x')).status, 413);
+}
+
 // --- what every request needs
 
 TEST_F(ArmEndpointsTest, WantsAnApiVersionAndOurSubscription) {

@@ -34,6 +34,11 @@ struct Route {
 #define VM GROUP "/providers/Microsoft.Compute/virtualMachines/{vm}"
 #define DEPLOYMENTS GROUP "/providers/Microsoft.Resources/deployments"
 
+constexpr std::size_t largest_form = std::size_t{16} * 1024;  ///< of those whom anybody may send
+/// More than a document may have (4 MiB), so that who sends too much is told so in words.
+constexpr std::size_t largest_document = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t largest_package = std::size_t{64} * 1024 * 1024;
+
 constexpr Route routes[] = {
     // Sign-in
     {"GET", "/metadata/endpoints", Access::open, get_metadata},
@@ -169,17 +174,37 @@ Response refused(const Error& error) {
   return response;
 }
 
-asio::awaitable<Response> handle(Arm& arm, const Route& route, const Request& request) {
-  check_access(arm, request, route.access);
+/// A coroutine, for some actions are none: what those throw comes out of it like the rest.
+asio::awaitable<Response> act(Arm& arm, const Route& route, const Request& request) {
   co_return co_await route.action(arm, request);
 }
 
 asio::awaitable<Response> answer(Arm& arm, const Route& route, Request request) {
   const Request& original = request;
-  Response response = co_await answered(original, handle(arm, route, original), refused);
+  Response response = co_await answered(original, act(arm, route, original), refused);
   if (original.method == "HEAD") response.body.clear();
   add_headers(response, original);
   co_return response;
+}
+
+std::size_t largest_body(const Route& route) {
+  if (route.access == Access::open) return largest_form;
+  return route.action == put_package ? largest_package : largest_document;
+}
+
+Admission admit(Arm& arm, const Route& route, const Request& head) {
+  Admission admission;
+  try {
+    check_access(arm, head, route.access);
+  } catch (const Error& error) {
+    admission.refusal = refused(error);
+    add_headers(admission.refusal, head);
+    return admission;
+  }
+  admission.known = route.access != Access::open;
+  admission.largest_body = largest_body(route);
+  admission.handler = [&arm, &route](Request request) { return answer(arm, route, std::move(request)); };
+  return admission;
 }
 
 }  // namespace
@@ -207,14 +232,12 @@ void ArmEndpoints::recover() {
 
 void ArmEndpoints::add_to(Router& router) {
   for (const arm::Route& route : arm::routes)
-    router.add({route.method, route.pattern, [this, &route](Request request) {
-                  return arm::answer(impl_->arm, route, std::move(request));
-                }});
+    router.add({route.method, route.pattern,
+                [this, &route](Request& head) { return arm::admit(impl_->arm, route, head); }});
 }
 
-bool ArmEndpoints::takes_file(std::string_view method, std::string_view path) {
-  return method == "PUT" && path.starts_with("/subscriptions/") &&
-         path.find("/providers/Berth.Local/extensions/") != path.npos;
+void ArmEndpoints::serve_at(std::vector<std::string> origins) {
+  impl_->arm.origins = std::move(origins);
 }
 
 Response ArmEndpoints::no_route(const Request& request, bool method_mismatch) {

@@ -27,7 +27,8 @@ struct Place;
 
 /// Someone who signs in on another device.
 struct DeviceSignIn {
-  std::string user_code, client_id;
+  std::string device_code, user_code, client_id;
+  std::int64_t account = -1;  ///< whose process began it
   std::int64_t expires = 0;
   bool confirmed = false;
 };
@@ -36,7 +37,8 @@ struct Arm {
   Region& region;
   const RegionAccess& access;
   std::function<std::int64_t()> clock;                            ///< seconds since 1970
-  std::map<std::string, DeviceSignIn> devices;                    ///< by device code
+  std::vector<std::string> origins;                               ///< "https://127.0.0.1:8443": ours
+  std::vector<DeviceSignIn> devices;                              ///< that are under way, the oldest first
   std::map<std::string, std::shared_ptr<DeploymentRun>> running;  ///< by document key
 
   const std::string& subscription() const { return access.subscription; }

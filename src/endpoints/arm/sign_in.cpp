@@ -9,6 +9,7 @@
 #include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "endpoints/arm/service.h"
+#include "http/peer.h"
 
 /// The region's own authority: an ADFS-style one for az and our client, and the token route of the classic
 /// client. Source: docs/wire/arm.md, sign-in.
@@ -21,7 +22,7 @@ using std::chrono::sys_seconds;
 constexpr std::int64_t access_seconds = 3600;
 constexpr std::int64_t refresh_seconds = 14 * 24 * 3600;
 constexpr std::int64_t device_seconds = 900;
-constexpr std::size_t most_devices = 1000;
+constexpr std::size_t most_devices = 256, most_devices_of_one = 16;  ///< sign-ins; of one account
 constexpr std::string_view management_audience = "https://management.core.windows.net/";
 
 std::string authority(const Request& request) {
@@ -47,6 +48,12 @@ std::string field(const CaseInsensitiveMap& form, std::string_view key) {
   return found == form.end() ? std::string() : found->second;
 }
 
+/// What a client may send of itself: it is kept, or stands in tokens.
+constexpr struct {
+  const char* name;
+  std::size_t longest;
+} limited_fields[] = {{"client_id", 128}, {"resource", 200}, {"scope", 2048}, {"username", 256}};
+
 /// OAuth's error body. 401 for wrong credentials: clients remember a 400 for a minute, and try a 5xx again.
 Response refused(int status, std::string_view error, std::string_view description) {
   JsonText out;
@@ -54,6 +61,14 @@ Response refused(int status, std::string_view error, std::string_view descriptio
   Response response = json_response(status, out.take());
   response.headers["Cache-Control"] = "no-store";
   return response;
+}
+
+std::optional<Response> too_long(const CaseInsensitiveMap& form) {
+  for (const auto& [name, longest] : limited_fields)
+    if (field(form, name).size() > longest)
+      return refused(400, "invalid_request",
+                     fmt::format("AADSTS90100: '{}' is longer than {} characters.", name, longest));
+  return std::nullopt;
 }
 
 bool knows_client(const Arm& arm, const std::string& client, const std::string& secret) {
@@ -73,14 +88,16 @@ std::string audience_of(const CaseInsensitiveMap& form) {
   }
   if (audience.ends_with("/.default"))
     audience.resize(audience.size() - std::string_view("/.default").size());
-  return audience.empty() || audience.size() > 200 ? std::string(management_audience) : audience;
+  return audience.empty() ? std::string(management_audience) : audience;
 }
 
-/// Azure's two names of Resource Manager, and ours, with or without the slash at the end.
-bool is_for_resource_manager(std::string_view audience, const Request& request) {
+/// Azure's two names of Resource Manager, and ours, with or without the slash at the end. Never the name that
+/// the request calls us by: that is the client's word.
+bool is_for_resource_manager(std::string_view audience, const Arm& arm) {
   while (audience.ends_with('/')) audience.remove_suffix(1);
   return same_name(audience, "https://management.core.windows.net") ||
-         same_name(audience, "https://management.azure.com") || same_name(audience, request.origin);
+         same_name(audience, "https://management.azure.com") ||
+         std::ranges::any_of(arm.origins, [&](const std::string& ours) { return same_name(audience, ours); });
 }
 
 struct Grant {
@@ -189,19 +206,33 @@ Response grant_to_identity(const Arm& arm, const Request& request) {
 }
 
 void forget_old_devices(Arm& arm) {
-  std::erase_if(arm.devices, [&](const auto& entry) { return entry.second.expires <= arm.clock(); });
+  std::erase_if(arm.devices, [&](const DeviceSignIn& device) { return device.expires <= arm.clock(); });
+}
+
+/// For one more sign-in that `account` begins its own oldest one goes, when it has many; when there are many
+/// of all, the oldest of an account that is not ours, else the oldest.
+void make_room_for_device(Arm& arm, std::int64_t account) {
+  std::vector<DeviceSignIn>& devices = arm.devices;
+  const auto same_account = [&](const DeviceSignIn& device) { return device.account == account; };
+  if (std::ranges::count_if(devices, same_account) >= std::ptrdiff_t{most_devices_of_one}) {
+    devices.erase(std::ranges::find_if(devices, same_account));
+  } else if (devices.size() >= most_devices) {
+    const auto other = std::ranges::find_if(
+        devices, [](const DeviceSignIn& device) { return !is_own_account(device.account); });
+    devices.erase(other == devices.end() ? devices.begin() : other);
+  }
 }
 
 Response grant_to_device(Arm& arm, const Request& request, const CaseInsensitiveMap& form) {
   forget_old_devices(arm);
   std::string code = field(form, "device_code");
   if (code.empty()) code = field(form, "code");
-  const auto found = arm.devices.find(code);
+  const auto found = std::ranges::find(arm.devices, code, &DeviceSignIn::device_code);
   if (found == arm.devices.end())
     return refused(400, "expired_token", "AADSTS70020: The device code has expired.");
-  if (!found->second.confirmed)
+  if (!found->confirmed)
     return refused(400, "authorization_pending", "AADSTS70016: The user has not confirmed the code yet.");
-  const std::string client = found->second.client_id;
+  const std::string client = found->client_id;
   arm.devices.erase(found);
   return grant_tokens(
       arm, request, form,
@@ -244,12 +275,12 @@ void authenticate(const Arm& arm, const Request& request) {
   if (claims.use != TokenUse::access)
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationToken",
                 "The access token is invalid: it is a refresh token.", "Sign in again.");
-  if (!is_for_resource_manager(claims.audience, request))
+  if (!is_for_resource_manager(claims.audience, arm))
     throw Error(
         ErrorKind::unauthorized, "InvalidAuthenticationTokenAudience",
         fmt::format("The access token has been obtained for wrong audience or resource '{}'. The allowed "
                     "audiences are '{}', 'https://management.azure.com/' and '{}'.",
-                    claims.audience, management_audience, request.origin),
+                    claims.audience, management_audience, arm.origins.empty() ? "" : arm.origins.front()),
         "Ask for a token for one of them.");
   if (!same_name(claims.tenant, arm.access.tenant))
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationTokenTenant",
@@ -322,8 +353,8 @@ asio::awaitable<Response> get_instance_discovery(Arm&, Request request) {
 }
 
 asio::awaitable<Response> post_token(Arm& arm, Request request) {
-  if (request.body.size() > 64 * 1024) co_return refused(400, "invalid_request", "The request is too large.");
   const CaseInsensitiveMap form = parse_form(request.body);
+  if (auto refusal = too_long(form)) co_return *std::move(refusal);
   const std::string grant = field(form, "grant_type");
   if (grant == "client_credentials") co_return grant_to_client(arm, request, form);
   if (grant == "password") co_return grant_to_user(arm, request, form);
@@ -339,17 +370,20 @@ asio::awaitable<Response> get_identity_token(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> post_device_code(Arm& arm, Request request) {
-  forget_old_devices(arm);
-  if (arm.devices.size() >= most_devices)
-    co_return refused(429, "slow_down", "Too many sign-ins are under way.");
   const CaseInsensitiveMap form = parse_form(request.body);
+  if (auto refusal = too_long(form)) co_return *std::move(refusal);
+  forget_old_devices(arm);
+  make_room_for_device(arm, request.account);
   static constexpr std::string_view letters = "BCDFGHJKLMNPQRSTVWXZ";
   std::string user_code;
   for (const char byte : random_bytes(9))
     user_code += letters[static_cast<unsigned char>(byte) % letters.size()];
   const std::string device_code = random_secret(32).reveal();
-  arm.devices[device_code] = {
-      .user_code = user_code, .client_id = field(form, "client_id"), .expires = arm.clock() + device_seconds};
+  arm.devices.push_back({.device_code = device_code,
+                         .user_code = user_code,
+                         .client_id = field(form, "client_id"),
+                         .account = request.account,
+                         .expires = arm.clock() + device_seconds});
   const std::string page = request.origin + "/devicelogin";
   const std::string message =
       fmt::format("To sign in, use a web browser to open the page {} and enter the code {} to authenticate.",
@@ -374,11 +408,11 @@ asio::awaitable<Response> post_device_page(Arm& arm, Request request) {
   std::string code = field(form, "code");
   std::erase(code, ' ');
   const auto found = std::ranges::find_if(
-      arm.devices, [&](const auto& entry) { return same_name(entry.second.user_code, code); });
+      arm.devices, [&](const DeviceSignIn& device) { return same_name(device.user_code, code); });
   const bool secret = knows_client(arm, arm.access.client_id, field(form, "secret"));
   if (found == arm.devices.end() || !secret)
     co_return html(403, "The code or the secret is not right, or the code has expired.");
-  found->second.confirmed = true;
+  found->confirmed = true;
   co_return html(200, "You are signed in. You can close this page.");
 }
 

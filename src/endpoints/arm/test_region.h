@@ -53,14 +53,18 @@ class TestRegion {
     request.raw_target = target;
     request.headers = std::move(headers);
     request.body = body;
-    request.origin = origin;
+    request.origin = called;
+    request.account = account;
     if (!request.headers.contains("Authorization") && !token.empty())
       request.headers["Authorization"] = "Bearer " + token;
     bool mismatch = false;
-    const Handler* handler = router->match(request, mismatch);
-    if (!handler) return ArmEndpoints::no_route(request, mismatch);
+    const Gate* gate = router->match(request, mismatch);
+    if (!gate) return ArmEndpoints::no_route(request, mismatch);
+    Admission admission = (*gate)(request);
+    if (!admission.handler) return admission.refusal;
+    if (body.size() > admission.largest_body) return {.status = 413, .headers = {}, .body = {}};
     std::optional<Response> answer;
-    boost::asio::co_spawn(*io, (*handler)(std::move(request)),
+    boost::asio::co_spawn(*io, admission.handler(std::move(request)),
                           [&](std::exception_ptr trouble, Response response) {
                             if (trouble) std::rethrow_exception(trouble);
                             answer = std::move(response);
@@ -131,6 +135,8 @@ class TestRegion {
   std::function<void(const Vm&)> vm_changed;  ///< told at each change; lets a test look in between
   std::int64_t now = 1'800'000'000;
   std::string token;
+  std::string called = origin;  ///< what the client calls it by
+  std::int64_t account = 0;     ///< whose process the client is
 
  private:
   void open() {
@@ -182,6 +188,7 @@ class TestRegion {
     router.emplace();
     endpoints->recover();
     endpoints->add_to(*router);
+    endpoints->serve_at({origin});
     sign_in();
   }
 

@@ -34,6 +34,8 @@ struct Route {
 #define NETWORKING SUBSCRIPTION "/services/networking"
 
 // Source of each: docs/wire/classic.md.
+constexpr std::size_t largest_document = std::size_t{8} * 1024 * 1024;
+
 constexpr Route routes[] = {
     {"GET", SUBSCRIPTION, get_subscription},
     {"GET", SUBSCRIPTION "/locations", list_locations},
@@ -152,16 +154,32 @@ Response refused(const Error& error) {
   return xml_response(refusal.status, error_xml(refusal.code, message));
 }
 
-asio::awaitable<Response> handle(Classic& classic, const Route& route, const Request& request) {
-  check_access(classic, request);
-  co_return co_await route.action(classic, request);
+void add_headers(Response& response) {
+  if (!response.headers.contains("x-ms-request-id")) response.headers["x-ms-request-id"] = random_hex(32);
+  response.headers["Cache-Control"] = "no-cache";
 }
 
 asio::awaitable<Response> answer(Classic& classic, const Route& route, Request request) {
-  Response response = co_await answered(request, handle(classic, route, request), refused);
-  if (!response.headers.contains("x-ms-request-id")) response.headers["x-ms-request-id"] = random_hex(32);
-  response.headers["Cache-Control"] = "no-cache";
+  Response response = co_await answered(request, route.action(classic, request), refused);
+  add_headers(response);
   co_return response;
+}
+
+Admission admit(Classic& classic, const Route& route, const Request& head) {
+  Admission admission;
+  try {
+    check_access(classic, head);
+  } catch (const Error& error) {
+    admission.refusal = refused(error);
+    add_headers(admission.refusal);
+    return admission;
+  }
+  admission.known = true;
+  admission.largest_body = largest_document;
+  admission.handler = [&classic, &route](Request request) {
+    return answer(classic, route, std::move(request));
+  };
+  return admission;
 }
 
 }  // namespace
@@ -182,9 +200,8 @@ void ClassicEndpoints::recover() {
 
 void ClassicEndpoints::add_to(Router& router) {
   for (const classic::Route& route : classic::routes)
-    router.add({route.method, route.pattern, [this, &route](Request request) {
-                  return classic::answer(impl_->classic, route, std::move(request));
-                }});
+    router.add({route.method, route.pattern,
+                [this, &route](Request& head) { return classic::admit(impl_->classic, route, head); }});
 }
 
 bool ClassicEndpoints::speaks(const Request& request) {

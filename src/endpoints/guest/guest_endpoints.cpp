@@ -12,12 +12,7 @@ namespace {
 /// A guest has no use for more, and shall not take more of our memory. Only its logs are large: the agent
 /// packs them into one zip.
 constexpr std::size_t largest_report = std::size_t{4} * 1024 * 1024, largest_log = 4 * largest_report;
-constexpr ServerLimits limits{.body_of =
-                                  [](std::string_view, std::string_view path) {
-                                    return same_name(path, "/vmAgentLog") ? largest_log : largest_report;
-                                  },
-                              .idle = std::chrono::seconds(60),
-                              .connections = 16};
+constexpr ServerLimits limits{.bodies = 2 * largest_log, .idle = std::chrono::seconds(60), .connections = 16};
 
 boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {
   co_return answer_guest(*guest, service, request);
@@ -56,12 +51,17 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
   machine->folder = folder;
   machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, "", ""});
   const auto listen = [&](const std::filesystem::path& socket, GuestService service) {
-    return Server::on_unix(
-        executor_, socket,
-        [guest = machine->guest, service](Request request) {
-          return answer(guest, service, std::move(request));
-        },
-        limits);
+    const Handler handler = [guest = machine->guest, service](Request request) {
+      return answer(guest, service, std::move(request));
+    };
+    // Only the machine's own network can reach the socket.
+    const auto admit = [handler](Request& head) {
+      return Admission{.handler = handler,
+                       .refusal = {},
+                       .largest_body = same_name(head.path, "/vmAgentLog") ? largest_log : largest_report,
+                       .known = true};
+    };
+    return Server::on_unix(executor_, socket, admit, limits);
   };
   machine->wire = listen(sockets.wire, GuestService::wire_server);
   machine->plugin = listen(sockets.plugin, GuestService::host_plugin);
