@@ -27,6 +27,7 @@
 #include <random>
 #include <unordered_set>
 
+#include "base/loop_watch.h"
 #include "http/target.h"
 
 namespace berth {
@@ -248,6 +249,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     const std::string method = request->method;
     const std::string target =
         request->raw_target.substr(0, std::min<std::size_t>(request->raw_target.find('?'), 300));
+    LoopWatch::note(method, target);
     response = co_await handle(std::move(*request));
     if (same(response.headers.contains("Connection") ? response.headers["Connection"] : "", "close"))
       keep_alive = false;
