@@ -133,14 +133,36 @@ std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, boo
 std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path& zip,
                                                      const std::string& publisher, const std::string& type,
                                                      const std::string& version, bool replace) {
-  Impl& self = *impl_;
-  const auto before = self.host.extensions.find(publisher, type, version);
-  const ExtensionPackage package = self.host.extensions.publish(zip, publisher, type, version, replace);
+  const auto before = impl_->host.extensions.find(publisher, type, version);
+  return impl_->move_extensions(before,
+                                impl_->host.extensions.publish(zip, publisher, type, version, replace));
+}
+
+asio::awaitable<std::vector<ExtensionMove>> Region::publish_extension(std::string client,
+                                                                      std::filesystem::path zip,
+                                                                      std::string publisher, std::string type,
+                                                                      std::string version, bool replace) {
+  const auto before = impl_->host.extensions.find(publisher, type, version);
+  const ExtensionPackage package = co_await impl_->workers->run(
+      std::move(client), [&gallery = impl_->host.extensions, zip, publisher, type, version, replace] {
+        return gallery.publish(zip, publisher, type, version, replace);
+      });
+  co_return impl_->move_extensions(before, package);
+}
+
+asio::awaitable<void> Region::prepare_extension(Ref ref) {
+  const Vm* vm = impl_->vms.find(ref);
+  if (!vm || !vm->certificate.empty() || vm->provisioning == Provisioning::deleting) co_return;
+  co_await impl_->make_certificate(ref, vm->id);
+}
+
+std::vector<ExtensionMove> Region::Impl::move_extensions(const std::optional<ExtensionPackage>& before,
+                                                         const ExtensionPackage& package) {
   spdlog::info("published extension={} version={} sha256={}", package.handler(), package.version,
                package.sha256);
   std::vector<ExtensionMove> moves;
   if (!before || before->version == package.version) return moves;
-  for (auto& [key, vm] : self.vms.rows())
+  for (auto& [key, vm] : vms.rows())
     for (Extension& extension : vm.extensions) {
       if (!same_name(extension.handler(), package.handler()) || extension.version != before->version ||
           extension.state == "uninstall" || vm.provisioning == Provisioning::deleting)
@@ -148,12 +170,12 @@ std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path
       extension.version = package.version;
       ExtensionMove& move = moves.emplace_back(ExtensionMove{vm.ref(), extension.name, ""});
       if (vm.power == PowerState::running || vm.power == PowerState::starting) {
-        move.operation = self.begin_extension(vm, extension, false);
+        move.operation = begin_extension(vm, extension, false);
         continue;
       }
       ++extension.sequence;
       ++vm.incarnation;
-      self.touch(vm);
+      touch(vm);
     }
   return moves;
 }

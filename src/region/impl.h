@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/utc.h"
 #include "crypto/certificate.h"
+#include "host/workers.h"
 #include "hypervisor/driver.h"
 #include "images/gallery.h"
 #include "model/resources.h"
@@ -190,6 +191,7 @@ struct Region::Impl {
   std::map<std::string, std::map<std::string, std::string>> documents;  ///< the dialects' own, by table
   std::string hosts_owner;
   bool stopping = false;
+  std::unique_ptr<Workers> workers;
 
   // operations.cpp
   std::string begin(const std::string& kind, const std::string& target,
@@ -294,6 +296,9 @@ struct Region::Impl {
   Extension* find_extension(Vm& vm, const std::string& name);
   /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
   std::string begin_extension(Vm& vm, Extension& extension, bool created);
+  /// Lets the VMs that have the package `before` go over to the one that replaced it.
+  std::vector<ExtensionMove> move_extensions(const std::optional<ExtensionPackage>& before,
+                                             const ExtensionPackage& package);
   /// Waits for the handler's word on these settings, then writes it into the extension's record.
   asio::awaitable<void> conclude_extension(std::string operation, Ref ref, std::string id, std::string name,
                                            int sequence);

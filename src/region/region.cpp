@@ -54,7 +54,8 @@ Region::Impl::Impl(Services services, RegionSettings fixed)
       interfaces(host.database, "interface", terms_of_interface),
       disks(host.database, "disk", terms_of_disk),
       vms(host.database, "vm"),
-      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {
+      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)),
+      workers(std::make_unique<Workers>(host.executor)) {
   if (!host.vm_key) host.vm_key = &PrivateKey::generate_rsa;
 }
 
@@ -67,6 +68,9 @@ const RegionSettings& Region::settings() const {
 }
 Gallery& Region::gallery() const {
   return impl_->host.gallery;
+}
+Workers& Region::workers() const {
+  return *impl_->workers;
 }
 ExtensionGallery& Region::extension_gallery() const {
   return impl_->host.extensions;
@@ -82,6 +86,7 @@ asio::awaitable<void> Region::shut_down() {
     state->giving_up.request_stop();
     state->changed.notify();
   }
+  impl_->workers->stop();
   co_return;
 }
 

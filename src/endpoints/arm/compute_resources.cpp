@@ -237,15 +237,17 @@ std::vector<Kind> compute_kinds() {
   vm.put = put_vm;
   vm.remove = remove_vm;
   vm.check = check_vm;
-  Kind extension{.type = std::string(extension_type),
-                 .show = show_extension,
-                 .put = put_extension,
-                 .remove = remove_extension,
-                 .check = {},
-                 .find = {},
-                 .all = {},
-                 .write = {},
-                 .children = extensions_of};
+  Kind extension{
+      .type = std::string(extension_type),
+      .show = show_extension,
+      .put = put_extension,
+      .remove = remove_extension,
+      .prepare = [](Arm& arm, const ResourceId& id) { return arm.region.prepare_extension(id.ref()); },
+      .check = {},
+      .find = {},
+      .all = {},
+      .write = {},
+      .children = extensions_of};
   Kind disk = top_level<Disk>(disk_type, &Region::find_disk, &Region::disks, write_disk_of);
   disk.put = put_disk;
   disk.remove = remove_disk;
