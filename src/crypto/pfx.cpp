@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
+#include <openssl/pkcs7.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "crypto/encoding.h"
@@ -96,14 +98,121 @@ std::string pfx_for_publish_settings(const Identity& identity) {
   return der_of(&i2d_PKCS12, pfx.get(), "write a PFX");
 }
 
+namespace {
+
+/// Deriving keys from passwords is slow on purpose: a PFX says itself how slow. What it asks for is added up
+/// before anything is derived.
+class Iterations {
+ public:
+  explicit Iterations(std::string_view what) : what_(what) {}
+
+  void add(std::int64_t count) {
+    if (count < 0 || count > most || (sum_ += count) > most)
+      throw Error(
+          ErrorKind::invalid, "InvalidPfx",
+          fmt::format("{} asks for more than {} iterations of its password's key derivation.", what_, most),
+          "Export it again with fewer: 'openssl pkcs12 -export' takes 2048.");
+  }
+
+  /// Those of an encryption by password: PKCS#12's own, PBES1 or PBES2 with PBKDF2.
+  void add(const X509_ALGOR* algorithm) {
+    const ASN1_OBJECT* object = nullptr;
+    X509_ALGOR_get0(&object, nullptr, nullptr, algorithm);
+    if (OBJ_obj2nid(object) != NID_pbes2) {
+      const auto parameters = parameters_of<PBEPARAM, PBEPARAM_free>(algorithm, ASN1_ITEM_rptr(PBEPARAM));
+      return add(number(parameters ? parameters->iter : nullptr));
+    }
+    const auto scheme = parameters_of<PBE2PARAM, PBE2PARAM_free>(algorithm, ASN1_ITEM_rptr(PBE2PARAM));
+    if (scheme) X509_ALGOR_get0(&object, nullptr, nullptr, scheme->keyfunc);
+    if (!scheme || OBJ_obj2nid(object) != NID_id_pbkdf2)
+      throw Error(ErrorKind::invalid, "InvalidPfx",
+                  fmt::format("{} derives its keys in a way that is not taken; PBKDF2 is.", what_));
+    const auto derivation =
+        parameters_of<PBKDF2PARAM, PBKDF2PARAM_free>(scheme->keyfunc, ASN1_ITEM_rptr(PBKDF2PARAM));
+    add(number(derivation ? derivation->iter : nullptr));
+  }
+
+  void add(const STACK_OF(PKCS12_SAFEBAG) * bags, int depth = 0) {
+    if (depth > 8)
+      throw Error(ErrorKind::invalid, "InvalidPfx", fmt::format("{} is nested too deep.", what_));
+    for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
+      const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags, i);
+      if (PKCS12_SAFEBAG_get_nid(bag) == NID_safeContentsBag) {
+        add(PKCS12_SAFEBAG_get0_safes(bag), depth + 1);
+      } else if (PKCS12_SAFEBAG_get_nid(bag) == NID_pkcs8ShroudedKeyBag) {
+        const X509_ALGOR* algorithm = nullptr;
+        X509_SIG_get0(PKCS12_SAFEBAG_get0_pkcs8(bag), &algorithm, nullptr);
+        add(algorithm);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int64_t most = 1'000'000;
+
+  template <class Parameters, auto release>
+  static std::unique_ptr<Parameters, Releaser<release>> parameters_of(const X509_ALGOR* algorithm,
+                                                                      const ASN1_ITEM* form) {
+    return std::unique_ptr<Parameters, Releaser<release>>(
+        static_cast<Parameters*>(ASN1_TYPE_unpack_sequence(form, algorithm->parameter)));
+  }
+  /// What is no number asks for too much.
+  static std::int64_t number(const ASN1_INTEGER* written) {
+    std::int64_t value = 0;
+    return written && ASN1_INTEGER_get_int64(&value, written) == 1 ? value : most + 1;
+  }
+
+  std::string_view what_;
+  std::int64_t sum_ = 0;
+};
+
+/// Counts what can be seen without the password.
+void count_outer(PKCS12* pfx, Iterations& iterations) {
+  const ASN1_INTEGER* rounds = nullptr;
+  if (PKCS12_mac_present(pfx)) {
+    PKCS12_get0_mac(nullptr, nullptr, nullptr, &rounds, pfx);
+    std::int64_t count = 1;
+    iterations.add(!rounds || ASN1_INTEGER_get_int64(&count, rounds) == 1 ? count : std::int64_t{-1});
+  }
+  const SafesPtr safes(PKCS12_unpack_authsafes(pfx));
+  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+    PKCS7* safe = sk_PKCS7_value(safes.get(), i);
+    if (!safe->d.ptr) continue;
+    if (PKCS7_type_is_encrypted(safe)) {
+      iterations.add(safe->d.encrypted->enc_data->algorithm);
+    } else if (PKCS7_type_is_data(safe)) {
+      const BagsPtr bags(PKCS12_unpack_p7data(safe));
+      if (bags) iterations.add(bags.get());
+    }
+  }
+}
+
+/// Counts what stands inside what the password opens.
+void count_inner(PKCS12* pfx, const char* password, Iterations& iterations) {
+  const SafesPtr safes(PKCS12_unpack_authsafes(pfx));
+  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+    PKCS7* safe = sk_PKCS7_value(safes.get(), i);
+    if (!safe->d.ptr || !PKCS7_type_is_encrypted(safe)) continue;
+    const BagsPtr bags(
+        PKCS12_unpack_p7encdata(safe, password, password ? static_cast<int>(std::strlen(password)) : 0));
+    if (bags) iterations.add(bags.get());
+  }
+}
+
+}  // namespace
+
 Identity parse_pfx(std::string_view der, std::string_view what, const Secret& secret) {
   const BioPtr bio = reading_bio(der, what);
   const Pkcs12Ptr pfx(d2i_PKCS12_bio(bio.get(), nullptr));
   if (!pfx)
     throw Error(ErrorKind::invalid, "InvalidPfx",
                 fmt::format("{} is not a PFX file: {}.", what, openssl_reason()));
+  Iterations iterations(what);
+  count_outer(pfx.get(), iterations);
   const auto opens_with = [&](const char* password) {
-    return !PKCS12_mac_present(pfx.get()) || PKCS12_verify_mac(pfx.get(), password, password ? static_cast<int>(std::strlen(password)) : 0) == 1;
+    return !PKCS12_mac_present(pfx.get()) ||
+           PKCS12_verify_mac(pfx.get(), password, password ? static_cast<int>(std::strlen(password)) : 0) ==
+               1;
   };
   KeyPtr key;
   X509Ptr x509;
@@ -113,6 +222,8 @@ Identity parse_pfx(std::string_view der, std::string_view what, const Secret& se
   for (const char* password : passwords) {
     ERR_clear_error();
     if (!opens_with(password)) continue;
+    Iterations inner = iterations;
+    count_inner(pfx.get(), password, inner);
     EVP_PKEY* raw_key = nullptr;
     X509* raw_x509 = nullptr;
     const bool parsed = PKCS12_parse(pfx.get(), password, &raw_key, &raw_x509, nullptr) == 1;

@@ -32,6 +32,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/loop_watch.h"
 #include "http/peer.h"
 #include "http/target.h"
 
@@ -363,6 +364,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     const std::string method = request.method;
     const std::string target =
         request.raw_target.substr(0, std::min<std::size_t>(request.raw_target.find('?'), 300));
+    LoopWatch::note(method, target);
     const Response response = co_await handle(admission.handler, std::move(request));
     const auto connection = response.headers.find("Connection");
     if (connection != response.headers.end() && same(connection->second, "close")) keep_alive = false;

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/loop_watch.h"
 #include "crypto/certificate.h"
 #include "endpoints/arm/arm_endpoints.h"
 #include "endpoints/classic/classic_endpoints.h"
@@ -90,6 +91,14 @@ class Loop : public asio::io_context {
  public:
   Loop() : asio::io_context(1) {}
   void drop() { shutdown(); }
+  /// Waits for the next handler and runs it; false when there will be none.
+  bool step() {
+    return watch_.step([this] { return run_one() > 0; });
+  }
+  const LoopWatch& watch() const { return watch_; }
+
+ private:
+  LoopWatch watch_;
 };
 
 /// Makes the region's folder ours alone, and begins its log.
@@ -141,7 +150,10 @@ class Daemon {
       spdlog::info("stopping signal={}", signal);
       asio::co_spawn(io_, region_.shut_down(), [&](std::exception_ptr) { io_.stop(); });
     });
-    io_.run();
+    while (io_.step()) {
+    }
+    spdlog::info("longest step of the loop ms={:.1f} after=\"{}\"",
+                 static_cast<double>(io_.watch().longest().count()) / 1000, io_.watch().longest_request());
     server_.reset();
     announcement_.reset();
     pool_.join();

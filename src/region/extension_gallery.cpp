@@ -108,6 +108,7 @@ struct ExtensionGallery::Hashes {
   };
   std::mutex mutex;
   std::map<fs::path, Known> known;
+  std::mutex publishing;  ///< one at a time: two of one name would not see each other
 
   std::string of(const fs::path& file) {
     std::error_code ec;
@@ -191,6 +192,7 @@ ExtensionPackage ExtensionGallery::publish(const fs::path& zip, const std::strin
   wire::check_package_name({publisher, type, version});
   const std::string bytes = read_file(zip, largest_zip);
   check_zip(zip, bytes);
+  const std::lock_guard one_at_a_time(hashes_->publishing);
 
   ExtensionPackage package{.publisher = publisher, .type = type, .version = version, .published = version};
   std::optional<ExtensionPackage> before = find(publisher, type, version);

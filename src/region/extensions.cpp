@@ -192,9 +192,30 @@ std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path
                                                      const std::string& version, bool replace) {
   Impl& self = *impl_;
   const ExtensionPackage package = self.host.extensions.publish(zip, publisher, type, version, replace);
+  return self.published(package);
+}
+
+asio::awaitable<std::vector<ExtensionMove>> Region::publish_extension(std::string client,
+                                                                      std::filesystem::path zip,
+                                                                      std::string publisher, std::string type,
+                                                                      std::string version, bool replace) {
+  const ExtensionPackage package = co_await impl_->workers->run(
+      std::move(client), [&gallery = impl_->host.extensions, zip, publisher, type, version, replace] {
+        return gallery.publish(zip, publisher, type, version, replace);
+      });
+  co_return impl_->published(package);
+}
+
+asio::awaitable<void> Region::prepare_extension(Ref ref) {
+  const Vm* vm = impl_->vms.find(ref);
+  if (!vm || !vm->certificate.empty() || vm->provisioning == Provisioning::deleting) co_return;
+  co_await impl_->make_certificate(ref, vm->id);
+}
+
+std::vector<ExtensionMove> Region::Impl::published(const ExtensionPackage& package) {
   spdlog::info("published extension={} version={} sha256={}", package.handler(), package.version,
                package.sha256);
-  return self.move_extensions();
+  return move_extensions();
 }
 
 /// Where a replaced package is still wanted, its successor is from now on.

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/utc.h"
 #include "crypto/certificate.h"
+#include "host/workers.h"
 #include "hypervisor/driver.h"
 #include "images/gallery.h"
 #include "model/resources.h"
@@ -98,6 +99,7 @@ struct Region::Impl {
   std::string hosts_owner;
   std::vector<std::string> set_aside;  ///< RowReader::aside()
   bool stopping = false;
+  std::unique_ptr<Workers> workers;
 
   // operations.cpp
   /// Begins a long operation, once the change that it is part of is committed.
@@ -232,6 +234,7 @@ struct Region::Impl {
   // extensions.cpp
   /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
   std::vector<ExtensionMove> move_extensions();
+  std::vector<ExtensionMove> published(const ExtensionPackage& package);
   std::string begin_extension(Vm& vm, Extension& extension, bool created);
   /// An operation that waits for what the guest says of the extension as it is.
   std::string await_again(const Vm& vm, const Extension& extension);

@@ -56,7 +56,8 @@ Region::Impl::Impl(Services services, RegionSettings fixed)
       disks(records, "disk", terms_of_disk),
       vms(records, "vm"),
       inert(records, "inert"),
-      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)) {
+      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)),
+      workers(std::make_unique<Workers>(host.executor)) {
   if (!host.vm_key) host.vm_key = &PrivateKey::generate_rsa;
 }
 
@@ -73,6 +74,9 @@ const std::vector<std::string>& Region::set_aside() const {
 Gallery& Region::gallery() const {
   return impl_->host.gallery;
 }
+Workers& Region::workers() const {
+  return *impl_->workers;
+}
 ExtensionGallery& Region::extension_gallery() const {
   return impl_->host.extensions;
 }
@@ -87,6 +91,7 @@ asio::awaitable<void> Region::shut_down() {
     state->giving_up.request_stop();
     state->changed.notify();
   }
+  impl_->workers->stop();
   co_return;
 }
 

@@ -23,6 +23,7 @@ class ExtensionGallery;
 struct ExtensionPackage;
 class Database;
 class PrivateKey;
+class Workers;
 
 /// What is fixed for the life of one region; kept in its store, set by `azure region start`.
 struct RegionSettings {
@@ -205,6 +206,9 @@ class Region {
 
   // --- extensions
   Accepted put_extension(const Ref& vm, ExtensionOrder order);
+  /// Before put_extension(): lets the pool make the key by which the VM reads its protected settings, unless
+  /// it has one. Quiet when there is no such VM.
+  boost::asio::awaitable<void> prepare_extension(Ref vm);
   /// Uninstalls it in the guest first. With `force` the guest is only told to forget it: its files go, no
   /// command of the handler runs; there is no operation then.
   Accepted delete_extension(const Ref& vm, const std::string& name, bool force = false);
@@ -213,6 +217,12 @@ class Region {
   std::vector<ExtensionMove> publish_extension(const std::filesystem::path& zip, const std::string& publisher,
                                                const std::string& type, const std::string& version,
                                                bool replace);
+  /// The same, with the package read and written by the workers, on behalf of `client`.
+  boost::asio::awaitable<std::vector<ExtensionMove>> publish_extension(std::string client,
+                                                                       std::filesystem::path zip,
+                                                                       std::string publisher,
+                                                                       std::string type, std::string version,
+                                                                       bool replace);
   /// Takes it out of the gallery again; conflict while a VM has it.
   void unpublish_extension(const std::string& publisher, const std::string& type, const std::string& version);
 
@@ -244,6 +254,8 @@ class Region {
 
   // --- images
   Gallery& gallery() const;
+  /// Threads for what a request can make slow.
+  Workers& workers() const;
   /// Copies a disk file of this machine (qcow2, raw, VHD) into the gallery as an image of the user. Throws
   /// Error(conflict) when the name is taken; what Gallery::import throws ends the operation.
   Accepted import_image(const std::filesystem::path& file, const std::string& name, const std::string& label);

@@ -7,6 +7,7 @@
 #include "api/arm/document.h"
 #include "api/arm/template.h"
 #include "base/error.h"
+#include "cost.h"
 
 namespace {
 
@@ -24,6 +25,7 @@ void must_hide(const std::string& text) {
 /// Whatever a client sends as a template: an Error that names no secret, or resources with documents.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace berth::arm;
+  const CostLimit limit(4);
   try {
     const json document = parse_lenient_document({reinterpret_cast<const char*>(data), size});
     json parameters = json::object();

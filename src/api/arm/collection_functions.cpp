@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "api/arm/document.h"
 
@@ -34,7 +35,7 @@ json to_array(Arguments& arguments) {
   return arguments[0].is_array() ? arguments[0] : json::array({arguments[0]});
 }
 json create_array(Arguments& arguments) {
-  return json(arguments);
+  return json(arguments.values);
 }
 json create_object(Arguments& arguments) {
   if (arguments.size() % 2 != 0) refuse("it needs a value for each key");
@@ -47,7 +48,7 @@ json contains(Arguments& arguments) {
   const json& container = arguments[0];
   if (container.is_object()) return find_member(container, text(arguments, 1)) != nullptr;
   if (container.is_array()) return std::ranges::find(container, arguments[1]) != container.end();
-  return text(arguments, 0).find(template_text(arguments[1])) != std::string::npos;
+  return find_text(text(arguments, 0), template_text(arguments[1])) != std::string::npos;
 }
 
 json is_empty(Arguments& arguments) {
@@ -80,10 +81,15 @@ json last(Arguments& arguments) {
 
 json index_of(const json& container, const json& wanted, bool from_end) {
   if (container.is_string()) {
-    const std::string where = lower(container.get_ref<const std::string&>());
-    const std::string what = lower(template_text(wanted));
-    const std::size_t found = from_end ? where.rfind(what) : where.find(what);
-    return found == std::string::npos ? std::int64_t{-1} : static_cast<std::int64_t>(found);
+    std::string where = lower(container.get_ref<const std::string&>());
+    std::string what = lower(template_text(wanted));
+    if (from_end) {
+      std::ranges::reverse(where);
+      std::ranges::reverse(what);
+    }
+    const std::size_t found = find_text(where, what);
+    if (found == std::string::npos) return std::int64_t{-1};
+    return static_cast<std::int64_t>(from_end ? where.size() - what.size() - found : found);
   }
   if (!container.is_array()) refuse("argument 1 must be a string or an array");
   std::int64_t found = -1;
@@ -126,49 +132,97 @@ json range(Arguments& arguments) {
   return made;
 }
 
-/// Objects merge key by key, what is later wins; arrays keep each value once.
-json merge(const json& a, const json& b, bool deep) {
-  json merged = a;
-  for (const auto& [key, value] : b.items()) {
-    const auto at = merged.find(key);
-    merged[key] =
-        deep && at != merged.end() && at->is_object() && value.is_object() ? merge(*at, value, true) : value;
+/// Objects merge key by key, what is later wins.
+void merge_into(json& merged, const json& added, bool deep) {
+  for (const auto& [key, value] : added.get_ref<const json::object_t&>()) {
+    json& at = merged[key];
+    if (deep && at.is_object() && value.is_object())
+      merge_into(at, value, true);
+    else
+      at = value;
   }
-  return merged;
 }
 
-json set_union(Arguments& arguments) {
-  json result = arguments[0];
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].type() != arguments[0].type() || !arguments[i].is_structured())
-      refuse("all arguments must be arrays, or all objects");
-    if (arguments[i].is_object()) {
-      result = merge(result, arguments[i], true);
-      continue;
+/// Values that were seen, in an order of their own: looking one up takes few comparisons, whatever they are.
+class Seen {
+ public:
+  explicit Seen(Arguments& arguments) : budget_(arguments.budget) {}
+  /// False when it is there already.
+  bool add(const json& value) { return values_.emplace(&value).second; }
+  bool has(const json& value) const { return values_.contains(&value); }
+
+ private:
+  struct Less {
+    Budget& budget;
+    bool operator()(const json* a, const json* b) const {
+      budget.spend(cost(*a, *b));
+      return *a < *b;
     }
-    if (i == 0) result = json::array();
-    for (const json& item : arguments[i])
-      if (std::ranges::find(result, item) == result.end()) result.push_back(item);
+  };
+  /// No more than a comparison takes.
+  static std::size_t cost(const json& a, const json& b) {
+    if (a.type() != b.type()) return 8;
+    if (a.is_string())
+      return 8 + std::min(a.get_ref<const std::string&>().size(), b.get_ref<const std::string&>().size()) / 8;
+    std::size_t sum = 8;
+    if (a.is_array())
+      for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) sum += cost(a[i], b[i]);
+    if (a.is_object()) {
+      const auto &left = a.get_ref<const json::object_t&>(), &right = b.get_ref<const json::object_t&>();
+      for (auto i = left.begin(), j = right.begin(); i != left.end() && j != right.end(); ++i, ++j)
+        sum += 8 + i->first.size() / 8 + cost(i->second, j->second);
+    }
+    return sum;
   }
+
+  Budget& budget_;
+  std::set<const json*, Less> values_{Less{budget_}};
+};
+
+void check_same_kind(const Arguments& arguments) {
+  for (const json& argument : arguments)
+    if (argument.type() != arguments[0].type() || !argument.is_structured())
+      refuse("all arguments must be arrays, or all objects");
+}
+
+/// Arrays keep each value once.
+json set_union(Arguments& arguments) {
+  check_same_kind(arguments);
+  if (arguments[0].is_object()) {
+    json result = arguments[0];
+    for (std::size_t i = 1; i < arguments.size(); ++i) merge_into(result, arguments[i], true);
+    return result;
+  }
+  json result = json::array();
+  Seen seen(arguments);
+  for (const json& argument : arguments)
+    for (const json& item : argument)
+      if (seen.add(item)) result.push_back(item);
   return result;
 }
 
 json intersection(Arguments& arguments) {
-  json result = arguments[0];
-  for (const json& other : arguments) {
-    if (other.type() != result.type() || !other.is_structured())
-      refuse("all arguments must be arrays, or all objects");
-    json kept = other.is_array() ? json::array() : json::object();
-    if (other.is_array()) {
-      for (const json& item : result)
-        if (std::ranges::find(other, item) != other.end() && std::ranges::find(kept, item) == kept.end())
-          kept.push_back(item);
-    } else {
-      for (const auto& [key, value] : result.items())
-        if (const auto found = other.find(key); found != other.end() && *found == value) kept[key] = value;
+  check_same_kind(arguments);
+  if (arguments[0].is_array()) {
+    std::vector<Seen> others;
+    for (std::size_t i = 1; i < arguments.size(); ++i) {
+      others.emplace_back(arguments);
+      for (const json& item : arguments[i]) others.back().add(item);
     }
-    result = std::move(kept);
+    Seen kept(arguments);
+    json result = json::array();
+    for (const json& item : arguments[0])
+      if (std::ranges::all_of(others, [&](const Seen& other) { return other.has(item); }) && kept.add(item))
+        result.push_back(item);
+    return result;
   }
+  json result = json::object();
+  for (const auto& [key, value] : arguments[0].items())
+    if (std::ranges::all_of(arguments, [&](const json& other) {
+          const auto found = other.find(key);
+          return found != other.end() && *found == value;
+        }))
+      result[key] = value;
   return result;
 }
 
@@ -176,7 +230,7 @@ json shallow_merge(Arguments& arguments) {
   json result = json::object();
   for (const json& item : array(arguments, 0)) {
     if (!item.is_object()) refuse("argument 1 must be an array of objects");
-    result = merge(result, item, false);
+    merge_into(result, item, false);
   }
   return result;
 }

@@ -48,6 +48,7 @@ int status_of(const Error& error) {
   if (error.code == "AuthorizationFailed") return 403;
   if (error.code == "MethodNotAllowed") return 405;
   if (error.code == "RequestContentTooLarge") return 413;
+  if (error.code == "TooManyRequests") return 429;
   return http_status(error.kind);
 }
 

@@ -12,28 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t most_made = 64 * 1024 * 1024;
-constexpr std::size_t most_calls = 500'000;
-constexpr int deepest_value = 128;
 constexpr std::int64_t most_copies = 800;
-
-/// A rough count of the bytes of a value; refuses one that is nested too deep to be written out safely.
-std::size_t weight(const json& value, int depth = 0) {
-  if (depth > deepest_value)
-    refuse_template(fmt::format("A value is nested deeper than {} levels.", deepest_value));
-  if (value.is_string()) return value.get_ref<const std::string&>().size() + 16;
-  std::size_t sum = 16;
-  if (value.is_array())
-    for (const json& item : value) sum += weight(item, depth + 1);
-  else if (value.is_object())
-    for (const auto& [key, item] : value.items()) sum += key.size() + weight(item, depth + 1);
-  return sum;
-}
-
-void charge(TemplateScope& scope, const json& value) {
-  scope.made += weight(value);
-  if (scope.made > most_made) refuse_template("The template's expressions make too much data.");
-}
 
 void check_count(const Expression& call, int fewest, int most) {
   const auto count = static_cast<int>(call.arguments.size());
@@ -66,18 +45,13 @@ json call_own(const Expression& call, const json& definition, TemplateFrame& fra
 }
 
 json evaluate_call(const Expression& call, TemplateFrame& frame) {
-  count_call(frame.scope);
-  if (const ScopedFunction* function = find_scoped_function(call.name)) {
-    check_count(call, function->fewest, function->most);
-    return function->run(call, frame);
-  }
   if (const TemplateFunction* function = find_template_function(call.name)) {
     check_count(call, function->fewest, function->most);
-    std::vector<json> arguments = evaluate_all(call, frame);
+    Arguments arguments{evaluate_all(call, frame), *frame.scope.budget};
     try {
       return function->run(arguments);
     } catch (const Error& error) {
-      if (error.code != "InvalidTemplate") throw;
+      if (error.code != "InvalidTemplate" || !error.advice.empty()) throw;
       refuse_template(fmt::format("Unable to evaluate the template language function '{}': {}.", call.name,
                                   error.what()));
     }
@@ -89,31 +63,53 @@ json evaluate_call(const Expression& call, TemplateFrame& frame) {
   refuse_template(fmt::format("The template function '{}' is not valid.", call.name));
 }
 
-json evaluate_property(const Expression& expression, TemplateFrame& frame) {
-  const json base = evaluate(expression.arguments[0], frame);
+const json& borrow_call(const Expression& call, TemplateFrame& frame, json& holder) {
+  frame.scope.budget->call();
+  const Budget::Level level(*frame.scope.budget);
+  if (const ScopedFunction* function = find_scoped_function(call.name)) {
+    check_count(call, function->fewest, function->most);
+    if (function->look) return function->look(call, frame);
+    holder = function->run(call, frame);
+  } else {
+    holder = evaluate_call(call, frame);
+  }
+  frame.scope.budget->make(holder);
+  return holder;
+}
+
+/// The member of an object by its name without case. nullptr when there is none.
+const json* member_of(const json& object, const std::string& name, TemplateFrame& frame) {
+  if (const auto exact = object.find(name); exact != object.end()) return &*exact;
+  frame.scope.budget->spend(16 * object.size());
+  return find_member(object, name);
+}
+
+const json& property_of(const Expression& expression, const json& base, TemplateFrame& frame) {
   if (!base.is_object())
     refuse_template(fmt::format("The language expression property '{}' can't be evaluated: its base is {}.",
                                 expression.name, type_in_words(base)));
-  const json* found = find_member(base, expression.name);
-  if (found) return *found;
+  if (const json* found = member_of(base, expression.name, frame)) return *found;
   std::string names;
-  for (const auto& [key, value] : base.items()) names += (names.empty() ? "" : ", ") + key;
+  for (const auto& [key, value] : base.items()) {
+    names += (names.empty() ? "" : ", ") + key;
+    if (names.size() > 500) break;
+  }
   refuse_template(
       fmt::format("The language expression property '{}' doesn't exist, available properties are '{}'.",
                   expression.name, names.substr(0, 500)));
 }
 
-json evaluate_index(const Expression& expression, TemplateFrame& frame) {
-  const json base = evaluate(expression.arguments[0], frame);
-  const json index = evaluate(expression.arguments[1], frame);
+const json& item_of(const Expression& expression, const json& base, TemplateFrame& frame) {
+  json kept;
+  const json& index = borrow(expression.arguments[1], frame, kept);
   if (base.is_object() && index.is_string()) {
-    if (const json* found = find_member(base, index.get_ref<const std::string&>())) return *found;
+    if (const json* found = member_of(base, index.get_ref<const std::string&>(), frame)) return *found;
     refuse_template(
         fmt::format("The language expression property '{}' doesn't exist.", index.get<std::string>()));
   }
   if (!base.is_array() || !index.is_number_integer())
-    refuse_template(fmt::format("The language expression cannot take the item {} of {}.", dump(index),
-                                type_in_words(base)));
+    refuse_template(fmt::format("The language expression cannot take the item {} of {}.",
+                                dump(index).substr(0, 500), type_in_words(base)));
   const std::int64_t at = index.get<std::int64_t>();
   if (at < 0 || at >= static_cast<std::int64_t>(base.size()))
     refuse_template(
@@ -126,8 +122,7 @@ void collect_from(const Expression& expression, TemplateFrame& frame, std::set<s
   if (expression.kind == Expression::Kind::call && !expression.arguments.empty() &&
       (same_name(expression.name, "reference") || lower(expression.name).starts_with("list"))) {
     try {
-      TemplateFrame pure = frame;
-      pure.runtime = nullptr;
+      TemplateFrame pure{.scope = frame.scope, .loops = frame.loops};
       const json name = evaluate(expression.arguments[0], pure);
       if (name.is_string()) names.insert(name.get<std::string>());
     } catch (const Error&) {
@@ -143,40 +138,43 @@ void refuse_template(const std::string& why) {
   throw Error(ErrorKind::invalid, "InvalidTemplate", why);
 }
 
-void count_call(TemplateScope& scope) {
-  if (++scope.calls > most_calls)
-    refuse_template(fmt::format("The template calls more than {} functions.", most_calls));
-}
-
 std::vector<json> evaluate_all(const Expression& call, TemplateFrame& frame) {
   std::vector<json> arguments;
+  arguments.reserve(call.arguments.size());
   for (const Expression& argument : call.arguments) arguments.push_back(evaluate(argument, frame));
   return arguments;
 }
 
+const json& borrow(const Expression& expression, TemplateFrame& frame, json& holder) {
+  if (expression.kind == Expression::Kind::literal) return expression.value;
+  if (expression.kind == Expression::Kind::call) return borrow_call(expression, frame, holder);
+  json kept;
+  const json& base = borrow(expression.arguments[0], frame, kept);
+  const json& found = expression.kind == Expression::Kind::property ? property_of(expression, base, frame)
+                                                                    : item_of(expression, base, frame);
+  if (&base != &kept) return found;
+  json taken = found;  // a part of what goes away
+  return holder = std::move(taken);
+}
+
 json evaluate(const Expression& expression, TemplateFrame& frame) {
-  switch (expression.kind) {
-    case Expression::Kind::literal:
-      return expression.value;
-    case Expression::Kind::property:
-      return evaluate_property(expression, frame);
-    case Expression::Kind::index:
-      return evaluate_index(expression, frame);
-    case Expression::Kind::call:
-      break;
-  }
-  json made = evaluate_call(expression, frame);
-  charge(frame.scope, made);
-  return made;
+  json holder;
+  const json& value = borrow(expression, frame, holder);
+  if (&value == &holder) return holder;
+  frame.scope.budget->make(value);
+  return value;
 }
 
 json evaluate_text(const std::string& text, TemplateFrame& frame) {
+  frame.scope.budget->make(text.size());
   if (!is_expression(text)) return unescape_literal(text);
   return evaluate(parse_expression(text), frame);
 }
 
 json evaluate(const json& value, TemplateFrame& frame) {
   if (value.is_string()) return evaluate_text(value.get_ref<const std::string&>(), frame);
+  constexpr std::size_t around = 96;  // bytes, about, beside the values themselves
+  frame.scope.budget->make(around + around * (value.is_object() ? value.size() : 0));
   if (value.is_array()) {
     json made = json::array();
     for (const json& item : value) made.push_back(evaluate(item, frame));
@@ -219,19 +217,19 @@ void expand_copies(const json& copies, TemplateFrame& frame, json& target) {
       TemplateFrame inner = frame;
       inner.loops.emplace_back(loop, i);
       list.push_back(evaluate(*input, inner));
-      charge(frame.scope, list.back());
     }
     target[loop] = std::move(list);
   }
 }
 
 void collect_references(const json& value, TemplateFrame& frame, std::set<std::string>& names) {
+  frame.scope.budget->spend(16 + (value.is_string() ? value.get_ref<const std::string&>().size() : 0));
   if (value.is_structured()) {
     for (const json& item : value) collect_references(item, frame, names);
   } else if (value.is_string() && is_expression(value.get_ref<const std::string&>())) {
     const auto& text = value.get_ref<const std::string&>();
-    if (lower(text).find("reference") == std::string::npos && lower(text).find("list") == std::string::npos)
-      return;
+    const std::string small = lower(text);
+    if (small.find("reference") == std::string::npos && small.find("list") == std::string::npos) return;
     collect_from(parse_expression(text), frame, names);
   }
 }

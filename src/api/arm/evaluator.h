@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "api/arm/budget.h"
 #include "api/arm/expression.h"
 #include "api/arm/secrets.h"
 #include "api/arm/template.h"
@@ -29,8 +31,13 @@ struct TemplateScope {
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
   std::map<std::string, std::string, NameLess> symbols;       ///< names by which reference() finds ids
   std::string content_version = "1.0.0.0";
-  std::size_t made = 0;   ///< values made by functions so far, a rough count of bytes
-  std::size_t calls = 0;  ///< functions called so far
+  std::shared_ptr<Budget> budget = std::make_shared<Budget>();  ///< the same for all that is nested
+};
+
+/// What a lambda was given, and what those around it were.
+struct LambdaVariables {
+  std::map<std::string, const nlohmann::json*, NameLess> own;
+  const LambdaVariables* outer = nullptr;
 };
 
 /// Names of copy loops, each with its index.
@@ -43,17 +50,18 @@ struct TemplateFrame {
   bool in_defaults = false;                   ///< newGuid() and utcNow() are allowed in default values only
   CopyLoops loops;                            ///< around it, innermost last
   const nlohmann::json* arguments = nullptr;  ///< inside a function of the template's own
-  std::map<std::string, nlohmann::json, NameLess> lambda_variables;
+  const LambdaVariables* lambda = nullptr;    ///< inside a lambda
 };
 
 /// A value of the template with all expressions in it evaluated, and "copy" in objects written out.
 nlohmann::json evaluate(const nlohmann::json& value, TemplateFrame& frame);
 nlohmann::json evaluate_text(const std::string& text, TemplateFrame& frame);
 nlohmann::json evaluate(const Expression& expression, TemplateFrame& frame);
+/// The same without a copy where the value exists already: the result is `holder`, or lives as long as the
+/// scope and the frame.
+const nlohmann::json& borrow(const Expression& expression, TemplateFrame& frame, nlohmann::json& holder);
 /// The arguments of a call.
 std::vector<nlohmann::json> evaluate_all(const Expression& call, TemplateFrame& frame);
-/// Refuses the call that is one too many for a template.
-void count_call(TemplateScope& scope);
 
 /// How many times a "copy" repeats; checked to be 0…800.
 std::int64_t copy_count(const nlohmann::json& copy, TemplateFrame& frame);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 #include "api/arm/document.h"
 #include "api/arm/ids.h"
 #include "api/arm/template_functions.h"
@@ -45,6 +47,13 @@ bool flag(const Arguments& arguments, std::size_t index) {
   return arguments[index].get<bool>();
 }
 
+std::size_t find_text(std::string_view text, std::string_view wanted, std::size_t at) {
+  if (at > text.size()) return std::string_view::npos;
+  const void* found = ::memmem(text.data() + at, text.size() - at, wanted.data(), wanted.size());
+  return found ? static_cast<std::size_t>(static_cast<const char*>(found) - text.data())
+               : std::string_view::npos;
+}
+
 json checked(std::string value) {
   if (value.size() > longest_text) refuse(fmt::format("the text grows beyond {} characters", longest_text));
   return value;
@@ -54,10 +63,8 @@ json checked(std::string value) {
 
 const TemplateFunction* find_template_function(std::string_view name) {
   using namespace template_functions;
-  for (const auto& family : {collection(), number(), text(), date()})
-    for (const TemplateFunction& function : family)
-      if (same_name(function.name, name)) return &function;
-  return nullptr;
+  static const FunctionTable<TemplateFunction> table{collection(), number(), text(), date()};
+  return table.find(name);
 }
 
 std::string template_text(const json& value) {

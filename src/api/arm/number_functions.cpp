@@ -17,7 +17,7 @@ using nlohmann::json;
 
 template <class Better>
 json best(Arguments& arguments, Better better) {
-  const json list = arguments.size() == 1 && arguments[0].is_array() ? arguments[0] : json(arguments);
+  const json list = arguments.size() == 1 && arguments[0].is_array() ? arguments[0] : json(arguments.values);
   if (list.empty()) refuse("it needs at least one number");
   std::int64_t found = whole(list[0], 0);
   for (std::size_t i = 1; i < list.size(); ++i)

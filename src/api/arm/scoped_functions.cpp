@@ -26,7 +26,7 @@ bool flag_argument(const Expression& call, std::size_t index, TemplateFrame& fra
 
 // --- names of the template
 
-json parameters(const Expression& call, TemplateFrame& frame) {
+const json& parameters(const Expression& call, TemplateFrame& frame) {
   const std::string name = text_argument(call, 0, frame);
   if (frame.arguments) {
     if (const json* found = find_member(*frame.arguments, name)) return *found;
@@ -40,7 +40,7 @@ json parameters(const Expression& call, TemplateFrame& frame) {
   refuse_template(fmt::format("The template parameter '{}' is not found.", name));
 }
 
-json variable(const Expression& call, TemplateFrame& frame) {
+const json& variable(const Expression& call, TemplateFrame& frame) {
   const std::string name = text_argument(call, 0, frame);
   TemplateScope& scope = frame.scope;
   if (frame.arguments) refuse_template("A function of the template's own cannot see its variables.");
@@ -263,7 +263,7 @@ constexpr ScopedFunction scoped_table[] = {
     {"if", 3, 3, choose},
     {"newGuid", 0, 0, new_guid},
     {"or", 1, -1, any_of},
-    {"parameters", 1, 1, parameters},
+    {"parameters", 1, 1, nullptr, parameters},
     {"pickZones", 3, 5, pick_zones},
     {"providers", 1, 2, providers},
     {"reference", 1, 3, reference},
@@ -274,16 +274,18 @@ constexpr ScopedFunction scoped_table[] = {
     {"tenant", 0, 0, tenant},
     {"tenantResourceId", 2, -1, tenant_resource_id},
     {"utcNow", 0, 1, utc_now},
-    {"variables", 1, 1, variable},
+    {"variables", 1, 1, nullptr, variable},
 };
 
 }  // namespace
 
 std::string text_argument(const Expression& call, std::size_t index, TemplateFrame& frame) {
-  const json value = evaluate(call.arguments[index], frame);
+  json holder;
+  const json& value = borrow(call.arguments[index], frame, holder);
   if (!value.is_string())
     refuse_template(fmt::format("Argument {} of the template function '{}' must be a string, not {}.",
                                 index + 1, call.name, type_in_words(value)));
+  frame.scope.budget->spend(value.get_ref<const std::string&>().size());
   return value.get<std::string>();
 }
 
@@ -292,10 +294,8 @@ json list_call(const Expression& call, TemplateFrame& frame) {
 }
 
 const ScopedFunction* find_scoped_function(std::string_view name) {
-  for (const auto& family : {std::span<const ScopedFunction>(scoped_table), lambda_functions()})
-    for (const ScopedFunction& function : family)
-      if (same_name(function.name, name)) return &function;
-  return nullptr;
+  static const FunctionTable<ScopedFunction> table{scoped_table, lambda_functions()};
+  return table.find(name);
 }
 
 }  // namespace berth::arm

@@ -16,6 +16,8 @@ struct ScopedFunction {
   std::string_view name;
   int fewest, most;  ///< arguments; most -1: any number
   nlohmann::json (*run)(const Expression& call, TemplateFrame& frame);
+  /// Instead of `run`, for those that only look something up: it lives as long as the scope and the frame.
+  const nlohmann::json& (*look)(const Expression& call, TemplateFrame& frame) = nullptr;
 };
 
 /// By name without case; nullptr for one that is not here.

@@ -1,59 +1,104 @@
 #include "api/arm/secrets.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/arm/document.h"
+#include "base/error.h"
 
 namespace berth::arm {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t shortest = 4;
+constexpr std::size_t shortest = 4, most = 4096;
 constexpr std::string_view in_its_place = "[secret]";
 
-void mark(std::string_view text, std::string_view secret, std::vector<bool>& covered) {
-  for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at + 1))
-    std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(at), secret.size(), true);
+/// The number of the first two bytes of a text.
+std::size_t beginning(std::string_view text) {
+  return static_cast<std::size_t>(static_cast<unsigned char>(text[0])) * 256 +
+         static_cast<unsigned char>(text[1]);
+}
+
+void check_count(std::size_t count) {
+  if (count > most)
+    throw Error(ErrorKind::invalid, "InvalidTemplate",
+                fmt::format("The secure parameters hold more than {} different values.", most));
+}
+
+void collect(const json& value, std::set<std::string, std::less<>>& texts) {
+  if (value.is_structured()) {
+    for (const json& item : value) collect(item, texts);
+  } else if (value.is_string() || value.is_number()) {
+    std::string text = value.is_string() ? value.get<std::string>() : dump(value);
+    if (text.size() >= shortest) texts.insert(std::move(text));
+    check_count(texts.size());
+  }
 }
 
 }  // namespace
 
 void Secrets::add(const json& value) {
-  if (value.is_structured()) {
-    for (const json& item : value) add(item);
-  } else if (value.is_string() || value.is_number()) {
-    std::string text = value.is_string() ? value.get<std::string>() : dump(value);
-    if (text.size() >= shortest) texts_.push_back(std::move(text));
-  }
+  collect(value, texts_);
+  arrange();
 }
 
 void Secrets::add(const Secrets& others) {
-  texts_.insert(texts_.end(), others.texts_.begin(), others.texts_.end());
+  texts_.insert(others.texts_.begin(), others.texts_.end());
+  check_count(texts_.size());
+  arrange();
+}
+
+void Secrets::arrange() {
+  std::set<std::string> sorted(texts_.begin(), texts_.end());
+  for (const std::string& text : texts_) {
+    const std::string quoted = dump(json(text));
+    sorted.insert(quoted.substr(1, quoted.size() - 2));
+  }
+  needles_.clear();
+  beginnings_.assign(65'536, false);
+  for (const std::string& text : sorted) {
+    // What it may begin with stands before it: the last one, or what that one begins with, and so on.
+    std::size_t before = needles_.empty() ? none : needles_.size() - 1;
+    while (before != none && !text.starts_with(needles_[before].text)) before = needles_[before].shorter;
+    beginnings_[beginning(text)] = true;
+    needles_.push_back({.text = text, .shorter = before});
+  }
+}
+
+/// The size of the longest needle with which `text` begins; 0 if it begins with none.
+std::size_t Secrets::longest_at(std::string_view text) const {
+  if (text.size() < shortest || !beginnings_[beginning(text)]) return 0;
+  const auto after = std::ranges::upper_bound(needles_, text, {}, &Needle::text);
+  if (after == needles_.begin()) return 0;
+  // Every needle with which the text begins is the one before that place, or this one begins with it.
+  std::size_t at = static_cast<std::size_t>(after - needles_.begin()) - 1;
+  const std::string& nearest = needles_[at].text;
+  const auto differ = std::ranges::mismatch(nearest, text).in1;
+  const auto common = static_cast<std::size_t>(differ - nearest.begin());
+  while (at != none && needles_[at].text.size() > common) at = needles_[at].shorter;
+  return at == none ? 0 : needles_[at].text.size();
 }
 
 std::string Secrets::redact(std::string_view text) const {
-  std::vector<bool> covered(text.size());
-  for (const std::string& secret : texts_) {
-    mark(text, secret, covered);
-    const std::string quoted = dump(json(secret));
-    mark(text, std::string_view(quoted).substr(1, quoted.size() - 2), covered);
-  }
+  if (needles_.empty()) return std::string(text);
   std::string clean;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!covered[i])
-      clean += text[i];
-    else if (i == 0 || !covered[i - 1])
-      clean += in_its_place;
+  std::size_t covered = 0;  // up to here the text is secret
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (const std::size_t size = longest_at(text.substr(at)); size > 0) {
+      if (covered <= at && !(at > 0 && covered == at)) clean += in_its_place;
+      covered = std::max(covered, at + size);
+    }
+    if (at >= covered) clean += text[at];
   }
   return clean;
 }
 
 json Secrets::redact_value(const json& value) const {
   if (value.is_string()) return redact(value.get_ref<const std::string&>());
-  if (value.is_number())
-    return std::ranges::find(texts_, dump(value)) == texts_.end() ? value : json(in_its_place);
+  if (value.is_number()) return !texts_.contains(dump(value)) ? value : json(in_its_place);
   if (!value.is_structured()) return value;
   json clean = value.is_array() ? json::array() : json::object();
   if (value.is_array())

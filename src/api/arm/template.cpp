@@ -16,7 +16,15 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t most_outputs = 64;
+constexpr std::size_t most_outputs = 64, most_variables = 512;
+
+void refuse_more(std::size_t count, std::size_t most, std::string_view what) {
+  if (count > most)
+    refuse_template(
+        fmt::format("Deployment template validation failed: 'The number of template {} limit exceeded. "
+                    "Limit: '{}' and actual: '{}'.'.",
+                    what, most, count));
+}
 
 void take_functions(TemplateScope& scope, const json& name_spaces) {
   if (name_spaces.is_null()) return;
@@ -36,6 +44,7 @@ void take_variables(TemplateScope& scope, const json& variables) {
   if (!variables.is_object()) refuse_template("The template's 'variables' is not an object.");
   scope.variables = variables;
   scope.variables.erase("copy");
+  refuse_more(scope.variables.size(), most_variables, "variables");
   if (const json* copies = find_member(variables, "copy")) {
     json made = json::object();
     TemplateFrame frame{.scope = scope};
@@ -46,11 +55,24 @@ void take_variables(TemplateScope& scope, const json& variables) {
 
 }  // namespace
 
+/// How many resources a template and those nested in it make. One that is planned again replaces what it was.
+struct ResourceCount {
+  std::size_t own = 0;
+  std::map<std::size_t, std::shared_ptr<ResourceCount>> nested;  ///< by the deployment's index
+  std::size_t total() const {
+    std::size_t sum = own;
+    for (const auto& [index, inner] : nested) sum += inner->total();
+    return sum;
+  }
+};
+
 struct Template::Impl {
   std::shared_ptr<TemplateScope> scope;
   std::map<std::string, ParameterType, NameLess> parameter_types;
   json outputs;
+  std::shared_ptr<const json> source;  ///< the template's resources; the plan points into it
   ResourcePlan plan;
+  std::shared_ptr<ResourceCount> count = std::make_shared<ResourceCount>();
 
   TemplateFrame frame(std::size_t index, const TemplateRuntime* runtime) const {
     return {.scope = *scope, .runtime = runtime, .loops = plan.items[index].loops};
@@ -76,16 +98,19 @@ std::shared_ptr<Template::Impl> plan_in(std::shared_ptr<TemplateScope> scope, co
   impl->outputs = member_or_null(document, "outputs");
   if (!impl->outputs.is_null() && !impl->outputs.is_object())
     refuse_template("The template's 'outputs' is not an object.");
-  if (impl->outputs.size() > most_outputs)
-    refuse_template(
-        fmt::format("The template has {} outputs; {} are allowed.", impl->outputs.size(), most_outputs));
-  impl->plan = plan_resources(*impl->scope, *find_member(document, "resources"));
+  refuse_more(impl->outputs.size(), most_outputs, "outputs");
+  impl->scope->budget->make(*find_member(document, "resources"));
+  impl->source = std::make_shared<const json>(*find_member(document, "resources"));
+  const std::size_t before = impl->scope->budget->resources();
+  impl->plan = plan_resources(*impl->scope, *impl->source);
+  impl->count->own = impl->scope->budget->resources() - before;
   return impl;
 }
 
-/// Runs `work`; what it throws keeps its code and loses every secret.
+/// Runs `work` on the template's budget; what it throws keeps its code and loses every secret.
 template <class Work>
 auto without_secrets(const TemplateScope& scope, Work work) {
+  const Budget::Turn turn(*scope.budget);
   try {
     return work();
   } catch (const Error& error) {
@@ -94,11 +119,12 @@ auto without_secrets(const TemplateScope& scope, Work work) {
   }
 }
 
-}  // namespace
-
-Template Template::plan(const json& document, const json& parameters, const DeploymentPlace& place) {
+/// A template in a scope of its own.
+std::shared_ptr<Template::Impl> plan_anew(const json& document, const json& parameters,
+                                          const DeploymentPlace& place, std::shared_ptr<Budget> budget) {
   auto scope = std::make_shared<TemplateScope>();
   scope->place = place;
+  scope->budget = std::move(budget);
   return without_secrets(*scope, [&] {
     check_template(document);
     if (const json& version = member_or_null(document, "contentVersion"); version.is_string())
@@ -108,8 +134,14 @@ Template Template::plan(const json& document, const json& parameters, const Depl
     take_variables(*scope, member_or_null(document, "variables"));
     auto impl = plan_in(scope, document);
     impl->parameter_types = taken.types;
-    return Template(impl);
+    return impl;
   });
+}
+
+}  // namespace
+
+Template Template::plan(const json& document, const json& parameters, const DeploymentPlace& place) {
+  return Template(plan_anew(document, parameters, place, std::make_shared<Budget>()));
 }
 
 const std::vector<PlannedResource>& Template::resources() const {
@@ -124,7 +156,7 @@ json Template::body(std::size_t resource, const TemplateRuntime& runtime) const 
     static constexpr std::string_view not_in_body[] = {
         "name",      "type",      "apiVersion", "condition",     "copy",          "comments",
         "dependsOn", "resources", "existing",   "resourceGroup", "subscriptionId"};
-    for (const auto& [key, value] : impl_->plan.items[resource].source.items()) {
+    for (const auto& [key, value] : impl_->plan.items[resource].source->items()) {
       if (std::ranges::any_of(not_in_body, [&](std::string_view name) { return same_name(name, key); }))
         continue;
       if (planned.is_deployment() && same_name(key, "properties") && value.is_object()) {
@@ -143,7 +175,7 @@ json Template::body(std::size_t resource, const TemplateRuntime& runtime) const 
 Template Template::nested(std::size_t resource, const DeploymentPlace& place,
                           const TemplateRuntime& runtime) const {
   return without_secrets(*impl_->scope, [&] {
-    const json& properties = member_or_null(impl_->plan.items[resource].source, "properties");
+    const json& properties = member_or_null(*impl_->plan.items[resource].source, "properties");
     const json& document = member_or_null(properties, "template");
     const std::string& name = impl_->plan.resources[resource].name;
     if (document.is_null())
@@ -152,22 +184,34 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& place,
           "region opens no connections of its own.",
           name));
     check_template(document);
+    Budget& budget = *impl_->scope->budget;
+    const auto known = impl_->count->nested.find(resource);
+    if (known != impl_->count->nested.end()) {
+      budget.set_resources(budget.resources() - known->second->total());
+      impl_->count->nested.erase(known);
+    }
+    const auto counted = [&](std::shared_ptr<Impl> made) {
+      impl_->count->nested[resource] = made->count;
+      return Template(std::move(made));
+    };
     const json& options = member_or_null(properties, "expressionEvaluationOptions");
     const json& scope_name = member_or_null(options, "scope");
     if (scope_name.is_string() && same_name(scope_name.get_ref<const std::string&>(), "inner")) {
       TemplateFrame frame = impl_->frame(resource, &runtime);
       json parameters = evaluate(member_or_null(properties, "parameters"), frame);
-      Template made = plan(document, parameters, place);
-      made.impl_->scope->secrets.add(impl_->scope->secrets);
-      return made;
+      auto made = plan_anew(document, parameters, place, impl_->scope->budget);
+      made->scope->secrets.add(impl_->scope->secrets);
+      return counted(made);
     }
     // The outer scope: its expressions see our parameters and variables, and its resources are found by ours.
+    budget.make(impl_->scope->variables);
+    for (const auto* values : {&impl_->scope->parameters, &impl_->scope->known, &impl_->scope->functions})
+      for (const auto& [known_name, value] : *values) budget.make(value);
     auto scope = std::make_shared<TemplateScope>(*impl_->scope);
     scope->place.group = place.group;
     scope->place.group_location = place.group_location;
     scope->place.group_tags = place.group_tags;
-    auto impl = plan_in(scope, document);
-    return Template(impl);
+    return counted(plan_in(scope, document));
   });
 }
 

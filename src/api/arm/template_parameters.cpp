@@ -91,12 +91,14 @@ Error bad_parameter(const std::string& why) {
                "Deployment template validation failed: '" + why + "'.");
 }
 
-void check_limits(const std::string& name, const json& definition, const json& value) {
+void check_limits(TemplateScope& scope, const std::string& name, const json& definition, const json& value) {
   const json& allowed = member_or_null(definition, "allowedValues");
-  if (allowed.is_array() && std::ranges::find(allowed, value) == allowed.end() &&
-      !(value.is_array() && std::ranges::all_of(value, [&](const json& item) {
-          return std::ranges::find(allowed, item) != allowed.end();
-        })))
+  const auto is_allowed = [&](const json& item) {
+    scope.budget->spend(16 * allowed.size());
+    return std::ranges::find(allowed, item) != allowed.end();
+  };
+  if (allowed.is_array() && !is_allowed(value) &&
+      !(value.is_array() && std::ranges::all_of(value, is_allowed)))
     throw bad_parameter(
         fmt::format("The provided value for the template parameter '{}' is not valid: it is not part of "
                     "the allowed value(s): {}",
@@ -139,6 +141,7 @@ json taken_parameter(TemplateScope& scope, const std::string& name, ParameterTyp
   } else if (otherwise) {
     TemplateFrame frame{.scope = scope, .in_defaults = true};
     taken = evaluate(*otherwise, frame);
+    scope.budget->spend(512 * scope.secrets.count());  // they are sorted again
     if (is_secure(type)) scope.secrets.add(taken);
   } else if (const json& nullable = member_or_null(definition, "nullable"); nullable == json(true)) {
     return nullptr;
@@ -153,7 +156,7 @@ json taken_parameter(TemplateScope& scope, const std::string& name, ParameterTyp
         fmt::format("The provided value for the template parameter '{}' is not valid: expected a value "
                     "of type '{}', but received {}",
                     name, shown_type(type), type_in_words(taken)));
-  check_limits(name, definition, taken);
+  check_limits(scope, name, definition, taken);
   return taken;
 }
 
@@ -167,13 +170,16 @@ Parameters take_parameters(TemplateScope& scope, const json& definitions, const 
     refuse_template("The deployment's 'parameters' is not an object.");
   if (definitions.size() > most_parameters)
     refuse_template(
-        fmt::format("The template has {} parameters; {} are allowed.", definitions.size(), most_parameters));
+        fmt::format("Deployment template validation failed: 'The number of template parameters limit "
+                    "exceeded. Limit: '{}' and actual: '{}'.'.",
+                    most_parameters, definitions.size()));
   if (given.is_object())
     for (const auto& [name, value] : given.items())
       if (!find_member(definitions, name)) {
         std::string known;
         for (const auto& [other, definition] : definitions.items())
           known += (known.empty() ? "" : ", ") + other;
+        if (known.size() > 2000) known.replace(2000, known.npos, "…");
         throw bad_parameter(
             fmt::format("The template parameters '{}' in the parameters file are not valid; they are not "
                         "present in the original template and can therefore not be provided at "
@@ -182,14 +188,16 @@ Parameters take_parameters(TemplateScope& scope, const json& definitions, const 
       }
   if (!definitions.is_object()) return found;
   // All types first: values that may be secret must be known before any message can hold one.
+  json secrets = json::array();
   for (const auto& [name, definition] : definitions.items()) {
     const ParameterType type = parameter_type(
         name, text_member(definition, "type", fmt::format("The template parameter '{}'", name)));
     found.types[name] = type;
     if (const json* argument = given.is_object() ? find_member(given, name) : nullptr;
         argument && is_secure(type))
-      scope.secrets.add(member_or_null(*argument, "value"));
+      secrets.push_back(member_or_null(*argument, "value"));
   }
+  scope.secrets.add(secrets);
   // A default value may speak of any other parameter: each is taken when it is first needed.
   scope.take_parameter = [&](const std::string& name) {
     const auto type = found.types.find(name);

@@ -16,8 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t most_resources = 800;
-
 std::size_t parts_of(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count(text, '/')) + 1;
 }
@@ -70,7 +68,7 @@ class Planner {
                const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
                bool left_out_parent);
   void link();
-  std::vector<std::size_t> resolve(const std::string& name, const std::string& of) const;
+  const std::vector<std::size_t>& resolve(const std::string& name, const std::string& of) const;
   void check_loops() const;
 
   TemplateScope& scope_;
@@ -129,8 +127,7 @@ void Planner::expand(const json& resource, const std::string& symbol, const std:
 void Planner::add_one(const json& resource, const std::string& symbol, const std::string& parent_type,
                       const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
                       bool left_out_parent) {
-  if (plan_.items.size() >= most_resources)
-    refuse_template(fmt::format("The template has more than {} resources.", most_resources));
+  scope_.budget->resource();
   TemplateFrame at{.scope = scope_, .loops = loops};
   const json written_name = evaluate(member_or_null(resource, "name"), at);
   if (!written_name.is_string() || written_name.get_ref<const std::string&>().empty())
@@ -181,15 +178,16 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol})
       if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
     planned.type = type;
-    plan_.items.push_back({.source = resource, .loops = loops, .parent_id = parent_id});
+    plan_.items.push_back({.source = &resource, .loops = loops, .parent_id = parent_id});
     plan_.resources.push_back(std::move(planned));
   }
   expand_all(member_or_null(resource, "resources"), type, name, id, loops, is_left_out);
 }
 
-std::vector<std::size_t> Planner::resolve(const std::string& name, const std::string& of) const {
+const std::vector<std::size_t>& Planner::resolve(const std::string& name, const std::string& of) const {
   if (const auto found = names_.find(lower(name)); found != names_.end()) return found->second;
-  if (left_out_.contains(lower(name))) return {};
+  static const std::vector<std::size_t> none;
+  if (left_out_.contains(lower(name))) return none;
   refuse_template(
       fmt::format("The resource '{}' is not defined in the template, but the resource '{}' depends on it. "
                   "Please see https://aka.ms/arm-syntax for usage details.",
@@ -197,10 +195,15 @@ std::vector<std::size_t> Planner::resolve(const std::string& name, const std::st
 }
 
 void Planner::link() {
+  std::vector<std::set<std::size_t>> after_all(plan_.items.size());
+  const auto add = [&](std::set<std::size_t>& after, std::size_t other) {
+    scope_.budget->spend(64);
+    after.insert(other);
+  };
   for (std::size_t index = 0; index < plan_.items.size(); ++index) {
-    const json& source = plan_.items[index].source;
+    const json& source = *plan_.items[index].source;
     TemplateFrame at{.scope = scope_, .loops = plan_.items[index].loops};
-    std::set<std::size_t> after;
+    std::set<std::size_t>& after = after_all[index];
     const json depends = evaluate(member_or_null(source, "dependsOn"), at);
     if (!depends.is_null() && !depends.is_array())
       refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' is not an array.",
@@ -211,7 +214,7 @@ void Planner::link() {
         refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' holds {}.",
                                     plan_.resources[index].name, type_in_words(name)));
       for (const std::size_t other : resolve(name.get<std::string>(), plan_.resources[index].name))
-        after.insert(other);
+        add(after, other);
     }
     std::set<std::string> mentioned;
     if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);
@@ -220,21 +223,19 @@ void Planner::link() {
     for (const std::string& name : mentioned) {
       const auto id = scope_.symbols.find(name);
       const auto found = names_.find(lower(id == scope_.symbols.end() ? name : id->second));
-      if (found != names_.end()) after.insert(found->second.begin(), found->second.end());
+      if (found == names_.end()) continue;
+      for (const std::size_t other : found->second) add(after, other);
     }
     after.erase(index);
-    plan_.resources[index].after.assign(after.begin(), after.end());
   }
   for (const auto& [loop, batch] : serial_loops_) {
     const auto& members = loop_members_[loop];
-    for (std::size_t i = batch; i < members.size(); ++i) {
-      const std::size_t previous = members[(i / batch - 1) * batch + batch - 1];
-      auto& after = plan_.resources[members[i]].after;
-      if (std::ranges::find(after, previous) == after.end()) after.push_back(previous);
+    for (std::size_t i = batch; i < members.size(); ++i)
       for (std::size_t j = (i / batch - 1) * batch; j < (i / batch) * batch; ++j)
-        if (std::ranges::find(after, members[j]) == after.end()) after.push_back(members[j]);
-    }
+        add(after_all[members[i]], members[j]);
   }
+  for (std::size_t index = 0; index < after_all.size(); ++index)
+    plan_.resources[index].after.assign(after_all[index].begin(), after_all[index].end());
 }
 
 /// Takes away what nothing waits for until nothing is left; what stays is a circle.
@@ -257,7 +258,7 @@ void Planner::check_loops() const {
   if (done == plan_.resources.size()) return;
   std::string circle;
   for (std::size_t i = 0; i < plan_.resources.size(); ++i)
-    if (open[i] > 0)
+    if (open[i] > 0 && circle.size() < 600)
       circle += (circle.empty() ? "" : ", ") + plan_.resources[i].type + "/" + plan_.resources[i].name;
   refuse_template(fmt::format(
       "Circular dependency detected on resource: '{}'. Please see https://aka.ms/arm-syntax-resources "

@@ -12,7 +12,7 @@ namespace berth::arm {
 
 /// Where a resource is written, and where its expressions stand.
 struct PlanItem {
-  nlohmann::json source;
+  const nlohmann::json* source;  ///< in the template, once for all copies
   CopyLoops loops;
   std::string parent_id;
 };
@@ -23,7 +23,8 @@ struct ResourcePlan {
 };
 
 /// Expands copies and children, leaves out what a condition leaves out, and finds what waits for what. The
-/// names are put into the scope for reference(). Throws Error(invalid, "InvalidTemplate").
+/// names are put into the scope for reference(). `resources` lives as long as the plan. Throws Error(invalid,
+/// "InvalidTemplate").
 ResourcePlan plan_resources(TemplateScope& scope, const nlohmann::json& resources);
 
 }  // namespace berth::arm

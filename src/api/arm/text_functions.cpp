@@ -48,7 +48,7 @@ json replace(Arguments& arguments) {
   if (from.empty()) refuse("argument 2 is empty");
   std::string result;
   std::size_t at = 0;
-  for (std::size_t found; (found = value.find(from, at)) != value.npos; at = found + from.size()) {
+  for (std::size_t found; (found = find_text(value, from, at)) != value.npos; at = found + from.size()) {
     result.append(value, at, found - at).append(to);
     if (result.size() > longest_text) refuse("the text grows too long");
   }
@@ -66,28 +66,50 @@ json substring(Arguments& arguments) {
   return value.substr(static_cast<std::size_t>(start), static_cast<std::size_t>(count));
 }
 
+/// The delimiters of a split() by the byte with which they begin, in their order.
+class Delimiters {
+ public:
+  explicit Delimiters(Arguments& arguments) : budget_(arguments.budget) {
+    if (arguments[1].is_array())
+      for (const json& item : arguments[1]) add(template_text(item));
+    else
+      add(text(arguments, 1));
+  }
+
+  /// The size of the first one that stands at `at`; 0 if none does.
+  std::size_t at(std::string_view text, std::size_t at) {
+    for (const std::string& delimiter : by_first_[static_cast<unsigned char>(text[at])]) {
+      budget_.spend(4 + delimiter.size() / 16);
+      if (text.compare(at, delimiter.size(), delimiter) == 0) return delimiter.size();
+    }
+    return 0;
+  }
+
+ private:
+  void add(std::string delimiter) {
+    if (!delimiter.empty()) by_first_[static_cast<unsigned char>(delimiter[0])].push_back(delimiter);
+  }
+
+  Budget& budget_;
+  std::array<std::vector<std::string>, 256> by_first_;
+};
+
 json split(Arguments& arguments) {
   const std::string& value = text(arguments, 0);
-  std::vector<std::string> delimiters;
-  if (arguments[1].is_array())
-    for (const json& item : arguments[1]) delimiters.push_back(template_text(item));
-  else
-    delimiters.push_back(text(arguments, 1));
+  Delimiters delimiters(arguments);
   json parts = json::array();
-  std::string current;
+  std::size_t begin = 0;
   for (std::size_t at = 0; at < value.size();) {
-    const auto hit = std::ranges::find_if(delimiters, [&](const std::string& delimiter) {
-      return !delimiter.empty() && value.compare(at, delimiter.size(), delimiter) == 0;
-    });
-    if (hit == delimiters.end()) {
-      current += value[at++];
-    } else {
-      parts.push_back(std::exchange(current, {}));
-      at += hit->size();
-      if (parts.size() > static_cast<std::size_t>(most_items)) refuse("the text has too many parts");
+    const std::size_t size = delimiters.at(value, at);
+    if (size == 0) {
+      ++at;
+      continue;
     }
+    parts.push_back(value.substr(begin, at - begin));
+    begin = at += size;
+    if (parts.size() > static_cast<std::size_t>(most_items)) refuse("the text has too many parts");
   }
-  parts.push_back(current);
+  parts.push_back(value.substr(begin));
   return parts;
 }
 

@@ -21,7 +21,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t largest_unpacked = 1024ULL * 1024 * 1024;
+constexpr std::uint64_t largest_unpacked = 512ULL * 1024 * 1024, largest_file = 256ULL * 1024 * 1024;
+/// Programs unpack to three or four times their size, texts to ten times. What unpacks to more was made to
+/// cost memory and time; small packages may.
+constexpr std::uint64_t highest_ratio = 50, always_allowed = 16ULL * 1024 * 1024;
 constexpr std::size_t most_entries = 10'000;
 constexpr std::size_t largest_manifest = std::size_t{1024} * 1024;
 constexpr std::size_t longest_beginning = 256;  ///< of a program: enough for "#!" lines and ELF headers
@@ -57,7 +60,9 @@ bool stays_inside(std::string_view path) {
 class Zip {
  public:
   /// Throws PackageFault.
-  explicit Zip(const std::string& bytes) : reader_(archive_read_new(), &archive_read_free) {
+  explicit Zip(const std::string& bytes)
+      : reader_(archive_read_new(), &archive_read_free),
+        most_(std::min(largest_unpacked, always_allowed + highest_ratio * bytes.size())) {
     if (std::string fault = zip_directory_fault(bytes); !fault.empty())
       throw PackageFault{std::move(fault), "Pack it again: a zip lists each of its files once, at its end."};
     archive_read_support_format_zip_seekable(reader_.get());  // the one that reads the directory
@@ -94,13 +99,19 @@ class Zip {
       throw PackageFault{fmt::format("its entry {} is encrypted", name), ""};
     const bool whole = file_of(name) == manifest_name || name == "manifest.xml";
     std::string& text = files[name];
-    while (true) {
+    for (std::uint64_t size = 0;;) {
       const la_ssize_t count = archive_read_data(reader_.get(), chunk_.data(), chunk_.size());
       check(count);
       if (count <= 0) return;
       unpacked_ += static_cast<std::uint64_t>(count);
-      if (unpacked_ > largest_unpacked)
-        throw PackageFault{fmt::format("it unpacks to more than {} MiB", largest_unpacked >> 20), ""};
+      size += static_cast<std::uint64_t>(count);
+      if (size > largest_file)
+        throw PackageFault{fmt::format("its {} unpacks to more than {} MiB", name, largest_file >> 20), ""};
+      if (unpacked_ > most_)
+        throw PackageFault{
+            fmt::format("it unpacks to more than {} MiB", most_ >> 20),
+            fmt::format("A package may be {} MiB unpacked, and beyond {} MiB no more than {} times its size.",
+                        largest_unpacked >> 20, always_allowed >> 20, highest_ratio)};
       const std::size_t room = (whole ? largest_manifest + 1 : longest_beginning) - text.size();
       text.append(chunk_.data(), std::min(room, static_cast<std::size_t>(count)));
       if (text.size() > largest_manifest)
@@ -112,6 +123,7 @@ class Zip {
   std::vector<char> chunk_ = std::vector<char>(std::size_t{64} * 1024);
   std::size_t entries_ = 0;
   std::uint64_t unpacked_ = 0;
+  const std::uint64_t most_;
 };
 
 /// What would keep Linux on x86-64 from running a file of the package; nullopt for what it can run.

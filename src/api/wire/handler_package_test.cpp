@@ -65,6 +65,18 @@ TEST(HandlerPackage, AGoodOneHasItsCommandsAndNothingToSay) {
   EXPECT_EQ(package.commands.at("enable"), "bin/h enable");
 }
 
+TEST(HandlerPackage, ThatUnpacksToManyTimesItsSizeIsRefused) {
+  const std::string zeros(20 * 1024 * 1024, '\0');
+  const auto found =
+      faults({{"HandlerManifest.json", manifest()}, {"bin/h", "#!/bin/sh\n"}, {"zeros", zeros}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found[0], HasSubstr("it unpacks to more than 17 MiB"));
+
+  EXPECT_THAT(
+      faults({{"HandlerManifest.json", manifest()}, {"bin/h", "#!/bin/sh\n"}, {"z", zeros.substr(8 << 20)}}),
+      IsEmpty());
+}
+
 TEST(HandlerPackage, EveryFaultIsNamedNotJustTheFirst) {
   std::string text = manifest("missing");
   text.replace(text.find("disableCommand"), 14, "stopCommand");

@@ -29,6 +29,10 @@ Response json_response(int status, std::string body) {
   return response;
 }
 
+std::string client_of(const Request& request) {
+  return std::to_string(std::hash<std::string>{}(request.header("Authorization")));
+}
+
 bool is_classic_client(const Request& request) {
   return request.parameter("api-version") == "2017-03-30" ||
          request.header("User-Agent").starts_with("AzureXplatCLI");

@@ -14,44 +14,67 @@
 /// includes this.
 namespace berth::arm {
 
+struct Prepared;
+
+/// What is known of a resource before anything is made: one of these, or nothing.
+struct PreparedResource {
+  std::optional<nlohmann::json> body;      ///< evaluated: it depends on nothing else
+  std::shared_ptr<const Prepared> nested;  ///< of a nested deployment
+  std::optional<Problem> problem;          ///< why it cannot be made
+};
+
+/// A plan, and all of it that can be evaluated before anything is made. Made by the workers, then only read.
+struct Prepared {
+  Template plan;
+  DeploymentPlace place;
+  nlohmann::json parameters;    ///< as shown
+  nlohmann::json dependencies;  ///< as shown
+  std::vector<PreparedResource> resources;
+};
+
 /// A deployment that somebody asks for.
 struct WantedDeployment {
-  DeploymentPlace place;
-  Template plan;
-  std::string mode;  ///< "Incremental" or "Complete"
-  std::string hash;  ///< of the template
+  std::shared_ptr<const Prepared> prepared;
+  std::string mode;    ///< "Incremental" or "Complete"
+  std::string hash;    ///< of the template
+  std::string client;  ///< who asks
+
+  const DeploymentPlace& place() const { return prepared->place; }
 };
 
 /// A deployment while it runs. Its document holds no secrets; the template, which may, stays in memory.
 struct DeploymentRun {
-  Template plan;
+  std::shared_ptr<const Prepared> prepared;
+  std::string client;
   nlohmann::json document;
   std::string key;
   std::string operation;           ///< of the outermost deployment
   std::vector<std::string> below;  ///< operations of the region that it began
   std::set<std::string> named;     ///< lower case ids of all that it makes, by nested deployments too
   bool canceled = false;
+
+  const Template& plan() const { return prepared->plan; }
 };
 
 // --- deployment_plan.cpp
 /// Throws Error(not_found, "ResourceGroupNotFound").
 DeploymentPlace place_in(const Arm& arm, const std::string& group, const std::string& name,
                          const std::string& origin);
-/// Where resource `index` of a plan, a nested deployment, happens. Throws Error(invalid) when it is nested
+/// Reads the body of a request, by the workers; its name is in the path. Throws Error(invalid).
+asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request);
+/// For a worker: the deployment that resource `index` is, prepared. Throws Error(invalid) when it is nested
 /// too deep; `depth` of the outermost deployment is 0.
-DeploymentPlace nested_place(const Arm& arm, const PlannedResource& deployment, const DeploymentPlace& outer,
-                             int depth);
-/// Reads the body of a request; its name is in the path. Throws Error(invalid).
-WantedDeployment parse_deployment(Arm& arm, Request& request);
+std::shared_ptr<const Prepared> prepare_nested(Arm& arm, const Prepared& outer, std::size_t index,
+                                               const TemplateRuntime& runtime, int depth);
 /// Finds what can be known to fail before anything is made. Throws "InvalidTemplateDeployment" with all of
 /// it.
-void check_deployment(Arm& arm, const WantedDeployment& wanted);
+asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted);
 /// What complete mode deletes: the resources of the group whose lower case ids are not among `named`, in an
 /// order in which nothing goes before what stands on it.
 std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,
                                         const std::set<std::string>& named);
 /// The changes that it would make, as what-if answers them.
-nlohmann::json foreseen_changes(Arm& arm, const WantedDeployment& wanted);
+asio::awaitable<nlohmann::json> foreseen_changes(Arm& arm, const WantedDeployment& wanted);
 
 // --- deployment_run.cpp
 /// Begins it and returns its operation; its document is kept from now on. Throws Error(conflict,
@@ -77,5 +100,7 @@ nlohmann::json problem_json(const Problem& problem);
 Problem problem_from(const nlohmann::json& error);
 /// Now, as deployments tell the time.
 std::string time_text(const Arm& arm);
+/// What of a plan waits for what, as a deployment shows it.
+nlohmann::json shown_dependencies(const Template& plan);
 
 }  // namespace berth::arm

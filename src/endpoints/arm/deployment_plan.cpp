@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cctype>
 #include <ranges>
 
@@ -9,6 +12,7 @@
 #include "api/arm/ids.h"
 #include "base/error.h"
 #include "endpoints/arm/deployment.h"
+#include "host/workers.h"
 
 /// Reading a deployment, and what can be said of it before anything is made.
 namespace berth::arm {
@@ -46,24 +50,28 @@ std::string mode_of(const Field& properties) {
 }
 
 /// Adds what is wrong with the resources of a plan.
-void check_plan(Arm& arm, const Template& plan, const DeploymentPlace& place, int depth,
-                std::vector<Problem>& problems) {
+asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepared,
+                                 std::vector<Problem>& problems) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  const Template& plan = prepared->plan;
   for (std::size_t i = 0; i < plan.resources().size(); ++i) {
+    if (i % 16 == 15) co_await asio::post(executor, asio::use_awaitable);  // others have their turn
     const PlannedResource& resource = plan.resources()[i];
+    const PreparedResource& known = prepared->resources[i];
     if (resource.existing) continue;
+    if (known.nested) {
+      co_await check_plan(arm, known.nested, problems);
+      continue;
+    }
+    if (known.problem) {
+      problems.push_back(*known.problem);
+      continue;
+    }
+    if (resource.is_deployment()) continue;  // known when its turn comes
     try {
-      if (resource.is_deployment()) {
-        const DeploymentPlace inner = nested_place(arm, resource, place, depth + 1);
-        check_plan(arm, plan.nested(i, inner, no_runtime()), inner, depth + 1, problems);
-        continue;
-      }
       const Kind& kind = get_kind(resource.type);
-      const json body = plan.body(i, no_runtime());
-      if (kind.check) kind.check(arm, *ResourceId::parse(resource.id), body);
-    } catch (const NotYet&) {
-      // Known when its turn comes.
+      if (known.body && kind.check) kind.check(arm, *ResourceId::parse(resource.id), *known.body);
     } catch (const Error& error) {
-      if (error.code == "InvalidTemplate" || error.code == "InvalidDeployment") throw;
       problems.push_back({.code = error.code,
                           .message = plan.redact(error.what()),
                           .advice = plan.redact(error.advice),
@@ -79,16 +87,17 @@ struct Foreseen {
   bool all_known = true;        ///< false: a nested template depends on what is not there yet
 };
 
-void foresee(Arm& arm, const Template& plan, const DeploymentPlace& place, int depth, Foreseen& seen) {
-  for (std::size_t i = 0; i < plan.resources().size(); ++i) {
-    const PlannedResource& resource = plan.resources()[i];
+asio::awaitable<void> foresee(Arm& arm, std::shared_ptr<const Prepared> prepared, Foreseen& seen) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  for (std::size_t i = 0; i < prepared->resources.size(); ++i) {
+    if (i % 16 == 15) co_await asio::post(executor, asio::use_awaitable);  // others have their turn
+    const PlannedResource& resource = prepared->plan.resources()[i];
     seen.named.insert(lower(resource.id));
     if (resource.existing) continue;
     if (resource.is_deployment()) {
-      try {
-        const DeploymentPlace inner = nested_place(arm, resource, place, depth + 1);
-        foresee(arm, plan.nested(i, inner, no_runtime()), inner, depth + 1, seen);
-      } catch (const NotYet&) {
+      if (prepared->resources[i].nested) {
+        co_await foresee(arm, prepared->resources[i].nested, seen);
+      } else {
         seen.all_known = false;
         seen.changes.push_back(
             {{"resourceId", resource.id},
@@ -119,20 +128,41 @@ DeploymentPlace place_in(const Arm& arm, const std::string& group_name, const st
           .origin = origin};
 }
 
-DeploymentPlace nested_place(const Arm& arm, const PlannedResource& deployment, const DeploymentPlace& outer,
-                             int depth) {
-  if (depth > deepest_nesting)
-    throw Error(ErrorKind::invalid, "InvalidTemplate",
-                fmt::format("Deployments are nested deeper than {} levels.", deepest_nesting));
-  const auto id = ResourceId::parse(deployment.id);
-  const bool elsewhere = id && !id->group.empty();
-  return place_in(arm, elsewhere ? id->group : outer.group, deployment.name, outer.origin);
+namespace {
+
+/// For a worker: evaluates what can be evaluated. Throws Error(invalid) when the template itself is wrong.
+std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const DeploymentPlace& place, int depth) {
+  auto prepared = std::make_shared<Prepared>(Prepared{.plan = plan,
+                                                      .place = place,
+                                                      .parameters = plan.shown_parameters(),
+                                                      .dependencies = shown_dependencies(plan),
+                                                      .resources = {}});
+  prepared->resources.resize(plan.resources().size());
+  for (std::size_t i = 0; i < plan.resources().size(); ++i) {
+    const PlannedResource& resource = plan.resources()[i];
+    if (resource.existing) continue;
+    PreparedResource& known = prepared->resources[i];
+    try {
+      if (resource.is_deployment())
+        known.nested = prepare_nested(arm, *prepared, i, no_runtime(), depth + 1);
+      else
+        known.body = plan.body(i, no_runtime());
+    } catch (const NotYet&) {
+      // Known when its turn comes.
+    } catch (const Error& error) {
+      if (error.code == "InvalidTemplate" || error.code == "InvalidDeployment") throw;
+      known.problem = {.code = error.code,
+                       .message = plan.redact(error.what()),
+                       .advice = plan.redact(error.advice),
+                       .details = {}};
+    }
+  }
+  return prepared;
 }
 
-WantedDeployment parse_deployment(Arm& arm, Request& request) {
-  const std::string name = request.params["deployment"];
-  check_deployment_name(name);
-  const json body = parse_lenient_document(request.body);
+/// What a worker makes of a request's body.
+WantedDeployment read_deployment(Arm& arm, const std::string& text, const DeploymentPlace& place) {
+  const json body = parse_lenient_document(text);
   const Field properties = Field(body)["properties"];
   if (properties.missing())
     throw Error(ErrorKind::invalid, "InvalidDeploymentContent", "The deployment has no 'properties'.");
@@ -146,29 +176,60 @@ WantedDeployment parse_deployment(Arm& arm, Request& request) {
     throw Error(ErrorKind::invalid, "InvalidDeploymentContent",
                 "The deployment has no 'properties.template'.");
   properties["template"].require_object();
-  DeploymentPlace place = place_in(arm, request.params["group"], name, request.origin);
   const std::string mode = mode_of(properties);
   // A whole parameter file is taken as well.
   json parameters = properties["parameters"].missing() ? json::object() : properties["parameters"].value();
   if (const json* inner = find_member(parameters, "parameters"); inner && find_member(parameters, "$schema"))
-    parameters = *inner;
-  Template plan = Template::plan(properties["template"].value(), parameters, place);
-  return {.place = place,
-          .plan = std::move(plan),
+    parameters = json(*inner);
+  const json& document = properties["template"].value();
+  return {.prepared = prepare(arm, Template::plan(document, parameters, place), place, 0),
           .mode = mode,
-          .hash = std::to_string(std::hash<std::string>{}(dump(properties["template"].value())))};
+          .hash = std::to_string(std::hash<std::string>{}(dump(document))),
+          .client = {}};
 }
 
-void check_deployment(Arm& arm, const WantedDeployment& wanted) {
+}  // namespace
+
+std::shared_ptr<const Prepared> prepare_nested(Arm& arm, const Prepared& outer, std::size_t index,
+                                               const TemplateRuntime& runtime, int depth) {
+  if (depth > deepest_nesting)
+    throw Error(ErrorKind::invalid, "InvalidTemplate",
+                fmt::format("Deployments are nested deeper than {} levels.", deepest_nesting));
+  const PlannedResource& deployment = outer.plan.resources()[index];
+  const auto id = ResourceId::parse(deployment.id);
+  const bool elsewhere = id && !id->group.empty() && !same_name(id->group, outer.place.group);
+  DeploymentPlace place = outer.place;
+  place.name = deployment.name;
+  if (elsewhere)
+    place = arm.region.workers().ask(
+        [&arm, group = id->group, name = deployment.name, origin = outer.place.origin] {
+          return place_in(arm, group, name, origin);
+        });
+  return prepare(arm, outer.plan.nested(index, place, runtime), place, depth);
+}
+
+asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
+  const std::string name = request.params["deployment"];
+  check_deployment_name(name);
+  const DeploymentPlace place = place_in(arm, request.params["group"], name, request.origin);
+  const std::string client = client_of(request);
+  WantedDeployment wanted = co_await arm.region.workers().run(
+      client, [&arm, place, text = std::move(request.body)] { return read_deployment(arm, text, place); });
+  wanted.client = client;
+  arm.region.get_group(place.group);  // it may have gone meanwhile
+  co_return wanted;
+}
+
+asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted) {
   std::vector<Problem> problems;
-  check_plan(arm, wanted.plan, wanted.place, 0, problems);
-  if (problems.empty()) return;
+  co_await check_plan(arm, wanted.prepared, problems);
+  if (problems.empty()) co_return;
   std::string message;
   for (const Problem& problem : problems) message += (message.empty() ? "" : " ") + problem.message;
   throw Error(
       ErrorKind::invalid, "InvalidTemplateDeployment",
       fmt::format("The template deployment '{}' is not valid according to the validation procedure: {}",
-                  wanted.place.name, message),
+                  wanted.place().name, message),
       problems.front().advice);
 }
 
@@ -194,11 +255,11 @@ std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,
   return others;
 }
 
-json foreseen_changes(Arm& arm, const WantedDeployment& wanted) {
+asio::awaitable<json> foreseen_changes(Arm& arm, const WantedDeployment& wanted) {
   Foreseen seen;
-  foresee(arm, wanted.plan, wanted.place, 0, seen);
-  if (wanted.mode != "Complete") return seen.changes;
-  for (const ResourceId& id : others_in_group(arm, wanted.place.group, seen.named)) {
+  co_await foresee(arm, wanted.prepared, seen);
+  if (wanted.mode != "Complete") co_return seen.changes;
+  for (const ResourceId& id : others_in_group(arm, wanted.place().group, seen.named)) {
     json change = {{"resourceId", id.text()}, {"changeType", "Delete"}};
     if (!seen.all_known) {
       change["changeType"] = "Unsupported";
@@ -206,7 +267,7 @@ json foreseen_changes(Arm& arm, const WantedDeployment& wanted) {
     }
     seen.changes.push_back(std::move(change));
   }
-  return seen.changes;
+  co_return seen.changes;
 }
 
 }  // namespace berth::arm

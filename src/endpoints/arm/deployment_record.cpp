@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
@@ -25,28 +26,14 @@ std::string deployment_id(const Arm& arm, const json& document) {
                  document.value("name", ""));
 }
 
-json dependencies_of(const Template& plan) {
-  json list = json::array();
-  const auto short_form = [](const PlannedResource& resource) {
-    return json{{"id", resource.id}, {"resourceType", resource.type}, {"resourceName", resource.name}};
-  };
-  for (const PlannedResource& resource : plan.resources()) {
-    if (resource.after.empty()) continue;
-    json entry = short_form(resource);
-    for (const std::size_t other : resource.after)
-      entry["dependsOn"].push_back(short_form(plan.resources()[other]));
-    list.push_back(std::move(entry));
-  }
-  return list;
-}
-
 json providers_of(const Template& plan) {
   std::map<std::string, json, NameLess> types;
+  std::set<std::string> known;
   for (const PlannedResource& resource : plan.resources()) {
     const std::size_t slash = resource.type.find('/');
     json& list = types[resource.type.substr(0, slash)];
-    const json entry = {{"resourceType", resource.type.substr(slash + 1)}, {"locations", {nullptr}}};
-    if (std::ranges::find(list, entry) == list.end()) list.push_back(entry);
+    if (known.insert(resource.type).second)
+      list.push_back({{"resourceType", resource.type.substr(slash + 1)}, {"locations", {nullptr}}});
   }
   json providers = json::array();
   for (const auto& [name, list] : types) providers.push_back({{"namespace", name}, {"resourceTypes", list}});
@@ -63,6 +50,26 @@ std::optional<json> document_of_operation(const Arm& arm, const std::string& id)
 }
 
 }  // namespace
+
+/// Of a template in which all waits for all, only the first five thousand pairs: it is what people look at.
+json shown_dependencies(const Template& plan) {
+  constexpr std::size_t most_pairs = 5000;
+  json list = json::array();
+  const auto short_form = [](const PlannedResource& resource) {
+    return json{{"id", resource.id}, {"resourceType", resource.type}, {"resourceName", resource.name}};
+  };
+  std::size_t pairs = 0;
+  for (const PlannedResource& resource : plan.resources()) {
+    if (resource.after.empty()) continue;
+    json entry = short_form(resource);
+    for (const std::size_t other : resource.after) {
+      if (++pairs > most_pairs) return list;
+      entry["dependsOn"].push_back(short_form(plan.resources()[other]));
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
 
 std::string deployment_key(const std::string& group, const std::string& name) {
   return lower(group) + "/" + lower(name);
@@ -94,16 +101,16 @@ Problem problem_from(const json& error) {
 }
 
 json new_deployment_document(const Arm& arm, const WantedDeployment& wanted, const char* state) {
-  return {{"name", wanted.place.name},
-          {"group", wanted.place.group},
+  return {{"name", wanted.place().name},
+          {"group", wanted.place().group},
           {"mode", wanted.mode},
           {"state", state},
-          {"parameters", wanted.plan.shown_parameters()},
+          {"parameters", wanted.prepared->parameters},
           {"correlationId", new_uuid()},
           {"templateHash", wanted.hash},
           {"timestamp", time_text(arm)},
-          {"providers", providers_of(wanted.plan)},
-          {"dependencies", dependencies_of(wanted.plan)},
+          {"providers", providers_of(wanted.prepared->plan)},
+          {"dependencies", wanted.prepared->dependencies},
           {"operations", json::array()}};
 }
 

@@ -14,6 +14,7 @@
 #include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "endpoints/arm/deployment.h"
+#include "host/workers.h"
 
 /// Doing what a deployment says: its resources in the order of their dependencies, as many as possible at the
 /// same time.
@@ -49,9 +50,24 @@ class Bell {
 enum class State { waiting, running, succeeded, failed, skipped };
 
 struct Progress {
-  std::vector<State> states;
-  Bell bell;
+  Progress(const Template& plan, const asio::any_io_executor& executor)
+      : states(plan.resources().size(), State::waiting),
+        open(states.size()),
+        followers(states.size()),
+        bell(executor) {
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      open[i] = plan.resources()[i].after.size();
+      for (const std::size_t other : plan.resources()[i].after) followers[other].push_back(i);
+      if (open[i] == 0) ready.push_back(i);
+    }
+  }
   bool any(State state) const { return std::ranges::find(states, state) != states.end(); }
+
+  std::vector<State> states;
+  std::vector<std::size_t> open;                    ///< how many each still waits for
+  std::vector<std::vector<std::size_t>> followers;  ///< who waits for each
+  std::vector<std::size_t> ready;                   ///< wait for nothing any more
+  Bell bell;
 };
 
 /// One deployment under way: what its coroutines share.
@@ -63,19 +79,23 @@ struct Course {
   int depth = 0;
 };
 
+/// For a worker: what templates ask of the region, the region's thread answers.
 TemplateRuntime runtime_of(Arm& arm, std::string origin) {
+  const auto show = [&arm, origin](const std::string& id, bool full) {
+    const auto parsed = ResourceId::parse(id);
+    const auto text = parsed ? show_resource(arm, *parsed, {.origin = origin}) : std::nullopt;
+    if (!text)
+      throw Error(ErrorKind::not_found, "ResourceNotFound",
+                  fmt::format("The Resource '{}' was not found.", id));
+    json document = json::parse(*text);
+    if (!full) return document.value("properties", json::object());
+    document["resourceId"] = id;
+    return document;
+  };
   return {
       .reference =
-          [&arm, origin](const std::string& id, bool full) {
-            const auto parsed = ResourceId::parse(id);
-            const auto text = parsed ? show_resource(arm, *parsed, {.origin = origin}) : std::nullopt;
-            if (!text)
-              throw Error(ErrorKind::not_found, "ResourceNotFound",
-                          fmt::format("The Resource '{}' was not found.", id));
-            json document = json::parse(*text);
-            if (!full) return document.value("properties", json::object());
-            document["resourceId"] = id;
-            return document;
+          [&arm, show](const std::string& id, bool full) {
+            return arm.region.workers().ask([show, id, full] { return show(id, full); });
           },
       .list = [](const std::string& function, const std::string& id) -> json {
         const auto parsed = ResourceId::parse(id);
@@ -141,7 +161,7 @@ asio::awaitable<bool> track(Course course, std::size_t index, asio::awaitable<vo
   entry["duration"] = duration_text(course.arm.clock() - began);
   entry["state"] = thrown ? "Failed" : "Succeeded";
   entry["statusCode"] = thrown ? "Conflict" : "OK";
-  if (thrown) entry["error"] = problem_json(problem_without_secrets(course.run->plan, thrown));
+  if (thrown) entry["error"] = problem_json(problem_without_secrets(course.run->plan(), thrown));
   co_return !thrown;
 }
 
@@ -149,22 +169,36 @@ asio::awaitable<bool> track(Course course, std::size_t index, asio::awaitable<vo
 
 asio::awaitable<json> execute(Course course);
 
+/// After a wait: it may have been canceled meanwhile.
+void check_goes_on(const Course& course) {
+  if (course.run->canceled)
+    throw Error(ErrorKind::conflict, "DeploymentCanceled", "The deployment was canceled.");
+}
+
 asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
   Arm& arm = outer.arm;
-  const PlannedResource& resource = outer.run->plan.resources()[index];
-  const DeploymentPlace place = nested_place(arm, resource, outer.place, outer.depth + 1);
-  auto run = std::make_shared<DeploymentRun>(
-      DeploymentRun{.plan = outer.run->plan.nested(index, place, outer.runtime),
-                    .document = json::object(),
-                    .key = deployment_key(place.group, resource.name),
-                    .operation = outer.run->operation,
-                    .below = {},
-                    .named = {}});
+  const PlannedResource& resource = outer.run->plan().resources()[index];
+  std::shared_ptr<const Prepared> prepared = outer.run->prepared->resources[index].nested;
+  if (!prepared)
+    prepared = co_await arm.region.workers().run(
+        outer.run->client,
+        [&arm, all = outer.run->prepared, index, runtime = outer.runtime, depth = outer.depth + 1] {
+          return prepare_nested(arm, *all, index, runtime, depth);
+        });
+  check_goes_on(outer);
+  const DeploymentPlace& place = prepared->place;
+  auto run = std::make_shared<DeploymentRun>(DeploymentRun{.prepared = prepared,
+                                                           .client = outer.run->client,
+                                                           .document = json::object(),
+                                                           .key = deployment_key(place.group, resource.name),
+                                                           .operation = outer.run->operation,
+                                                           .below = {},
+                                                           .named = {}});
   run->document = {{"name", resource.name},
                    {"group", place.group},
                    {"mode", "Incremental"},
                    {"state", "Running"},
-                   {"parameters", run->plan.shown_parameters()},
+                   {"parameters", prepared->parameters},
                    {"correlationId", outer.run->document.value("correlationId", "")},
                    {"timestamp", time_text(arm)},
                    {"operations", json::array()}};
@@ -187,7 +221,7 @@ asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
 
 /// Makes one resource and waits until it is there.
 asio::awaitable<void> deploy_one(Course course, std::size_t index) {
-  const PlannedResource& resource = course.run->plan.resources()[index];
+  const PlannedResource& resource = course.run->plan().resources()[index];
   if (resource.existing) co_return;
   if (resource.is_deployment()) {
     co_await deploy_nested(course, index);
@@ -197,9 +231,18 @@ asio::awaitable<void> deploy_one(Course course, std::size_t index) {
   if (!kind.put)
     throw Error(ErrorKind::invalid, "InvalidResourceType",
                 fmt::format("'{}' cannot be deployed.", kind.type));
+  const std::optional<json>& known = course.run->prepared->resources[index].body;
+  const json body =
+      known ? *known
+            : co_await course.arm.region.workers().run(
+                  course.run->client, [all = course.run->prepared, index, runtime = course.runtime] {
+                    return all->plan.body(index, runtime);
+                  });
   ResourceId id = *ResourceId::parse(resource.id);
+  if (kind.prepare) co_await kind.prepare(course.arm, id);
+  check_goes_on(course);
   id.group = course.arm.region.get_group(id.group).name;
-  const Applied applied = kind.put(course.arm, id, course.run->plan.body(index, course.runtime));
+  const Applied applied = kind.put(course.arm, id, body);
   if (applied.operation.empty()) co_return;
   course.run->below.push_back(applied.operation);
   co_await course.arm.region.finish(applied.operation);
@@ -208,31 +251,32 @@ asio::awaitable<void> deploy_one(Course course, std::size_t index) {
 asio::awaitable<void> make_one(Course course, std::size_t index, std::shared_ptr<Progress> progress) {
   const bool made = co_await track(course, index, deploy_one(course, index));
   progress->states[index] = made ? State::succeeded : State::failed;
+  for (const std::size_t follower : progress->followers[index])
+    if (--progress->open[follower] == 0) progress->ready.push_back(follower);
   progress->bell.ring();
 }
 
-/// Begins what can begin now, and gives up what cannot begin any more.
+/// Begins what can begin now, and gives up what cannot begin any more. Each resource's turn comes once, when
+/// all that it waits for is decided.
 void begin_ready(const Course& course, const asio::any_io_executor& executor,
                  const std::shared_ptr<Progress>& progress) {
-  const auto& resources = course.run->plan.resources();
-  // Until nothing changes: a resource may be written before one that it waits for, and some are made at once.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::size_t i = 0; i < resources.size(); ++i) {
-      if (progress->states[i] != State::waiting) continue;
-      const auto is = [&](State wanted) {
-        return [&, wanted](std::size_t other) { return progress->states[other] == wanted; };
-      };
-      if (course.run->canceled || std::ranges::any_of(resources[i].after, is(State::failed)) ||
-          std::ranges::any_of(resources[i].after, is(State::skipped))) {
-        progress->states[i] = State::skipped;
-        entry_of(course, i)["state"] = "Canceled";
-        entry_of(course, i)["statusCode"] = "Conflict";
-      } else if (std::ranges::all_of(resources[i].after, is(State::succeeded))) {
+  const auto& resources = course.run->plan().resources();
+  while (!progress->ready.empty()) {
+    std::vector<std::size_t> ready = std::exchange(progress->ready, {});
+    std::ranges::sort(ready);  // in the template's order
+    for (const std::size_t i : ready) {
+      const bool lost = std::ranges::any_of(
+          resources[i].after, [&](std::size_t other) { return progress->states[other] != State::succeeded; });
+      if (!course.run->canceled && !lost) {
         progress->states[i] = State::running;
         asio::co_spawn(executor, make_one(course, i, progress), asio::detached);
+        continue;
       }
-      changed = changed || progress->states[i] != State::waiting;
+      progress->states[i] = State::skipped;
+      entry_of(course, i)["state"] = "Canceled";
+      entry_of(course, i)["statusCode"] = "Conflict";
+      for (const std::size_t follower : progress->followers[i])
+        if (--progress->open[follower] == 0) progress->ready.push_back(follower);
     }
   }
 }
@@ -240,9 +284,8 @@ void begin_ready(const Course& course, const asio::any_io_executor& executor,
 /// Makes everything; false when something was not made.
 asio::awaitable<bool> make_all(Course course) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  const auto& resources = course.run->plan.resources();
-  auto progress = std::make_shared<Progress>(
-      Progress{std::vector<State>(resources.size(), State::waiting), Bell(executor)});
+  const auto& resources = course.run->plan().resources();
+  auto progress = std::make_shared<Progress>(course.run->plan(), executor);
   for (const PlannedResource& resource : resources) {
     course.run->named.insert(lower(resource.id));
     course.run->document["operations"].push_back(
@@ -307,12 +350,13 @@ asio::awaitable<json> outcome_of(Course course) {
                          "Everything in the template was made, but not everything that it does not name "
                          "could be deleted.");
   try {
-    run.document["outputs"] = run.plan.outputs(course.runtime);
+    run.document["outputs"] = co_await course.arm.region.workers().run(
+        run.client, [all = run.prepared, runtime = course.runtime] { return all->plan.outputs(runtime); });
   } catch (...) {
     co_return problem_json({.code = "DeploymentFailed",
                             .message = "The deployment's outputs could not be made.",
                             .advice = {},
-                            .details = {problem_without_secrets(run.plan, std::current_exception())}});
+                            .details = {problem_without_secrets(run.plan(), std::current_exception())}});
   }
   co_return json();
 }
@@ -325,7 +369,7 @@ asio::awaitable<json> execute(Course course) {
   try {
     error = co_await outcome_of(course);
   } catch (...) {
-    error = problem_json(problem_without_secrets(run.plan, std::current_exception()));
+    error = problem_json(problem_without_secrets(run.plan(), std::current_exception()));
   }
   run.document["state"] = error.is_null() ? "Succeeded" : run.canceled ? "Canceled" : "Failed";
   if (!error.is_null()) run.document["error"] = error;
@@ -349,9 +393,10 @@ asio::awaitable<void> run_to_end(Course course) {
 }  // namespace
 
 std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
-  const DeploymentPlace& place = wanted.place;
+  const DeploymentPlace& place = wanted.place();
   auto run = std::make_shared<DeploymentRun>(
-      DeploymentRun{.plan = wanted.plan,
+      DeploymentRun{.prepared = wanted.prepared,
+                    .client = wanted.client,
                     .document = new_deployment_document(arm, wanted, "Running"),
                     .key = deployment_key(place.group, place.name),
                     .operation = {},

@@ -50,16 +50,16 @@ asio::awaitable<Response> head_deployment(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> put_deployment(Arm& arm, Request request) {
-  const WantedDeployment wanted = parse_deployment(arm, request);
-  check_deployment(arm, wanted);
-  const std::string key = deployment_key(wanted.place.group, wanted.place.name);
+  const WantedDeployment wanted = co_await parse_deployment(arm, request);
+  co_await check_deployment(arm, wanted);
+  const std::string key = deployment_key(wanted.place().group, wanted.place().name);
   const int status = find_deployment(arm, key) ? 200 : 201;
   const std::string operation = begin_deployment(arm, wanted);
   const bool waits = is_classic_client(request);
   if (waits) co_await arm.region.wait(operation, std::chrono::minutes(30));
   Response response = json_response(status, dump(shown_deployment(arm, get_document(arm, request))));
   if (waits) co_return response;
-  response.headers["Azure-AsyncOperation"] = status_url(arm, request, wanted.place, operation);
+  response.headers["Azure-AsyncOperation"] = status_url(arm, request, wanted.place(), operation);
   response.headers["x-ms-retry-after-ms"] = "200";
   co_return response;
 }
@@ -86,19 +86,20 @@ asio::awaitable<Response> cancel_deployment(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> validate_deployment(Arm& arm, Request request) {
-  const WantedDeployment wanted = parse_deployment(arm, request);
-  check_deployment(arm, wanted);
+  const WantedDeployment wanted = co_await parse_deployment(arm, request);
+  co_await check_deployment(arm, wanted);
   json answer = shown_deployment(arm, new_deployment_document(arm, wanted, "Succeeded"));
   json& validated = answer["properties"]["validatedResources"] = json::array();
-  for (const PlannedResource& resource : wanted.plan.resources()) validated.push_back({{"id", resource.id}});
+  for (const PlannedResource& resource : wanted.prepared->plan.resources())
+    validated.push_back({{"id", resource.id}});
   co_return json_response(200, dump(answer));
 }
 
 asio::awaitable<Response> what_if_deployment(Arm& arm, Request request) {
-  const WantedDeployment wanted = parse_deployment(arm, request);
-  check_deployment(arm, wanted);
-  co_return json_response(
-      200, dump({{"status", "Succeeded"}, {"properties", {{"changes", foreseen_changes(arm, wanted)}}}}));
+  const WantedDeployment wanted = co_await parse_deployment(arm, request);
+  co_await check_deployment(arm, wanted);
+  const json changes = co_await foreseen_changes(arm, wanted);
+  co_return json_response(200, dump({{"status", "Succeeded"}, {"properties", {{"changes", changes}}}}));
 }
 
 asio::awaitable<Response> list_deployment_operations(Arm& arm, Request request) {

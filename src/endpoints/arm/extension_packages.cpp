@@ -66,7 +66,8 @@ asio::awaitable<Response> put_package(Arm& arm, Request request) {
   write_file(zip, request.body, 0600);
   const bool replace = same_name(request.parameter("replace"), "true");
   const bool is_new = !arm.region.extension_gallery().find(publisher, type, version);
-  const auto moves = arm.region.publish_extension(zip, publisher, type, version, replace);
+  const auto moves =
+      co_await arm.region.publish_extension(client_of(request), zip, publisher, type, version, replace);
   JsonText out;
   write_package(out, arm, arm.region.extension_gallery().find(publisher, type, version).value());
   out.open_list("updating");

@@ -167,7 +167,12 @@ asio::awaitable<Response> put_resource(Arm& arm, Request request) {
   if (!kind.put)
     throw Error(ErrorKind::invalid, "MethodNotAllowed", fmt::format("'{}' cannot be put.", kind.type));
   check_preconditions(arm, request, kind, id);
-  co_return co_await answer_put(arm, request, kind, id, kind.put(arm, id, parse_document(request.body)));
+  const json body = parse_document(request.body);
+  if (kind.prepare) {
+    co_await kind.prepare(arm, id);
+    in_existing_group(arm, id);  // it may have gone meanwhile
+  }
+  co_return co_await answer_put(arm, request, kind, id, kind.put(arm, id, body));
 }
 
 asio::awaitable<Response> patch_resource(Arm& arm, Request request) {

@@ -71,6 +71,8 @@ struct Kind {
   std::function<Applied(Arm&, const ResourceId&, const nlohmann::json& whole)> patch;
   /// The operation that goes on, "" when it is gone already; nullopt when there was none.
   std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*)> remove;
+  /// What takes a while and comes before `put`; may be empty.
+  std::function<asio::awaitable<void>(Arm&, const ResourceId&)> prepare = {};
   /// Finds what is wrong with a document before anything is made; may be empty.
   std::function<void(Arm&, const ResourceId&, const nlohmann::json& body)> check;
 
@@ -105,6 +107,8 @@ Kind top_level(std::string_view type, const T* (Region::*find)(const Ref&) const
 // --- answers
 Response json_response(int status, std::string body);
 std::string next_page_url(const Request& request, std::size_t skip);
+/// Who asks, for the turns that clients take: whoever has the same token is the same.
+std::string client_of(const Request& request);
 /// npm's client: it waits 30 s before it looks again, so it gets its answer when the work is done.
 bool is_classic_client(const Request& request);
 /// 201/200 with the document; with Azure-AsyncOperation while the work goes on.

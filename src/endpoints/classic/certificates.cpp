@@ -12,6 +12,7 @@
 #include "crypto/envelope.h"
 #include "endpoints/classic/answers.h"
 #include "endpoints/classic/kept_documents.h"
+#include "host/workers.h"
 #include "model/names.h"
 
 /// Certificates of clients (of the subscription) and of cloud services (for SSH keys).
@@ -35,7 +36,7 @@ std::string thumbprint_param(const Request& request) {
 
 /// Whatever a client calls a certificate: PEM text (also where it says "pfx"), DER, or PFX. Only the
 /// certificate is wanted; its signature, issuer and dates say nothing here.
-Certificate read_certificate(const std::string& bytes, const Secret& password) {
+Certificate parse_certificate(const std::string& bytes, const Secret& password) {
   constexpr std::string_view what = "The certificate";
   if (bytes.find("-----BEGIN") != std::string::npos) return Certificate::parse_pem(bytes, what);
   std::optional<Certificate> found;
@@ -44,6 +45,15 @@ Certificate read_certificate(const std::string& bytes, const Secret& password) {
   } catch (const Error&) {  // then it is a PFX, or nothing
   }
   return found ? *found : parse_pfx(bytes, what, password).first;
+}
+
+/// The same, by the workers: a PFX says itself how slow it is.
+asio::awaitable<Certificate> read_certificate(Classic& classic, const Request& request, std::string bytes,
+                                              Secret password) {
+  co_return co_await classic.region.workers().run(request.client_certificate,
+                                                  [bytes = std::move(bytes), password = std::move(password)] {
+                                                    return parse_certificate(bytes, password);
+                                                  });
 }
 
 ManagementCertificateView management_view(const std::string& document) {
@@ -89,7 +99,8 @@ asio::awaitable<Response> list_management_certificates(Classic& classic, const R
 }
 
 asio::awaitable<Response> post_management_certificate(Classic& classic, const Request& request) {
-  const Certificate certificate = read_certificate(parse_subscription_certificate(request.body), {});
+  const Certificate certificate =
+      co_await read_certificate(classic, request, parse_subscription_certificate(request.body), Secret());
   register_management_certificate(classic, certificate.to_der());
   co_return no_body(201);
 }
@@ -133,8 +144,10 @@ asio::awaitable<Response> list_service_certificates(Classic& classic, const Requ
 
 asio::awaitable<Response> post_service_certificate(Classic& classic, const Request& request) {
   const CloudService service = get_cloud_service(classic.region, param(request, "service"));
-  const CertificateFile file = parse_certificate_file(request.body);
-  const Certificate certificate = read_certificate(file.data, file.password);
+  CertificateFile file = parse_certificate_file(request.body);
+  const Certificate certificate =
+      co_await read_certificate(classic, request, std::move(file.data), std::move(file.password));
+  get_cloud_service(classic.region, param(request, "service"));  // it may have gone meanwhile
   classic.region.keep_document(certificate_table, service_prefix(service) + certificate.thumbprint(),
                                base64_encode(certificate.to_der()));
   co_return done_at_once(classic.region, "certificate add", "hostedServices/" + service.name);

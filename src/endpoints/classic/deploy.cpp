@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "crypto/random.h"
 #include "endpoints/classic/answers.h"
@@ -147,6 +148,7 @@ struct Deploying {
   Made made;
   std::string pending;
   std::vector<std::string> operations;
+  std::vector<std::pair<Ref, ExtensionOrder>> extensions;  ///< for when their VMs have keys
 };
 
 void make_role(Classic& classic, const std::string& service_name, const std::string& deployment,
@@ -182,10 +184,9 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
     region.put_interface(std::move(nic));
     operations.push_back(region.put_vm(std::move(order)).operation);
     keep_role_words(region, ref, role);
-    for (const ExtensionOrder& extension : extensions)
-      operations.push_back(region.put_extension(ref, extension).operation);
   });
   deploying.operations.insert(deploying.operations.end(), operations.begin(), operations.end());
+  for (const ExtensionOrder& extension : extensions) deploying.extensions.emplace_back(ref, extension);
 }
 
 }  // namespace
@@ -206,6 +207,10 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
       region.keep_document(deployment_table, service.address->ref().key(), words.dump());
     }
     set_host_tags(region, get_cloud_service(region, service_name));
+    for (auto& [vm, extension] : std::exchange(deploying.extensions, {})) {
+      co_await region.prepare_extension(vm);
+      deploying.operations.push_back(region.put_extension(vm, std::move(extension)).operation);
+    }
   } catch (const Error& error) {
     trouble = error;
   }

@@ -90,6 +90,7 @@ asio::awaitable<Response> get_role(Classic& classic, const Request& request) {
 asio::awaitable<Response> put_role(Classic& classic, const Request& request) {
   Region& region = classic.region;
   const RoleOrder wanted = parse_role(request.body);
+  if (wanted.extensions) co_await region.prepare_extension(role_at(region, request).vm.ref());
   const auto [service, deployment, vm] = role_at(region, request);
   if (!same_name(wanted.name, vm.name))
     throw bad_request(

@@ -11,7 +11,7 @@ namespace {
 
 /// A guest has no use for more, and shall not take more of our memory. Only its logs are large: the agent
 /// packs them into one zip.
-constexpr std::size_t largest_report = std::size_t{4} * 1024 * 1024, largest_log = 4 * largest_report;
+constexpr std::size_t largest_report = std::size_t{1024} * 1024, largest_log = 16 * largest_report;
 constexpr ServerLimits limits{.bodies = 2 * largest_log, .idle = std::chrono::seconds(60), .connections = 16};
 
 boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {

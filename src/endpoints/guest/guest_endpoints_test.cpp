@@ -119,6 +119,30 @@ class GuestEndpointsTest : public testing::Test {
 
 }  // namespace
 
+TEST_F(GuestEndpointsTest, AFloodIsRefusedAndAPausedGuestIsServedAgain) {
+  static TokenBucket::Clock::time_point now;
+  guest.now = [] { return now; };
+  const auto health = [&] { return wire("POST", "/machine", "health", fixture("health_ready.xml")).status; };
+
+  int served = 0;
+  while (health() == 200 && served < 10'000) ++served;
+  EXPECT_GE(served, 200);  // an agent that starts is in no danger
+  EXPECT_LT(served, 400);
+  EXPECT_EQ(wire("GET", "/machine/", "goalstate").headers["Retry-After"], "5");
+
+  now += std::chrono::seconds(5);
+  EXPECT_EQ(health(), 200);
+}
+
+TEST_F(GuestEndpointsTest, LargeReportsCostMore) {
+  static TokenBucket::Clock::time_point now;
+  guest.now = [] { return now; };
+  int served = 0;
+  while (wire("POST", "/HealthService", "", std::string(512 * 1024, ' ')).status != 429 && served < 1000)
+    ++served;
+  EXPECT_LT(served, 12);
+}
+
 TEST_F(GuestEndpointsTest, ServesTheDocumentsThatTheGoalStatePointsTo) {
   EXPECT_THAT(wire("GET", "/", "versions").body, HasSubstr("2012-11-30"));
   pugi::xml_document document;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "api/wire/goal_state.h"
 #include "api/wire/metadata.h"
@@ -195,14 +196,15 @@ struct Route {
   std::string_view path;  ///< "*" at the end: and all below
   std::string_view comp;  ///< value of the query key; "" for any
   Response (*handler)(Guest&, const GuestView&, const Request&);
+  int cost = 1;  ///< of its guest's allowance, besides that of the body: 1 is about a millisecond at most
 };
 using enum GuestService;
 constexpr Route routes[] = {
     {wire_server, "GET", "/", "versions", &get_versions},
     {wire_server, "GET", "/machine", "goalstate", &get_goal_state},
     {wire_server, "GET", "/machine/*", "config", &get_config},
-    {wire_server, "GET", "/machine/*", "certificates", &get_certificates},
-    {wire_server, "GET", "/pkg/*", "", &get_package},
+    {wire_server, "GET", "/machine/*", "certificates", &get_certificates, 20},
+    {wire_server, "GET", "/pkg/*", "", &get_package, 10},
     {wire_server, "GET", "/metadata/*", "", &get_metadata},  // where the agent asks when metadata is silent
     {wire_server, "POST", "/machine", "health", &post_health},
     {wire_server, "POST", "/machine", "roleProperties", &post_role_properties},
@@ -211,7 +213,7 @@ constexpr Route routes[] = {
     {wire_server, "PUT", "/status/*", "", &put_status_blob},
     {host_plugin, "GET", "/versions", "", &get_plugin_versions},
     {host_plugin, "GET", "/health", "", &get_plugin_health},
-    {host_plugin, "GET", "/extensionArtifact", "", &get_artifact},
+    {host_plugin, "GET", "/extensionArtifact", "", &get_artifact, 10},
     {host_plugin, "PUT", "/status", "", &put_status},
     {host_plugin, "PUT", "/vmAgentLog", "", &put_agent_log},
     // /vmSettings is not there on purpose: 404 tells the agent to rely on goal states alone.
@@ -219,6 +221,20 @@ constexpr Route routes[] = {
     {metadata, "PUT", "/*", "", &get_metadata},
     {metadata, "POST", "/*", "", &get_metadata},
 };
+
+/// What a request costs of the guest's allowance: reports are read in proportion to their size.
+double cost_of(const Route& route, const Request& request) {
+  constexpr double bytes_of_one = 16.0 * 1024;
+  const bool is_read = route.handler != &put_agent_log;
+  return route.cost + (is_read ? static_cast<double>(request.body.size()) / bytes_of_one : 0);
+}
+
+Response too_many(Guest& guest) {
+  if (!std::exchange(guest.is_flooding, true)) spdlog::warn("guest asks too much vm={}", guest.vm_id);
+  Response response = status(429);
+  response.headers["Retry-After"] = "5";
+  return response;
+}
 
 bool matches(const Route& route, GuestService service, const Request& request) {
   if (route.service != service || route.method != request.method) return false;
@@ -248,12 +264,15 @@ const std::string& PackageCache::get(const ExtensionPackage& package) {
 
 Response answer_guest(Guest& guest, GuestService service, const Request& request) {
   try {
-    const std::optional<GuestView> view = guest.host.guest_view(guest.vm_id);
-    if (!view) return status(404);
     const auto* route = std::find_if(std::begin(routes), std::end(routes), [&](const Route& candidate) {
       return matches(candidate, service, request);
     });
-    return route == std::end(routes) ? status(404) : route->handler(guest, *view, request);
+    if (route == std::end(routes)) return status(404);
+    if (!guest.allowance.take(cost_of(*route, request), guest.now())) return too_many(guest);
+    guest.is_flooding = false;
+    const std::optional<GuestView> view = guest.host.guest_view(guest.vm_id);
+    if (!view) return status(404);
+    return route->handler(guest, *view, request);
   } catch (const Error& error) {
     spdlog::debug("guest refused vm={} path={} reason=\"{}\"", guest.vm_id, request.path, error.what());
     return status(error.kind == ErrorKind::invalid ? 400 : 404);

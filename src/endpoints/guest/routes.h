@@ -6,6 +6,7 @@
 #include <string>
 
 #include "endpoints/guest/guest_host.h"
+#include "endpoints/guest/token_bucket.h"
 #include "http/message.h"
 
 namespace berth {
@@ -30,12 +31,18 @@ struct Guest {
   /// that it has, since it reported on the same goal state afterwards. It keeps it on its disk, so later goal
   /// states need not make it fetch it again.
   std::string fetched_certificate, delivered_certificate;
+  /// In the cost_of() its requests: an agent that starts asks some forty times in a few seconds, then twice a
+  /// second at most.
+  TokenBucket allowance{20, 300};
+  TokenBucket::Clock::time_point (*now)() = &TokenBucket::Clock::now;
+  bool is_flooding = false;  ///< was refused, and has not been served since
 };
 
 enum class GuestService { wire_server, host_plugin, metadata };
 
 /// The answer to any request. Never throws and never answers 5xx: the agent would try again for half a
-/// minute, and some of its versions end then.
+/// minute, and some of its versions end then. 429 when the guest asks for more than its allowance: the agent
+/// waits then, and asks again.
 Response answer_guest(Guest& guest, GuestService service, const Request& request);
 
 }  // namespace berth
