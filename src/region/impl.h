@@ -190,6 +190,7 @@ struct Region::Impl {
   std::map<std::string, std::map<std::string, std::string>> documents;  ///< the dialects' own, by table
   std::string hosts_owner;
   bool stopping = false;
+  bool hosts_wait = false;  ///< until another region has written its names
 
   // operations.cpp
   std::string begin(const std::string& kind, const std::string& target,
@@ -210,7 +211,9 @@ struct Region::Impl {
   void settle_soon(const NetworkInterface& nic);
   /// What the switch of a network shall do now. Names the addresses that got ports they did not have.
   SwitchConfig switch_config(const VirtualNetwork& network, std::set<std::string>& new_ports_of);
+  bool try_write_hosts();
   void write_hosts();
+  asio::awaitable<void> write_hosts_in_turn();
   void rewrite_hosts();  ///< where nothing can be taken back any more: what the file refuses is logged
 
   // network_resources.cpp
