@@ -77,7 +77,7 @@ TEST_F(Arm, ATokenThatIsNoLongerTakenIsRenewedOnce) {
 }
 
 TEST_F(Arm, WrongCredentialsAreToldAsSuch) {
-  write_file(region.home() / "secret", "wrong");
+  write_file(region.home() / "access/client-secret", "wrong");
   const LocalRegion local(region.home(), "/none");
   ArmClient stranger(arm_endpoint(local.find_running().value()), {});
   const Error error = error_of([&] { stranger.list("locations"); });

@@ -226,7 +226,8 @@ void DockerCertificates::check(const fs::path& folder) {
 }
 
 DockerCertificates DockerCertificates::load_or_make(const fs::path& folder) {
-  make_folder(folder);
+  std::error_code none;
+  if (!fs::is_directory(folder, none)) make_folder(folder);  // one of the user's keeps the mode that it has
   const FileLock lock = FileLock::take(folder / lock_file);
   finish_publishing(folder);
   const Presence presence = look(folder);

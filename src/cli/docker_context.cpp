@@ -77,9 +77,7 @@ std::string current_context(const fs::path& config) {
 
 /// "" stands for the default context.
 void set_current_context(const fs::path& config, const std::string& name) {
-  fs::path file = config / "config.json";
-  std::error_code none;
-  if (const fs::path target = fs::canonical(file, none); !none) file = target;  // it may be a link
+  const fs::path file = config / "config.json";
   const auto text = read_file_if_there(file);
   ordered_json document = text ? parse_ordered(*text) : ordered_json::object();
   if (!document.is_object())

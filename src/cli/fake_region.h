@@ -67,9 +67,10 @@ class FakeRegion {
         &ca_key);
     chain_ = leaf.to_pem();
     key_ = key.to_pem();
-    make_folder(home());
-    write_file(home() / "ca.pem", ca.to_pem());
-    write_file(home() / "secret", "s3cret\n");
+    make_folder(home() / "tls");
+    make_folder(home() / "access");
+    write_file(home() / "tls/ca.pem", ca.to_pem());
+    write_file(home() / "access/client-secret", "s3cret\n");
     write_file(home() / "lock", "");
     ::setenv("BERTH_HOME", home().c_str(), 1);
     ::setenv("HOME", folder.path().c_str(), 1);
@@ -106,10 +107,10 @@ class FakeRegion {
   }
   void write_region() {
     const json region = {{"managementEndpoint", "https://127.0.0.1:" + std::to_string(arm_->port())},
-                         {"caCertificate", (home() / "ca.pem").string()},
+                         {"caCertificate", (home() / "tls/ca.pem").string()},
                          {"tenantId", "tenant"},
                          {"clientId", "client"},
-                         {"clientSecretFile", (home() / "secret").string()},
+                         {"clientSecretFile", (home() / "access/client-secret").string()},
                          {"subscriptionId", "sub-1"},
                          {"dataDirectory", home().string()},
                          {"pid", to_string(own_id())},

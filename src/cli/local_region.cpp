@@ -8,6 +8,7 @@
 #include "cli/terminal.h"
 #include "host/files.h"
 #include "host/log_tail.h"
+#include "host/own_folder.h"
 
 namespace berth {
 namespace {
@@ -57,6 +58,7 @@ bool LocalRegion::exists() const {
 }
 
 std::optional<RegionInfo> LocalRegion::find_running() const {
+  refuse_foreign_folder(region_home_folder, home_);
   const auto text = read_file_if_there(home_ / "region.json");
   if (!text) return std::nullopt;
   const json document = json::parse(*text, nullptr, false);
@@ -83,10 +85,10 @@ std::optional<RegionInfo> LocalRegion::find_running() const {
                     .document = *text};
 }
 
-RegionInfo LocalRegion::start(const std::vector<std::string>& arguments, bool& started) {
-  started = false;
+RegionInfo LocalRegion::start(const std::vector<std::string>& arguments, Start& start) {
+  start = {};
   if (auto running = find_running()) return *std::move(running);
-  make_folder(home_);
+  start.warning = claim_folder(region_home_folder, home_);
   // Two commands may find it absent at the same time: the second one waits here, and finds it.
   const FileLock lock = FileLock::take(home_ / "start.lock");
   if (auto running = find_running()) return *std::move(running);
@@ -103,7 +105,7 @@ RegionInfo LocalRegion::start(const std::vector<std::string>& arguments, bool& s
   const auto end = std::chrono::steady_clock::now() + start_limit;
   while (std::chrono::steady_clock::now() < end) {
     if (auto running = find_running()) {
-      started = true;
+      start.now = true;
       return *std::move(running);
     }
     if (!is_alive(process))
@@ -125,17 +127,13 @@ bool LocalRegion::stop() {
   return true;
 }
 
-void LocalRegion::remove() {
-  if (find_running())
+std::vector<std::filesystem::path> LocalRegion::remove() {
+  if (!exists()) return {};
+  const auto lock = FileLock::try_take(home_ / "lock");
+  if (!lock || find_running())
     throw Error(ErrorKind::conflict, "RegionRunning", "The local region still runs.",
                 "Stop it: 'azure region stop'.");
-  if (!exists()) return;
-  std::error_code trouble;
-  std::filesystem::remove_all(home_, trouble);
-  if (trouble)
-    throw Error(ErrorKind::unavailable, "RegionNotRemoved",
-                fmt::format("The folder {} cannot be removed: {}.", home_.string(), trouble.message()),
-                "Remove it by hand.");
+  return remove_own_folder(region_home_folder, home_);
 }
 
 }  // namespace berth

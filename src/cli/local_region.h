@@ -25,6 +25,11 @@ struct RegionInfo {
 /// The local region of this user, seen from outside: one berthd per home folder.
 class LocalRegion {
  public:
+  struct Start {
+    bool now = false;
+    std::string warning;  ///< what the user should hear of the home folder; mostly empty
+  };
+
   /// `daemon` is the program to start.
   LocalRegion(std::filesystem::path home, std::filesystem::path daemon)
       : home_(std::move(home)), daemon_(std::move(daemon)) {}
@@ -34,18 +39,20 @@ class LocalRegion {
   /// False when there never was one, or it was deleted.
   bool exists() const;
 
-  /// nullopt when no berthd serves this home.
+  /// nullopt when no berthd serves this home. Throws Error(conflict) when it belongs to another user.
   std::optional<RegionInfo> find_running() const;
 
   /// Starts berthd with these arguments after --home, and waits until it serves. When one serves already,
-  /// that one. `started` tells which. Throws Error(unavailable) with the last lines of its log.
-  RegionInfo start(const std::vector<std::string>& arguments, bool& started);
+  /// that one. `start` tells which. Throws Error(unavailable) with the last lines of its log, and as
+  /// claim_folder() when the home is not ours.
+  RegionInfo start(const std::vector<std::string>& arguments, Start& start);
 
   /// Asks it to leave and waits; false when none was running.
   bool stop();
 
-  /// Removes the home folder with everything in it. Throws Error(conflict) while berthd runs.
-  void remove();
+  /// Removes what Berth made in the home folder, and the folder when nothing else is there. Returns what
+  /// stays. Throws Error(conflict) while berthd runs.
+  std::vector<std::filesystem::path> remove();
 
  private:
   std::filesystem::path home_, daemon_;

@@ -46,12 +46,13 @@ void start_region(Session& session, const StartOptions& options) {
     throw Error(ErrorKind::conflict, "RegionRunning",
                 "The local region runs already; its settings are read when it starts.",
                 "'azure region stop' first; virtual machines go on meanwhile.");
-  bool started = false;
-  const RegionInfo region = session.local.start(arguments, started);
+  LocalRegion::Start start;
+  const RegionInfo region = session.local.start(arguments, start);
+  if (!start.warning.empty()) session.out.warn(start.warning);
   if (session.out.json_mode()) return session.out.json(ordered_json::parse(region.document));
   session.out.info(
-      started ? fmt::format("The local region was started (log {})", session.local.log_file().string())
-              : std::string("The local region runs already"));
+      start.now ? fmt::format("The local region was started (log {})", session.local.log_file().string())
+                : std::string("The local region runs already"));
   session.out.data(region.management_endpoint);
 }
 
@@ -195,11 +196,18 @@ void delete_region(Session& session, bool quiet) {
   phases.begin("Stopping the local region");
   session.local.stop();
   phases.end();
-  session.local.remove();
+  const std::vector<std::filesystem::path> stay = session.local.remove();
   for (const std::string& context : DockerContexts(docker_config_folder()).remove_all(subscription))
     session.out.info(fmt::format("Docker context '{}' removed", context));
-  if (session.out.json_mode()) return session.out.json({{"deleted", true}});
-  session.out.info(fmt::format("{} is gone; certificates in {} and built images stay", home,
+  for (const std::filesystem::path& path : stay)
+    session.out.warn(fmt::format("{} stays: Berth did not make it", path.string()));
+  if (session.out.json_mode()) {
+    ordered_json paths = ordered_json::array();
+    for (const std::filesystem::path& path : stay) paths.push_back(path.string());
+    return session.out.json({{"deleted", true}, {"kept", paths}});
+  }
+  session.out.info(fmt::format("{} is gone; certificates in {} and built images stay",
+                               stay.empty() ? home : "The region in " + home,
                                docker_config_folder().string()));
 }
 

@@ -9,11 +9,13 @@ namespace berth {
 
 const RegionInfo& Session::region() {
   if (!info_) {
-    bool started = false;
-    info_ = local.start({}, started);
-    starts_ += started ? 1 : 0;
-    out.info(started ? fmt::format("Using the local region (started now; log {})", local.log_file().string())
-                     : std::string("Using the local region"));
+    LocalRegion::Start start;
+    info_ = local.start({}, start);
+    starts_ += start.now ? 1 : 0;
+    if (!start.warning.empty()) out.warn(start.warning);
+    out.info(start.now
+                 ? fmt::format("Using the local region (started now; log {})", local.log_file().string())
+                 : std::string("Using the local region"));
   }
   return *info_;
 }

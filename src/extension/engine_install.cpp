@@ -207,7 +207,8 @@ void install_archive(const Root& root, Runner& runner, const Settings& settings,
   make_folder(tree, 0700);
   const RunResult unpacked = runner.run({"tar", "--extract", "--gzip", "--no-same-owner", "--file",
                                          archive.string(), "--directory", tree.string()});
-  if (unpacked.exit_code != 0 || !fs::is_regular_file(tree / "docker/dockerd"))
+  if (unpacked.exit_code != 0 || fs::is_symlink(tree / "docker") ||
+      !fs::is_regular_file(fs::symlink_status(tree / "docker/dockerd")))
     throw Error(ErrorKind::invalid, "BadArchive",
                 fmt::format("The engine's archive does not hold docker/dockerd. {}", last_lines(unpacked)));
   for (const auto& entry : fs::directory_iterator(tree / "docker")) {

@@ -70,4 +70,10 @@ fs::path image_cache() {
   return (cache.empty() ? home_directory() / ".cache" : cache) / "berth/images";
 }
 
+fs::path runtime_folder() {
+  if (::geteuid() == 0) return "/run/berth";
+  if (fs::path folder = from_environment("XDG_RUNTIME_DIR"); !folder.empty()) return folder / "berth";
+  return home_directory() / ".cache/berth";
+}
+
 }  // namespace berth

@@ -14,6 +14,10 @@ std::filesystem::path region_home();
 /// by all regions of this user.
 std::filesystem::path image_cache();
 
+/// For what all regions of this user share while they run, whatever their homes: /run/berth as root, else
+/// $XDG_RUNTIME_DIR/berth, else ~/.cache/berth.
+std::filesystem::path runtime_folder();
+
 /// $HOME, else the password database's entry. Throws Error(unavailable) when there is neither.
 std::filesystem::path home_directory();
 

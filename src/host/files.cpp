@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "host/file_path.h"
 
 namespace berth {
 namespace {
@@ -32,11 +33,9 @@ namespace fs = std::filesystem;
               full ? "Free some space on that file system, then try again." : "");
 }
 
-Fd open_to_read(const fs::path& file) {
-  int fd;
-  do fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  while (fd < 0 && errno == EINTR);
-  return Fd(fd);
+[[noreturn]] void throw_no_folder(const fs::path& folder, std::string_view why) {
+  throw Error(ErrorKind::unavailable, "FileUnavailable",
+              fmt::format("The folder {} cannot be made: {}.", folder.string(), why));
 }
 
 std::string read_all(const Fd& fd, const fs::path& file, std::size_t limit) {
@@ -66,6 +65,9 @@ std::string read_all(const Fd& fd, const fs::path& file, std::size_t limit) {
 /// The file that a write must replace: the end of the chain when `file` is a symbolic link.
 fs::path target_of(const fs::path& file) {
   std::error_code not_there;
+  struct stat link {};
+  if (::lstat(file.c_str(), &link) == 0 && S_ISLNK(link.st_mode) && !is_trusted(link.st_uid))
+    throw_foreign_link(file);
   const fs::path target = fs::is_symlink(file, not_there) ? fs::canonical(file, not_there) : file;
   return not_there || target.empty() ? file : target;
 }
@@ -134,16 +136,13 @@ class Draft {
 }  // namespace
 
 std::string read_file(const fs::path& file, std::size_t limit) {
-  const Fd fd = open_to_read(file);
-  if (!fd) throw_unavailable(file, "opened", errno);
-  return read_all(fd, file, limit);
+  return read_all(open_stream(file), file, limit);
 }
 
 std::optional<std::string> read_file_if_there(const fs::path& file) {
-  const Fd fd = open_to_read(file);
-  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  if (!fd) throw_unavailable(file, "opened", errno);
-  return read_all(fd, file, 64u << 20);
+  Fd place = find_file(file);
+  if (!place && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  return read_all(open_stream(std::move(place), file), file, 64u << 20);
 }
 
 void write_file(const fs::path& file, std::string_view bytes, mode_t mode) {
@@ -173,20 +172,25 @@ void move_into_place(const fs::path& draft, const fs::path& file) {
 }
 
 void make_folder(const fs::path& folder, mode_t mode) {
-  struct stat status {};
-  if (::stat(folder.c_str(), &status) == 0) {
-    if (S_ISDIR(status.st_mode)) return;
-    throw Error(ErrorKind::unavailable, "FileUnavailable",
-                fmt::format("{} must be a folder, but it is a file.", folder.string()), "Move it away.");
-  }
   const fs::path path = folder.has_filename() ? folder : folder.parent_path();  // "a/b/" is "a/b"
-  if (path.has_parent_path() && path.parent_path() != path) make_folder(path.parent_path());
-  if (::mkdir(path.c_str(), mode) == 0) {
-    ::chmod(path.c_str(), mode);  // whatever the umask took away
-  } else if (errno != EEXIST || !fs::is_directory(path)) {
-    throw Error(ErrorKind::unavailable, "FileUnavailable",
-                fmt::format("The folder {} cannot be made: {}.", path.string(), std::strerror(errno)));
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    const fs::path parent = path.parent_path();
+    std::error_code unknown;
+    if (!parent.empty() && parent != path && !fs::is_directory(parent, unknown)) make_folder(parent);
+    if (::mkdir(path.c_str(), mode) == 0) {
+      ::chmod(path.c_str(), mode);  // whatever the umask took away
+      return;
+    }
+    if (errno != EEXIST || ::stat(path.c_str(), &status) != 0) throw_no_folder(path, std::strerror(errno));
   }
+  if (!S_ISDIR(status.st_mode))
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("{} must be a folder, but it is a file.", path.string()), "Move it away.");
+  if (status.st_uid != ::geteuid()) throw_no_folder(path, "one that belongs to another user is there");
+  const mode_t too_much = status.st_mode & 077 & ~mode;
+  if (too_much != 0 && ::chmod(path.c_str(), status.st_mode & 07777 & ~too_much) != 0)
+    throw_no_folder(path, std::strerror(errno));
 }
 
 std::uintmax_t free_space(const fs::path& path) {

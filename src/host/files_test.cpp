@@ -68,7 +68,84 @@ TEST(ReadFile, RefusesMoreThanTheLimitAndTakesExactlyTheLimit) {
 
 TEST(ReadFile, SaysThatAFolderIsNotAFile) {
   const TemporaryFolder folder;
-  EXPECT_EQ(kind_of([&] { read_file(folder.path()); }), ErrorKind::unavailable);
+  EXPECT_EQ(kind_of([&] { read_file(folder.path()); }), ErrorKind::invalid);
+}
+
+/// Were one of them opened, this would wait for ever or do something to a device.
+TEST(OpenFile, OpensFilesOnly) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  fs::create_symlink("fifo", folder / "link");
+  for (const fs::path& what : {folder / "fifo", folder / "link", fs::path("/dev/zero"), fs::path("/dev/null"),
+                               fs::path("/dev/tty"), folder.path()}) {
+    EXPECT_EQ(kind_of([&] { open_file(what); }), ErrorKind::invalid) << what;
+    if (what != "/dev/null") EXPECT_EQ(kind_of([&] { read_file(what); }), ErrorKind::invalid) << what;
+    if (what != "/dev/null")
+      EXPECT_EQ(kind_of([&] { read_file_if_there(what); }), ErrorKind::invalid) << what;
+  }
+  EXPECT_EQ(kind_of([&] { open_file(folder / "absent"); }), ErrorKind::not_found);
+}
+
+TEST(OpenFile, StaysWithTheFileThatItFound) {
+  const TemporaryFolder folder;
+  write_file(folder / "file", "good");
+  const Fd fd = open_file(folder / "file");
+  write_file(folder / "file", "evil");
+  char text[8] = {};
+  EXPECT_EQ(::read(fd.get(), text, sizeof text), 4);
+  EXPECT_STREQ(text, "good");
+}
+
+TEST(OpenFile, FollowsLinksOfItsOwnUserAlongTheWholePath) {
+  const TemporaryFolder folder;
+  make_folder(folder / "a/b");
+  write_file(folder / "a/b/file", "x");
+  fs::create_directory_symlink(folder / "a", folder / "absolute");
+  fs::create_directory_symlink("../a/b", folder / "a/relative");
+  fs::create_symlink("relative/file", folder / "a/chain");
+  for (const char* name : {"absolute/b/file", "a/relative/file", "absolute/chain", "a/../absolute/./b//file"})
+    EXPECT_EQ(read_file(folder / name), "x") << name;
+  fs::create_symlink("loop", folder / "loop");
+  EXPECT_EQ(kind_of([&] { read_file(folder / "loop"); }), ErrorKind::unavailable);
+  EXPECT_EQ(read_file_if_there(folder / "a/b/file/below"), std::nullopt);
+}
+
+TEST(OpenFile, IsLedByAnotherUsersLinkToThatUsersFilesOnly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a link of another user";
+  constexpr uid_t eve = 4711;
+  const TemporaryFolder folder;
+  make_folder(folder / "eve");
+  ASSERT_EQ(::chown((folder / "eve").c_str(), eve, eve), 0);
+  make_folder(folder / "secrets");
+  write_file(folder / "secrets/shadow", "secret");
+  write_file(folder / "eve/hers", "hers");
+  ASSERT_EQ(::chown((folder / "eve/hers").c_str(), eve, eve), 0);
+  const auto links = [&](const fs::path& to, const char* name) {
+    fs::create_symlink(to, folder / "eve" / name);
+    ASSERT_EQ(::lchown((folder / "eve" / name).c_str(), eve, eve), 0);
+  };
+  links(folder / "secrets/shadow", "file");
+  links(folder / "secrets", "folder");
+  links("hers", "good");
+  fs::create_symlink(folder / "eve/folder", folder / "ours");
+  for (const char* name : {"eve/file", "eve/folder/shadow", "ours/shadow"}) {
+    EXPECT_EQ(kind_of([&] { open_file(folder / name); }), ErrorKind::invalid) << name;
+    EXPECT_EQ(kind_of([&] { read_file(folder / name); }), ErrorKind::invalid) << name;
+    EXPECT_EQ(kind_of([&] { read_file_if_there(folder / name); }), ErrorKind::invalid) << name;
+  }
+  EXPECT_EQ(kind_of([&] { write_file(folder / "eve/file", "x"); }), ErrorKind::invalid);
+  EXPECT_EQ(read_file(folder / "secrets/shadow"), "secret");
+  EXPECT_EQ(read_file(folder / "eve/good"), "hers");
+}
+
+TEST(ReadFile, TakesAPipeThatWasGivenToUs) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "secret\n", 7), 7);
+  ::close(ends[1]);
+  EXPECT_EQ(read_file("/dev/fd/" + std::to_string(ends[0]), 100), "secret\n");
+  ::close(ends[0]);
+  EXPECT_EQ(read_file("/dev/null"), "");
 }
 
 TEST(ReadFileIfThere, TellsMissingFromEmpty) {
@@ -140,14 +217,37 @@ TEST(CreateFile, TakesADanglingLinkForAnExistingFile) {
   EXPECT_EQ(kind_of([&] { create_file(folder / "link", "x"); }), ErrorKind::conflict);
 }
 
-TEST(MakeFolder, MakesParentsForTheOwnerAloneAndLeavesWhatIsThere) {
+TEST(MakeFolder, MakesParentsForTheOwnerAlone) {
   const TemporaryFolder folder;
   make_folder(folder / "a/b/c/", 0755);
   EXPECT_EQ(mode_of(folder / "a"), 0700u);
   EXPECT_EQ(mode_of(folder / "a/b"), 0700u);
   EXPECT_EQ(mode_of(folder / "a/b/c"), 0755u);
-  make_folder(folder / "a/b/c", 0700);
-  EXPECT_EQ(mode_of(folder / "a/b/c"), 0755u);
+}
+
+TEST(MakeFolder, TakesFromOthersWhatTheyShallNotHave) {
+  const TemporaryFolder folder;
+  make_folder(folder / "a", 0755);
+  ::chmod((folder / "a").c_str(), 0777);
+  make_folder(folder / "a", 0755);
+  EXPECT_EQ(mode_of(folder / "a"), 0755u);
+  make_folder(folder / "a");
+  EXPECT_EQ(mode_of(folder / "a"), 0700u);
+  make_folder(folder / "a", 0755);
+  EXPECT_EQ(mode_of(folder / "a"), 0700u);
+  make_folder(folder / "a/b");
+  EXPECT_EQ(mode_of(folder / "a"), 0700u);
+}
+
+TEST(MakeFolder, RefusesAnotherUsers) {
+  const TemporaryFolder folder;
+  fs::path theirs = "/etc";
+  if (::geteuid() == 0) {
+    theirs = folder / "theirs";
+    make_folder(theirs, 0777);
+    ASSERT_EQ(::chown(theirs.c_str(), 4711, 4711), 0);
+  }
+  EXPECT_EQ(kind_of([&] { make_folder(theirs); }), ErrorKind::unavailable);
 }
 
 TEST(MakeFolder, RefusesAFileInItsPlace) {
@@ -203,6 +303,28 @@ TEST(FileLock, CountsForTheFileThatStandsThereNow) {
 
 TEST(FileLock, NamesTheFileWhenItsFolderIsMissing) {
   EXPECT_EQ(kind_of([&] { FileLock::take("/nonexistent/lock"); }), ErrorKind::unavailable);
+}
+
+TEST(FileLock, IsOurUsersAlone) {
+  const TemporaryFolder folder;
+  write_file(folder / "lock", "", 0666);
+  EXPECT_TRUE(FileLock::try_take(folder / "lock"));
+  EXPECT_EQ(mode_of(folder / "lock"), 0600u);
+  write_file(folder / "elsewhere", "");
+  fs::create_symlink("elsewhere", folder / "link");
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  for (const char* name : {"link", "fifo"})
+    EXPECT_EQ(kind_of([&] { FileLock::try_take(folder / name); }), ErrorKind::unavailable) << name;
+  if (::geteuid() != 0) return;
+  ASSERT_EQ(::chown((folder / "lock").c_str(), 4711, 4711), 0);
+  EXPECT_EQ(kind_of([&] { FileLock::try_take(folder / "lock"); }), ErrorKind::unavailable);
+}
+
+TEST(FileLock, WaitsNoLongerThanItsLimit) {
+  const TemporaryFolder folder;
+  const auto held = FileLock::try_take(folder / "lock");
+  EXPECT_EQ(kind_of([&] { FileLock::take(folder / "lock", std::chrono::milliseconds(30)); }),
+            ErrorKind::unavailable);
 }
 
 TEST(TemporaryFolderTest, IsForTheOwnerAloneAndGoesWithItsContent) {

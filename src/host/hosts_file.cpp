@@ -4,18 +4,19 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <strings.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
+#include <optional>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "base/error.h"
+#include "host/directories.h"
 #include "host/fd.h"
+#include "host/files.h"
 
 namespace berth {
 namespace {
@@ -24,7 +25,6 @@ namespace fs = std::filesystem;
 using Names = std::map<std::string, std::string>;
 
 constexpr std::size_t largest_hosts_file = 16u << 20;
-constexpr std::chrono::seconds longest_wait{10};
 
 [[noreturn]] void throw_hosts_unwritable(const fs::path& file, int error) {
   throw Error(ErrorKind::unavailable, "HostsFileUnavailable",
@@ -143,16 +143,14 @@ std::string with_block(const fs::path& file, std::string_view text, const std::s
   return result;
 }
 
-void take_lock(const fs::path& file, const Fd& fd) {
-  const auto deadline = std::chrono::steady_clock::now() + longest_wait;
-  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) throw_hosts_unwritable(file, errno);
-    if (std::chrono::steady_clock::now() >= deadline)
-      throw Error(ErrorKind::unavailable, "HostsFileUnavailable",
-                  fmt::format("{} has been locked by another program for {} s.", file.string(),
-                              longest_wait.count()));
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+/// One lock for a hosts file, by whatever path it is named. nullopt while another process holds it.
+std::optional<FileLock> try_lock(const Fd& fd, const fs::path& file) {
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw_hosts_unwritable(file, errno);
+  if (!S_ISREG(status.st_mode)) throw_hosts_unwritable(file, EINVAL);
+  const fs::path folder = runtime_folder();
+  make_folder(folder);
+  return FileLock::try_take(folder / fmt::format("hosts-{:x}-{:x}.lock", status.st_dev, status.st_ino));
 }
 
 std::string read_text(const fs::path& file, const Fd& fd) {
@@ -201,24 +199,38 @@ void overwrite(const fs::path& file, const Fd& fd, const std::string& text, std:
     throw_hosts_unwritable(file, errno);
 }
 
+/// Readable for all, as every program needs it.
+Fd make_hosts_file(const fs::path& file, int flags) {
+  Fd fd(::open(file.c_str(), flags | O_CREAT, 0644));
+  if (fd) ::fchmod(fd.get(), 0644);
+  return fd;
+}
+
 }  // namespace
 
-void write_hosts_block(const fs::path& file, const std::string& owner, const Names& names) {
+bool write_hosts_block(const fs::path& file, const std::string& owner, const Names& names) {
   check(owner, names);
+  constexpr int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   int cannot_write = 0;
-  Fd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | (names.empty() ? 0 : O_CREAT), 0644));
-  if (!fd && errno == ENOENT && names.empty()) return;
+  Fd fd(::open(file.c_str(), O_RDWR | flags));
+  if (!fd && errno == ENOENT && names.empty()) return true;
+  if (!fd && errno == ENOENT) fd = make_hosts_file(file, O_RDWR | flags);
   if (!fd) {
     cannot_write = errno;
-    fd = Fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));  // perhaps it says what we want already
+    fd = Fd(::open(file.c_str(), O_RDONLY | flags));  // perhaps it says what we want already
     if (!fd) throw_hosts_unwritable(file, cannot_write);
   }
-  take_lock(file, fd);
+  if (cannot_write != 0) {
+    const std::string text = read_text(file, fd);
+    if (with_block(file, text, owner, names) == text) return true;
+    throw_hosts_unwritable(file, cannot_write);
+  }
+  const auto lock = try_lock(fd, file);
+  if (!lock) return false;
   const std::string old_text = read_text(file, fd);
   const std::string text = with_block(file, old_text, owner, names);
-  if (text == old_text) return;
-  if (cannot_write != 0) throw_hosts_unwritable(file, cannot_write);
-  overwrite(file, fd, text, old_text.size());
+  if (text != old_text) overwrite(file, fd, text, old_text.size());
+  return true;
 }
 
 }  // namespace berth

@@ -17,7 +17,7 @@
 #include <string>
 #include <type_traits>
 
-/// Threads for what a client or guest can make slow: see docs/decisions/0010-what-a-request-may-cost.md.
+/// Threads for what a client or guest can make slow: see docs/decisions/0012-what-a-request-may-cost.md.
 namespace berth {
 
 struct WorkerLimits {

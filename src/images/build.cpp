@@ -250,6 +250,7 @@ void build_image(const Recipe& recipe, const fs::path& etc, const fs::path& work
     if (name != "disk.qcow2" && name != "kernel" && name != "initrd") rest.push_back(entry.path());
   }
   for (const fs::path& path : rest) fs::remove_all(path);
+  for (const char* name : {"disk.qcow2", "kernel", "initrd"}) fs::permissions(work / name, fs::perms(0600));
 }
 
 void remove_build(const fs::path& work) {

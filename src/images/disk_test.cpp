@@ -1,6 +1,9 @@
 #include "images/disk.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "host/files.h"
@@ -105,6 +108,96 @@ TEST(InspectDisk, RefusesAnImageThatReadsAnotherFileOfTheHost) {
   run_qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + (folder / "data").string(),
                 (folder / "split.qcow2").string(), "1M"});
   EXPECT_EQ(kind_of_trouble(folder / "split.qcow2"), ErrorKind::invalid);
+}
+
+TEST(InspectDisk, OpensNoFileThatAnImageNames) {
+  const TemporaryFolder folder;
+  const fs::path fifo = folder / "fifo";  // who opens it waits for ever
+  qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + fifo.string(),
+            (folder / "data.qcow2").string(), "1M"});
+  fs::remove(fifo);
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  write_file(folder / "extent.vmdk",
+             "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
+             "createType=\"monolithicFlat\"\nRW 2048 FLAT \"" +
+                 fifo.string() + "\" 0\n");
+  qemu_img({"create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", fifo.string(),
+            (folder / "backing.qcow2").string(), "1M"});
+  EXPECT_EQ(kind_of_trouble(folder / "data.qcow2"), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(folder / "extent.vmdk"), ErrorKind::invalid);
+  EXPECT_EQ(kind_of_trouble(fifo), ErrorKind::invalid);
+  EXPECT_EQ(inspect_disk(folder / "backing.qcow2").backing, fifo);
+  EXPECT_THROW(import_disk(folder / "backing.qcow2", folder / "copy"), Error);
+}
+
+TEST(InspectDisk, RefusesADiskLargerThanAnyOfAzure) {
+  const TemporaryFolder folder;
+  create_disk(folder / "large.qcow2", largest_disk + mib);
+  create_disk(folder / "largest.qcow2", largest_disk);
+  EXPECT_EQ(kind_of_trouble(folder / "large.qcow2"), ErrorKind::invalid);
+  EXPECT_EQ(inspect_disk(folder / "largest.qcow2").virtual_size, largest_disk);
+}
+
+TEST(InspectDisk, RefusesAnEncryptedOne) {
+  const TemporaryFolder folder;
+  write_file(folder / "luks", "LUKS\xba\xbe" + std::string(4096, 'x'));
+  EXPECT_EQ(kind_of_trouble(folder / "luks"), ErrorKind::invalid);
+}
+
+TEST(ImportDisk, CopiesEveryByteAndLeavesHoles) {
+  const TemporaryFolder folder;
+  const fs::path raw = raw_disk(folder);
+  std::string bytes = read_file(raw);
+  bytes.replace(mib + 100, 5, "hello");
+  bytes += std::string(700, 'e');  // neither blocks nor sectors
+  write_file(raw, bytes);
+  EXPECT_EQ(import_disk(raw, folder / "copy").format, "raw");
+  EXPECT_EQ(read_file(folder / "copy"), bytes);
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "copy").c_str(), &status), 0);
+  EXPECT_LT(status.st_blocks * 512, 512 * 1024) << "zeros were written";
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+
+  fs::resize_file(raw, std::uintmax_t{20} << 30);
+  import_disk(raw, folder / "sparse");
+  ASSERT_EQ(::stat((folder / "sparse").c_str(), &status), 0);
+  EXPECT_EQ(status.st_size, std::int64_t{20} << 30);
+  EXPECT_LT(status.st_blocks * 512, 512 * 1024);
+}
+
+TEST(ImportDisk, TakesAFixedVhdWithoutItsFooter) {
+  const TemporaryFolder folder;
+  const fs::path raw = raw_disk(folder);
+  qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
+            (folder / "a.vhd").string()});
+  const DiskFile disk = import_disk(folder / "a.vhd", folder / "copy");
+  EXPECT_EQ(disk.format, "raw");
+  EXPECT_EQ(disk.virtual_size, 2 * mib);
+  EXPECT_EQ(read_file(folder / "copy"), read_file(raw));
+}
+
+TEST(ImportDisk, WithoutSpaceLeavesNothing) {
+  const TemporaryFolder folder;
+  std::string bytes(2 * mib, 'x');
+  bytes.replace(510, 2, "\x55\xAA");
+  write_file(folder / "full.raw", bytes);
+  make_folder(folder / "target");
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit usual{};
+  ::getrlimit(RLIMIT_FSIZE, &usual);
+  const rlimit small{mib, usual.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(import_disk(folder / "full.raw", folder / "target/copy"), Error);
+  ::setrlimit(RLIMIT_FSIZE, &usual);
+  EXPECT_TRUE(fs::is_empty(folder / "target"));
+}
+
+TEST(CreateDisk, IsItsUsersAlone) {
+  const TemporaryFolder folder;
+  create_disk(folder / "disk.qcow2", mib);
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "disk.qcow2").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
 TEST(CreateDisk, NeverOverwrites) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "base/error.h"
 #include "host/files.h"
+#include "host/own_folder.h"
 #include "images/build.h"
 #include "images/disk.h"
 #include "images/recipe.h"
@@ -24,6 +26,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+constexpr std::chrono::hours longest_copy{1};
 constexpr std::uint64_t space_for_build = 4 * gib;
 constexpr const char* command_line = "root=LABEL=berth-root console=ttyS0 8250.nr_uarts=1 quiet";
 
@@ -149,7 +152,7 @@ constexpr const char* deleted_mark =
 void remove_leftovers(const fs::path& cache) {
   std::vector<fs::path> drafts;
   for (const auto& entry : fs::directory_iterator(cache))
-    if (entry.path().extension() == draft_suffix) drafts.push_back(entry.path());
+    if (entry.path().extension() == draft_suffix && !entry.is_symlink()) drafts.push_back(entry.path());
   for (const fs::path& draft : drafts) {
     fs::path lock_file = draft;
     lock_file.replace_extension(".lock");
@@ -203,6 +206,8 @@ ImageFiles Gallery::Impl::build(const Recipe& recipe, const ImageProgress& progr
                                 std::stop_token stop) const {
   const fs::path folder = cache_folder(recipe);
   if (auto files = files_in(folder)) return std::move(*files);
+  if (const std::string word = claim_folder(image_cache_folder, cache); !word.empty())
+    spdlog::warn("{}", word);
   make_folder(cache / "log");
   fs::path lock_file = folder, draft = folder;
   lock_file += ".lock";
@@ -240,7 +245,7 @@ GalleryImage Gallery::Impl::add(GalleryImage image, const ImageFiles& boot,
                                 const std::function<DiskFile(const fs::path&)>& make) {
   check_name(image.name);
   make_folder(own);
-  const FileLock lock = FileLock::take(own / ".lock");
+  const FileLock lock = FileLock::take(own / ".lock", longest_copy);
   if (find_recipe(image.name) || find_own(image.name))
     throw Error(ErrorKind::conflict, "ImageExists",
                 fmt::format("There is an image '{}' already.", image.name),
@@ -269,6 +274,7 @@ GalleryImage Gallery::Impl::add(GalleryImage image, const ImageFiles& boot,
   image.added = utc_now();
   image.built = true;
   write_description(draft, image, files);
+  for (const auto& entry : fs::directory_iterator(draft)) fs::permissions(entry.path(), fs::perms(0600));
   flush(draft);
   fs::path folder = own / image.name;  // which one that was deleted may still occupy
   for (int n = 2; fs::exists(folder); ++n) folder = own / fmt::format("{}.{}", image.name, n);
@@ -325,17 +331,8 @@ GalleryImage Gallery::import(const fs::path& file, const std::string& name, cons
   image.name = name;
   image.label = label;
   return impl_->add(std::move(image), {}, [&](const fs::path& target) {
-    const DiskFile source = inspect_disk(file);
-    if (!source.backing.empty())
-      throw Error(ErrorKind::invalid, "InvalidImage",
-                  fmt::format("{} is not complete: it stands on {}.", file.string(), source.backing.string()),
-                  "Flatten it first: qemu-img convert -O qcow2 FILE NEW.");
     if (progress) progress("Copying the image", -1);
-    if (source.format == "vpc")
-      flatten_disk(file, source.format, target);
-    else
-      copy_disk(file, target);
-    return inspect_disk(target);
+    return import_disk(file, target);
   });
 }
 
@@ -354,8 +351,8 @@ GalleryImage Gallery::capture(const fs::path& disk, const ImageFiles& base, cons
   }
   return impl_->add(std::move(image), base, [&](const fs::path& target) {
     if (progress) progress("Copying the disk", -1);
-    flatten_disk(disk, inspect_disk(disk).format, target);
-    return inspect_disk(target);
+    flatten_disk(disk, "qcow2", target);
+    return read_disk(target);
   });
 }
 
@@ -363,8 +360,6 @@ void Gallery::remove(const std::string& name) {
   if (find_recipe(name))
     throw Error(ErrorKind::conflict, "ImageIsPublic",
                 fmt::format("The image '{}' is not yours to delete: it belongs to every gallery.", name));
-  make_folder(impl_->own);
-  const FileLock lock = FileLock::take(impl_->own / ".lock");
   const auto own = impl_->find_own(name);
   if (!own) throw_unknown(name);
   write_file(own->folder / deleted_mark, "");
@@ -381,7 +376,8 @@ void Gallery::sweep(const std::vector<fs::path>& disks) {
     std::error_code none;
     if (fs::exists(disk, none)) needed.insert(read_disk(disk).backing.parent_path());
   }
-  const FileLock lock = FileLock::take(impl_->own / ".lock");
+  const auto lock = FileLock::try_take(impl_->own / ".lock");
+  if (!lock) return;  // an image is being added, which takes minutes: the next sweep does it
   for (const auto& own : impl_->own_images(true))
     if (!needed.contains(own.folder)) fs::remove_all(own.folder);
 }

@@ -308,7 +308,81 @@ TEST_F(GalleryTest, ImportsAVhdAsADiskThatIsNoLargerThanItsContents) {
   qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", (folder_ / "disk.qcow2").string(),
             (folder_ / "disk.vhd").string()});
   EXPECT_EQ(gallery_.import(folder_ / "disk.vhd", "vhd", "", {}).size_gib, 1U);
-  EXPECT_EQ(gallery_.ensure("vhd", {}, {}).format, "qcow2");
+  EXPECT_EQ(gallery_.ensure("vhd", {}, {}).format, "raw");
+}
+
+TEST_F(GalleryTest, ChecksWhatItCopiedHoweverTheFileIsSwapped) {
+  gallery_.make_empty_disk(folder_ / "good.qcow2", 1);
+  write_file(folder_ / "shadow", std::string(4096, 's'));
+  qemu_img({"create", "-q", "-f", "qcow2", "-F", "raw", "-b", (folder_ / "shadow").string(),
+            (folder_ / "evil.qcow2").string(), "1M"});
+  fs::copy_file(folder_ / "good.qcow2", folder_ / "mine.qcow2");
+  // At each of the steps that can be seen from outside, another file takes its place.
+  const Error error = thrown_by([&] {
+    gallery_.import(folder_ / "mine.qcow2", "mine", "", [&](const std::string&, double) {
+      fs::rename(folder_ / "evil.qcow2", folder_ / "mine.qcow2");
+    });
+  });
+  EXPECT_EQ(error.kind, ErrorKind::invalid);
+  EXPECT_FALSE(gallery_.find("mine"));
+}
+
+TEST_F(GalleryTest, TakesNoImageFromUnderASwappingHand) {
+  gallery_.make_empty_disk(folder_ / "good", 1);
+  write_file(folder_ / "shadow", std::string(4096, 's'));
+  qemu_img({"create", "-q", "-f", "qcow2", "-F", "raw", "-b", (folder_ / "shadow").string(),
+            (folder_ / "evil").string(), "1M"});
+  std::jthread swapper([&](const std::stop_token& stop) {
+    for (bool good = true; !stop.stop_requested(); good = !good) {
+      fs::create_symlink(good ? "good" : "evil", folder_ / "next");
+      fs::rename(folder_ / "next", folder_ / "mine");
+    }
+  });
+  ASSERT_TRUE(eventually([&] { return fs::exists(folder_ / "mine"); }));
+  for (int i = 0; i < 20; ++i) try {
+      gallery_.import(folder_ / "mine", "mine-" + std::to_string(i), "", {});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind, ErrorKind::invalid) << error.what();
+    }
+  for (int i = 0; i < 20; ++i)
+    if (gallery_.find("mine-" + std::to_string(i)))
+      EXPECT_TRUE(read_disk(gallery_.ensure("mine-" + std::to_string(i), {}, {}).disk).backing.empty());
+}
+
+TEST_F(GalleryTest, WhatItKeepsIsItsUsersAlone) {
+  mmdebstrap("mkdir -p \"$WORK/root\"; umask 022; touch \"$WORK/kernel\" \"$WORK/initrd\"");
+  const ImageFiles base = ensure(gallery_);
+  gallery_.make_disk(base, folder_ / "vm.qcow2", 2);
+  gallery_.capture(folder_ / "vm.qcow2", base, "golden", "", {});
+  gallery_.make_empty_disk(folder_ / "a.qcow2", 1);
+  ::chmod((folder_ / "a.qcow2").c_str(), 0666);
+  gallery_.import(folder_ / "a.qcow2", "mine", "", {});
+  for (const fs::path& top : {cache_, own_}) {
+    EXPECT_EQ(fs::status(top).permissions() & fs::perms(077), fs::perms::none) << top;
+    for (const auto& entry : fs::recursive_directory_iterator(top))
+      // The log of a build is written as the program's umask has it: the programs' own test looks at that.
+      if (entry.path().extension() != ".log")
+        EXPECT_EQ(entry.status().permissions() & fs::perms(077), fs::perms::none) << entry.path();
+  }
+}
+
+TEST_F(GalleryTest, DeletingAnImageDoesNotWaitForOneThatIsAdded) {
+  gallery_.make_empty_disk(folder_ / "a.qcow2", 1);
+  gallery_.import(folder_ / "a.qcow2", "mine", "", {});
+  gallery_.import(folder_ / "a.qcow2", "slow", "", [&](const std::string&, double) {
+    gallery_.remove("mine");
+    gallery_.sweep({});
+  });
+  EXPECT_FALSE(gallery_.find("mine"));
+  gallery_.sweep({});
+  EXPECT_FALSE(fs::exists(own_ / "mine"));
+}
+
+TEST_F(GalleryTest, BuildsInNoFolderThatHoldsOtherThings) {
+  make_folder(cache_);
+  write_file(cache_ / "thesis.txt", "x");
+  EXPECT_EQ(thrown_by([&] { ensure(gallery_); }).code, "FolderNotOurs");
+  EXPECT_EQ(builds(), 0);
 }
 
 TEST_F(GalleryTest, RefusesToImportBadNamesTakenNamesAndIncompleteDisks) {

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -27,6 +28,7 @@
 #include "host/directories.h"
 #include "host/files.h"
 #include "host/harden.h"
+#include "host/own_folder.h"
 #include "host/process.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -101,9 +103,9 @@ class Loop : public asio::io_context {
   LoopWatch watch_;
 };
 
-/// Makes the region's folder ours alone, and begins its log.
+/// Makes the region's folder, and the cache of images if there is one, ours alone, and begins the log.
 FileLock take_home(const DaemonOptions& options) {
-  make_folder(options.home);
+  std::vector<std::string> words{claim_folder(region_home_folder, options.home)};
   auto lock = FileLock::try_take(options.home / "lock");
   if (!lock)
     throw Error(ErrorKind::conflict, "RegionRuns",
@@ -112,6 +114,10 @@ FileLock take_home(const DaemonOptions& options) {
   log_to_file(options.home / "berthd.log");
   spdlog::info("starting version={} home={} driver={}", BERTH_VERSION, options.home.string(),
                options.fake ? "fake" : "qemu");
+  if (std::filesystem::exists(image_cache()))
+    words.push_back(claim_folder(image_cache_folder, image_cache()));
+  for (const std::string& word : words)
+    if (!word.empty()) spdlog::warn("{}", word);
   return *std::move(lock);
 }
 

@@ -1,7 +1,10 @@
 // Runs the program as a user would.
+#include <fmt/format.h>
+#include <fnmatch.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <fstream>
@@ -137,6 +140,102 @@ TEST_F(Berthd, SaysWhatToDoAboutADamagedStore) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr((home / "region.db").string()));
   EXPECT_THAT(result.err, HasSubstr("BERTH_HOME"));
+}
+
+/// A whole life of a region by played machines, from programs that were started with an open umask in a home
+/// that others can look into.
+class Life : public Berthd {
+ protected:
+  Life() {
+    make_folder(home, 0755);
+    make_folder(user, 0755);
+    std::string disk(1 << 20, '\0');
+    disk.replace(510, 2, "\x55\xAA");
+    write_file(folder / "tiny.raw", disk, 0644);
+  }
+  RunResult azure(std::vector<std::string> words) {
+    words.insert(words.begin(), {"sh", "-c", "umask 0; exec \"$0\" \"$@\"", AZURE});
+    return run(words, {.folder = folder.path(),
+                       .environment = {{"BERTH_HOME", home.string()},
+                                       {"BERTH_IMAGES", (folder / "images").string()},
+                                       {"HOME", user.string()},
+                                       {"XDG_CONFIG_HOME", ""},
+                                       {"DOCKER_CONFIG", ""}},
+                       .limit = limit});
+  }
+  void live() {
+    const RunResult started = azure({"region", "start", "--driver", "fake", "--hosts-file", "hosts"});
+    ASSERT_EQ(started.exit_code, 0) << started.err;
+    said = started.err + started.out;
+    const RunResult image = azure({"vm", "image", "create", "tiny", (folder / "tiny.raw").string()});
+    ASSERT_EQ(image.exit_code, 0) << image.err;
+    // Its engine is played by nobody: the host is made, and then found not to answer.
+    azure({"vm", "docker", "create", "-e", "22", "-l", "West US", "--generate-ssh-keys", "--timeout", "3",
+           "web1", "tiny", "ops", "Str0ng!pass"});
+    const RunResult hosts = azure({"vm", "list"});
+    ASSERT_THAT(hosts.out, HasSubstr("web1")) << hosts.err;
+  }
+
+  const std::filesystem::path user = folder / "user";
+  std::string said;
+};
+
+TEST_F(Life, LeavesNothingOpenToOthers) {
+  live();
+  azure({"region", "stop"});
+  // What others may read, and why.
+  const std::map<std::string, mode_t> open = {
+      {"user/.docker/ca.pem", 0644},           // as docker's own tools make certificates
+      {"user/.docker/cert.pem", 0644},         // the same
+      {"user/.docker/contexts/meta/*", 0755},  // as the docker client makes it
+      {"user/.docker/contexts/meta/*/meta.json", 0644}};
+  EXPECT_THAT(said, HasSubstr("closed"));
+  std::size_t seen = 0;
+  for (const auto& top : {home, user, folder / "images"}) {
+    if (!std::filesystem::exists(top)) continue;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) {
+      struct stat status {};
+      ASSERT_EQ(::lstat(entry.path().c_str(), &status), 0);
+      const std::string name = entry.path().lexically_relative(folder.path()).string();
+      mode_t allowed = S_ISDIR(status.st_mode) ? 0700 : 0600;
+      for (const auto& [pattern, mode] : open)
+        if (::fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME) == 0) allowed = mode;
+      EXPECT_EQ(status.st_mode & 0777 & ~allowed, 0u) << name << fmt::format(" {:o}", status.st_mode & 0777);
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 20u);
+  EXPECT_EQ(std::filesystem::status(home).permissions(), std::filesystem::perms(0700));
+  azure({"region", "delete", "--quiet"});
+}
+
+TEST_F(Life, EndsWithNothingLeftButWhatIsNotOurs) {
+  live();
+  write_file(home / "thesis.txt", "precious");
+  std::filesystem::create_directory_symlink(user, home / "vm/link");
+  write_file(user / "kept", "precious");
+  const RunResult first = azure({"region", "delete", "--quiet"});
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.out + first.err, HasSubstr((home / "thesis.txt").string()));
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home))
+    if (!entry.is_directory() || entry.is_symlink())
+      left.push_back(entry.path().lexically_relative(home).string());
+  EXPECT_THAT(left, testing::UnorderedElementsAre("thesis.txt", "vm/link"));
+  EXPECT_EQ(read_file(user / "kept"), "precious");
+  EXPECT_THAT(azure({"region", "start", "--driver", "fake"}).err, HasSubstr("thesis.txt"));
+}
+
+/// Shown by the kernel: of a process that cannot be dumped, /proc/PID is root's.
+TEST_F(Berthd, KeepsItsMemoryAndItsFilesToItself) {
+  const ProcessId process = start();
+  const std::string proc = "/proc/" + std::to_string(process.pid);
+  EXPECT_THAT(read_file(proc + "/status"), HasSubstr("Umask:\t0077"));
+  EXPECT_THAT(read_file(proc + "/limits"), testing::ContainsRegex("Max core file size +0 +0 "));
+  struct stat status {};
+  ASSERT_EQ(::stat((proc + "/environ").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 0u);
+  end_process(process, limit);
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ void load_tls(const std::filesystem::path& folder, RegionAccess& access) {
             : issue_certificate(authority_order(std::string(authority_prefix) + random_hex(8)), ca_key);
   if (!known) {
     write_file(folder / "ca-key.pem", ca_key.to_pem().reveal());
-    write_file(access.ca_file, ca.to_pem(), 0644);
+    write_file(access.ca_file, ca.to_pem());
   }
   const auto leaf_text = read_file_if_there(folder / "server.pem"),
              key_text = read_file_if_there(folder / "server-key.pem");
@@ -95,7 +95,7 @@ void load_tls(const std::filesystem::path& folder, RegionAccess& access) {
   access.server_key = key.to_pem();
   access.certificate_chain = leaf.to_pem() + ca.to_pem();
   write_file(folder / "server-key.pem", access.server_key.reveal());
-  write_file(folder / "server.pem", leaf.to_pem(), 0644);
+  write_file(folder / "server.pem", leaf.to_pem());
 }
 
 }  // namespace

@@ -99,6 +99,7 @@ struct Region::Impl {
   std::string hosts_owner;
   std::vector<std::string> set_aside;  ///< RowReader::aside()
   bool stopping = false;
+  bool hosts_wait = false;  ///< until another region has written its names
   std::unique_ptr<Workers> workers;
 
   // operations.cpp
@@ -132,7 +133,9 @@ struct Region::Impl {
   /// Moves ports that the host refused; true when the switch must be told of that.
   bool move_refused(const SwitchReport& report, AddressPorts& ports) const;
   void keep_ports(AddressPorts ports);
+  bool try_write_hosts();
   void write_hosts();
+  asio::awaitable<void> write_hosts_in_turn();
   void rewrite_hosts();  ///< where nothing can be taken back any more: what the file refuses is logged
 
   // network_resources.cpp

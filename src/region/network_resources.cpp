@@ -15,6 +15,7 @@ namespace berth {
 namespace {
 
 constexpr std::uint32_t loopback_block = 127u << 24;
+constexpr std::chrono::milliseconds hosts_pause{20};  ///< a region holds the lock for a few
 
 Error in_use(const std::string& type, const Ref& ref, const std::string& by) {
   return Error(ErrorKind::conflict, "InUse" + type + "CannotBeDeleted",
@@ -87,13 +88,34 @@ void check_blocks(const VirtualNetwork& wanted) {
 
 }  // namespace
 
-/// Names resolve on this host while their address exists; the whole block is written anew each time.
-void Region::Impl::write_hosts() {
-  if (settings.hosts_file.empty()) return;
+/// False while another region writes its own block.
+bool Region::Impl::try_write_hosts() {
   std::map<std::string, std::string> names;
   for (const auto& [key, address] : addresses.rows())
     if (!address.fqdn.empty()) names[address.fqdn] = address.address;
-  write_hosts_block(settings.hosts_file, hosts_owner, names);
+  return write_hosts_block(settings.hosts_file, hosts_owner, names);
+}
+
+/// Names resolve on this host while their address exists; the whole block is written anew each time.
+void Region::Impl::write_hosts() {
+  if (settings.hosts_file.empty() || hosts_wait) return;
+  if (!try_write_hosts()) asio::co_spawn(host.executor, write_hosts_in_turn(), asio::detached);
+}
+
+asio::awaitable<void> Region::Impl::write_hosts_in_turn() {
+  hosts_wait = true;
+  asio::steady_timer timer(host.executor);
+  for (bool done = false; !done && !stopping;) {
+    timer.expires_after(hosts_pause);
+    co_await timer.async_wait(asio::use_awaitable);
+    try {
+      done = stopping || try_write_hosts();
+    } catch (const Error& error) {
+      spdlog::warn("could not write the hosts file: {}", error.what());
+      done = true;
+    }
+  }
+  hosts_wait = false;
 }
 
 void Region::Impl::rewrite_hosts() {

@@ -7,6 +7,7 @@
 
 #include "crypto/certificate.h"
 #include "crypto/random.h"
+#include "host/files.h"
 #include "host/log_tail.h"
 #include "model/catalog.h"
 #include "region/impl.h"
@@ -113,7 +114,7 @@ asio::awaitable<void> Region::Impl::make_disk(Ref ref, std::uint64_t size_gib) {
       gallery.grow_disk(path, size_gib);
       return 0;
     }
-    std::filesystem::create_directories(path.parent_path());
+    make_folder(path.parent_path());
     std::filesystem::remove(path);  // of an attempt that ended early
     gallery.make_empty_disk(path, size_gib);
     return 0;
@@ -195,7 +196,7 @@ asio::awaitable<void> Region::Impl::create(std::string operation, Ref ref, std::
   if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
   const auto file = host.home / disk->file;
   co_await on_pool([&gallery = host.gallery, files, file, size = disk->size_gib] {
-    std::filesystem::create_directories(file.parent_path());
+    make_folder(file.parent_path());
     std::filesystem::remove(file);  // of an attempt that ended early
     gallery.make_disk(files, file, size);
     return 0;

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
 
-/// What the evaluation of a template may cost. See docs/decisions/0010-what-a-request-may-cost.md.
+/// What the evaluation of a template may cost. See docs/decisions/0012-what-a-request-may-cost.md.
 namespace berth::arm {
 
 /// The limits of one deployment with all that is nested in it.

@@ -46,7 +46,7 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
     guest.delivered_certificate.clear();
     return;
   }
-  make_folder(folder);
+  make_folder(folder, 0710);  // the account of its switch may enter
   auto machine = std::make_unique<Machine>();
   machine->folder = folder;
   machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, "", ""});
