@@ -25,6 +25,14 @@ bool says_the_same(const AgentStatus& a, const AgentStatus& b) {
   return to_document(x) == to_document(y);
 }
 
+/// The agent reports on a goal state once it has taken in all that it points to. True when that is news.
+bool acknowledges_certificate(Vm& vm, const std::string& incarnation) {
+  CertificateDelivery& delivery = vm.delivery;
+  if (delivery.acknowledged || delivery.holder.empty() || incarnation != std::to_string(vm.incarnation))
+    return false;
+  return delivery.acknowledged = true;
+}
+
 }  // namespace
 
 std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
@@ -37,6 +45,7 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
   view.deployment_id = vm->deployment_id;
   view.role = vm->name;
   view.certificate = vm->certificate;
+  view.has_certificate = vm->delivery.acknowledged;
   for (const Extension& extension : vm->extensions)
     view.plugins.push_back({.handler = extension.handler(),
                             .version = extension.version,
@@ -81,6 +90,7 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
 void Region::take_health(const std::string& vm_id, HealthReport report) {
   Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
   if (!vm) return;
+  acknowledges_certificate(*vm, report.incarnation);
   spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
   vm->health = std::move(report);
   impl_->touch(*vm);
@@ -90,15 +100,44 @@ void Region::take_status(const std::string& vm_id, AgentStatus status) {
   Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
   if (!vm) return;
   status.received = utc_now();
-  const bool news = !vm->agent || !says_the_same(*vm->agent, status);
+  const bool acknowledged = acknowledges_certificate(*vm, status.incarnation);
+  const bool news = acknowledged || !vm->agent || !says_the_same(*vm->agent, status);
   vm->agent = std::move(status);
   if (news) impl_->touch(*vm);
 }
 
-Secret Region::guest_pfx(const std::string& vm_id) const {
+void Region::Impl::give_certificate(Vm& vm, const std::string& transport) {
+  CertificateDelivery& delivery = vm.delivery;
+  if (delivery.holder == transport) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!delivery.given) delivery.given = now;  // by an earlier process of this region
+  const bool overdue = !delivery.acknowledged && now - *delivery.given >= settings.certificate_patience;
+  if (!delivery.holder.empty() && !overdue) {
+    if (!delivery.told || now - *delivery.told >= std::chrono::minutes(1)) {
+      delivery.told = now;
+      spdlog::warn(
+          "certificate refused vm={} transport={} reason=\"given to another since the VM was switched on\"",
+          vm.name, transport);
+    }
+    throw Error(
+        ErrorKind::conflict, "CertificateGiven",
+        fmt::format("The certificate of {} was given to another transport certificate since the VM was "
+                    "switched on.",
+                    vm.name),
+        "Restart the VM if its agent lost it.");
+  }
+  if (overdue && !delivery.holder.empty())
+    spdlog::warn("certificate given again vm={} transport={} reason=\"the one before was never reported on\"",
+                 vm.name, transport);
+  delivery = {.holder = transport, .given = now};
+  vms.save(vm);
+}
+
+Secret Region::guest_pfx(const std::string& vm_id, const std::string& transport) {
   Vm* vm = const_cast<Vm*>(find_vm_by_id(vm_id));
   if (!vm) throw Error(ErrorKind::not_found, "ResourceNotFound", "There is no VM " + vm_id + ".");
   impl_->ensure_certificate(*vm);
+  impl_->give_certificate(*vm, transport);
   return Secret(pfx_for_guest({{Certificate::parse_pem(vm->certificate, "the VM's certificate"),
                                 PrivateKey::parse_pem(impl_->keys.at(vm_id), "the VM's key")}}));
 }

@@ -286,6 +286,7 @@ struct Region::Impl {
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
   void keep_certificate(Vm& vm, std::string certificate, Secret key);
   void ensure_certificate(Vm& vm);
+  void give_certificate(Vm& vm, const std::string& transport);
   /// The same, with the key made by the pool.
   asio::awaitable<void> make_certificate(Ref ref, std::string id);
   void on_machine_event(const std::string& id, MachineEvent event);

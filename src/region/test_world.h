@@ -54,7 +54,6 @@ class World {
     database = std::make_unique<Database>(home / "region.db");
     driver = std::make_unique<FakeDriver>(io->get_executor(), home);
     guests = std::make_unique<FakeGuests>(io->get_executor());
-    RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
     settings.hosts_file = hosts_file;
     region = std::make_unique<Region>(
         Region::Services{.executor = io->get_executor(),
@@ -181,6 +180,7 @@ class World {
   }
 
   std::filesystem::path home, hosts_file;
+  RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
   std::unique_ptr<asio::io_context> io;
   std::unique_ptr<asio::thread_pool> pool, builds;
   std::unique_ptr<Database> database;

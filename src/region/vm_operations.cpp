@@ -204,6 +204,7 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
   vm.power = PowerState::starting;
   vm.agent.reset();
   vm.health.reset();
+  vm.delivery = {};
   touch(vm);
   bool failed = false;
   std::optional<Error> trouble;
@@ -425,6 +426,7 @@ void Region::Impl::on_machine_event(const std::string& id, MachineEvent event) {
   Vm& vm = row->second;
   if (event == MachineEvent::reset) {
     vm.agent.reset();
+    vm.delivery = {};
     touch(vm);
     return;
   }

@@ -125,6 +125,10 @@ void fields(V&& v, Extension& x) {
   v("sequence", x.sequence), v("state", x.state), v("provisioning", x.provisioning), v("problem", x.problem);
 }
 template <class V>
+void fields(V&& v, CertificateDelivery& x) {
+  v("holder", x.holder), v("acknowledged", x.acknowledged);
+}
+template <class V>
 void fields(V&& v, Vm& x) {
   resource_fields(v, x);
   v("id", x.id), v("vm_id", x.vm_id), v("size", x.size), v("computer_name", x.computer_name);
@@ -139,7 +143,8 @@ void fields(V&& v, Vm& x) {
   v("boot_diagnostics", x.boot_diagnostics), v("provisioning", x.provisioning), v("problem", x.problem);
   v("power", x.power), v("provisioned", x.provisioned), v("generalized", x.generalized);
   v("incarnation", x.incarnation), v("container_id", x.container_id), v("deployment_id", x.deployment_id);
-  v("certificate", x.certificate), v("extensions", x.extensions), v("agent", x.agent), v("health", x.health);
+  v("certificate", x.certificate), v("delivery", x.delivery), v("extensions", x.extensions),
+      v("agent", x.agent), v("health", x.health);
   v("classic_deployment", x.classic_deployment);
 }
 template <class V>
