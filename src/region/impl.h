@@ -284,6 +284,7 @@ struct Region::Impl {
   asio::awaitable<void> make_disk(Ref ref, std::uint64_t size_gib);
   asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
+  std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
   void keep_certificate(Vm& vm, std::string certificate, Secret key);
   void ensure_certificate(Vm& vm);
   void give_certificate(Vm& vm, const std::string& transport);

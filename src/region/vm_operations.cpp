@@ -77,6 +77,8 @@ MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
   spec.cpus = std::min(size ? size->cpus : 1, host_cpus());
   spec.memory_mib = size ? size->memory_mib : 1024;
   if (const Disk* disk = disks.find(vm.os_disk)) spec.os_disk = host.home / disk->file;
+  spec.azure_disks = files.azure_disks;
+  if (files.azure_disks && size && size->resource_disk_mib > 0) spec.temporary_disk = temporary_disk(vm.id);
   if (!files.kernel.empty())
     spec.direct_boot = MachineSpec::DirectBoot{files.kernel, files.initrd, files.command_line};
   for (const DataDisk& data : vm.data_disks)
@@ -93,6 +95,10 @@ MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
     spec.nics.push_back({mac, host.networks.folder(network_id(*network)) / (port.substr(0, 12) + ".sock")});
   }
   return spec;
+}
+
+std::filesystem::path Region::Impl::temporary_disk(const std::string& id) const {
+  return host.driver.folder(id) / "temporary.qcow2";
 }
 
 asio::awaitable<void> Region::Impl::make_disk(Ref ref, std::uint64_t size_gib) {
@@ -224,8 +230,17 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
     if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
     const ImageFiles files = co_await on_pool(
         [&gallery = host.gallery, file = host.home / disk->file] { return gallery.files_of(file); });
-    if (host.driver.observe(id) != MachineState::running)
-      co_await host.driver.start(machine(still(ref, id), files), std::move(medium));
+    if (host.driver.observe(id) != MachineState::running) {
+      const MachineSpec spec = machine(still(ref, id), files);
+      if (spec.temporary_disk)
+        co_await on_pool([&gallery = host.gallery, file = *spec.temporary_disk,
+                          size = find_vm_size(still(ref, id).size)->resource_disk_mib] {
+          std::filesystem::create_directories(file.parent_path());
+          gallery.make_temporary_disk(file, size);
+          return 0;
+        });
+      co_await host.driver.start(spec, std::move(medium));
+    }
     Vm& running = still(ref, id);
     running.power = PowerState::running;
     touch(running);
@@ -284,6 +299,11 @@ asio::awaitable<void> Region::Impl::power_off(std::string operation, Ref ref, st
   touch(vm);
   co_await host.driver.stop(id, grace);
   host.guest_endpoints(id, {});
+  if (deallocate)
+    co_await on_pool([file = temporary_disk(id)] {
+      std::error_code ignored;
+      return std::filesystem::remove(file, ignored);
+    });
   Vm& stopped = still(ref, id);
   stopped.power = deallocate ? PowerState::deallocated : PowerState::stopped;
   touch(stopped);
