@@ -432,7 +432,7 @@ TEST_F(Certificates, AnAgentThatEndedBeforeItReportedGetsThemAfterAWhile) {
   EXPECT_TRUE(gets("A1"));
   EXPECT_FALSE(gets("B2"));
   world.close();
-  world.settings.certificate_patience = std::chrono::seconds(0);
+  world.region_settings.certificate_patience = std::chrono::seconds(0);
   world.open();
   EXPECT_TRUE(gets("B2"));
   report(vm().incarnation);

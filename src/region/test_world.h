@@ -54,7 +54,7 @@ class World {
     database = std::make_unique<Database>(home / "region.db");
     driver = std::make_unique<FakeDriver>(io->get_executor(), home);
     guests = std::make_unique<FakeGuests>(io->get_executor());
-    settings.hosts_file = hosts_file;
+    region_settings.hosts_file = hosts_file;
     region = std::make_unique<Region>(
         Region::Services{.executor = io->get_executor(),
                          .pool = pool->get_executor(),
@@ -67,7 +67,7 @@ class World {
                          .home = home,
                          .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
                          .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
-        settings);
+        region_settings);
     guests->plays_in(*region);
     run(region->recover());
   }
@@ -180,7 +180,7 @@ class World {
   }
 
   std::filesystem::path home, hosts_file;
-  RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
+  RegionSettings region_settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
   std::unique_ptr<asio::io_context> io;
   std::unique_ptr<asio::thread_pool> pool, builds;
   std::unique_ptr<Database> database;
