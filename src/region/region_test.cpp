@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/files.h"
+#include "images/disk.h"
 #include "region/test_world.h"
 #include "store/documents.h"
 
@@ -74,6 +76,29 @@ TEST(Region, ClosesThePortsOfAVmThatStops) {
   EXPECT_THAT(world.networks.networks, SizeIs(1));
   world.finish(world.region->deallocate_vm({"g", "web1"}));
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::deallocated);
+}
+
+TEST(Region, AVmHasATemporaryDiskOfItsSizeUntilItIsDeallocated) {
+  World world;
+  const auto description = world.home / "images/tiny/image.json";
+  std::string text = read_file(description);
+  const std::string no = R"("azureDisks": false)";
+  ASSERT_NE(text.find(no), text.npos);
+  write_file(description, text.replace(text.find(no), no.size(), R"("azureDisks": true)"));
+  std::optional<MachineSpec> spec;
+  world.driver->on_start = [&](const MachineSpec& started, const std::string&) { spec = started; };
+  world.make("web1");
+
+  ASSERT_TRUE(spec && spec->azure_disks && spec->temporary_disk);
+  const auto file = *spec->temporary_disk;
+  const std::uint64_t of_a1 = std::uint64_t{71'680} << 20;
+  EXPECT_EQ(read_disk(file).virtual_size, of_a1);
+  world.finish(world.region->stop_vm({"g", "web1"}, false));
+  EXPECT_TRUE(std::filesystem::exists(file));
+  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  world.finish(world.region->start_vm({"g", "web1"}));
+  EXPECT_EQ(read_disk(file).virtual_size, of_a1);
 }
 
 TEST(Region, NoticesAGuestThatSwitchesItselfOff) {

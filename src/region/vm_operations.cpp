@@ -7,6 +7,7 @@
 
 #include "crypto/certificate.h"
 #include "crypto/random.h"
+#include "host/files.h"
 #include "host/log_tail.h"
 #include "model/catalog.h"
 #include "region/impl.h"
@@ -235,7 +236,7 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
       if (spec.temporary_disk)
         co_await on_pool([&gallery = host.gallery, file = *spec.temporary_disk,
                           size = find_vm_size(still(ref, id).size)->resource_disk_mib] {
-          std::filesystem::create_directories(file.parent_path());
+          make_folder(file.parent_path());
           gallery.make_temporary_disk(file, size);
           return 0;
         });
