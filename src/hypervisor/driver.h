@@ -37,8 +37,11 @@ struct MachineSpec {
   std::string uuid;  ///< SMBIOS product uuid, constant over the machine's life
   unsigned cpus = 1;
   unsigned memory_mib = 1024;
-  std::filesystem::path os_disk;          ///< qcow2
-  std::optional<DirectBoot> direct_boot;  ///< else the disk's own boot loader
+  std::filesystem::path os_disk;  ///< qcow2
+  bool azure_disks =
+      false;  ///< OS and temporary disk on a SCSI bus, as on Azure; else the OS disk is virtio's
+  std::optional<std::filesystem::path> temporary_disk;  ///< qcow2; with azure_disks only
+  std::optional<DirectBoot> direct_boot;                ///< else the disk's own boot loader
   std::vector<DataDisk> data_disks;
   std::vector<Nic> nics;
 };

@@ -42,6 +42,7 @@ void require_file(const std::string& machine, const std::filesystem::path& file)
 
 void require_files(const MachineSpec& spec) {
   require_file(spec.name, spec.os_disk);
+  if (spec.temporary_disk) require_file(spec.name, *spec.temporary_disk);
   for (const MachineSpec::DataDisk& disk : spec.data_disks) require_file(spec.name, disk.file);
   if (!spec.direct_boot) return;
   require_file(spec.name, spec.direct_boot->kernel);

@@ -93,7 +93,8 @@ void write_description(const fs::path& folder, const GalleryImage& image, const 
                       {"disk", files.disk.filename().string()},
                       {"kernel", files.kernel.filename().string()},
                       {"initrd", files.initrd.filename().string()},
-                      {"commandLine", files.command_line}};
+                      {"commandLine", files.command_line},
+                      {"azureDisks", files.azure_disks}};
   write_file(folder / "image.json", document.dump(2) + "\n");
 }
 
@@ -110,8 +111,8 @@ ImageFiles files_from(const json& document, const fs::path& folder) {
     const std::string name = document.value(key, "");
     return name.empty() ? fs::path() : folder / name;
   };
-  return {file("disk"), document.value("format", "qcow2"), file("kernel"), file("initrd"),
-          document.value("commandLine", "")};
+  return {file("disk"),   document.value("format", "qcow2"), file("kernel"),
+          file("initrd"), document.value("commandLine", ""), document.value("azureDisks", false)};
 }
 
 GalleryImage own_image_from(const json& document) {
@@ -231,7 +232,12 @@ ImageFiles Gallery::Impl::build(const Recipe& recipe, const ImageProgress& progr
   make_folder(draft);
   const fs::path log = cache / "log" / (recipe.alias + ".log");
   build_image(recipe, etc, draft, log, progress, std::move(stop));
-  const ImageFiles files{folder / "disk.qcow2", "qcow2", folder / "kernel", folder / "initrd", command_line};
+  const ImageFiles files{.disk = folder / "disk.qcow2",
+                         .format = "qcow2",
+                         .kernel = folder / "kernel",
+                         .initrd = folder / "initrd",
+                         .command_line = command_line,
+                         .azure_disks = true};
   GalleryImage image = recipe.image;
   image.added = utc_now();
   write_description(draft, image, files);
@@ -262,7 +268,7 @@ GalleryImage Gallery::Impl::add(GalleryImage image, const ImageFiles& boot,
   make_folder(draft);
 
   const DiskFile disk = make(draft / "disk");
-  ImageFiles files{draft / "disk", disk.format, {}, {}, boot.command_line};
+  ImageFiles files{draft / "disk", disk.format, {}, {}, boot.command_line, boot.azure_disks};
   if (!boot.kernel.empty()) {
     files.kernel = draft / "kernel";
     files.initrd = draft / "initrd";
@@ -323,6 +329,15 @@ void Gallery::make_disk(const ImageFiles& image, const fs::path& target, std::ui
 
 void Gallery::make_empty_disk(const fs::path& target, std::uint64_t size_gib) const {
   create_disk(target, size_gib * gib);
+}
+
+void Gallery::make_temporary_disk(const fs::path& target, std::uint64_t size_mib) const {
+  const std::uint64_t bytes = size_mib << 20;
+  if (fs::exists(target)) {
+    if (read_disk(target).virtual_size == bytes) return;
+    fs::remove(target);
+  }
+  create_disk(target, bytes);
 }
 
 GalleryImage Gallery::import(const fs::path& file, const std::string& name, const std::string& label,

@@ -35,6 +35,9 @@ struct ImageFiles {
   std::string format;                    ///< "qcow2", "raw"
   std::filesystem::path kernel, initrd;  ///< for direct boot; empty: the disk has a boot loader
   std::string command_line;
+  /// The disks of its machines stand as on Azure: the OS disk on a SCSI bus, a temporary disk beside it. Not
+  /// so for images that may have no driver for it at boot: those that users bring, and those built before.
+  bool azure_disks = false;
 };
 
 /// Says how far a long job is: one short line for people ("Installing packages, 120 of 214"), and a fraction
@@ -70,6 +73,8 @@ class Gallery {
   void make_disk(const ImageFiles& image, const std::filesystem::path& target, std::uint64_t size_gib) const;
   /// A new empty qcow2 disk.
   void make_empty_disk(const std::filesystem::path& target, std::uint64_t size_gib) const;
+  /// A qcow2 disk of that size, empty unless it was there already.
+  void make_temporary_disk(const std::filesystem::path& target, std::uint64_t size_mib) const;
 
   /// Makes a VM's disk larger; conflict while a machine has it open.
   void grow_disk(const std::filesystem::path& disk, std::uint64_t size_gib) const;

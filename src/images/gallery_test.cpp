@@ -275,6 +275,17 @@ TEST_F(GalleryTest, MakesADiskOverTheImageNeverSmallerThanIt) {
             ErrorKind::conflict);
 }
 
+TEST_F(GalleryTest, MakesATemporaryDiskAnewOnlyWhenItsSizeIsAnother) {
+  const fs::path file = folder_ / "temporary.qcow2";
+  gallery_.make_temporary_disk(file, 20);
+  EXPECT_EQ(inspect_disk(file).virtual_size, 20U << 20);
+  fs::last_write_time(file, fs::file_time_type{});
+  gallery_.make_temporary_disk(file, 20);
+  EXPECT_EQ(fs::last_write_time(file), fs::file_time_type{});
+  gallery_.make_temporary_disk(file, 10);
+  EXPECT_EQ(inspect_disk(file).virtual_size, 10U << 20);
+}
+
 TEST_F(GalleryTest, TellsTheImageFromADiskThatStandsOnIt) {
   const ImageFiles files = ensure(gallery_);
   gallery_.make_disk(files, folder_ / "vm.qcow2", 30);
@@ -283,6 +294,7 @@ TEST_F(GalleryTest, TellsTheImageFromADiskThatStandsOnIt) {
 
   EXPECT_EQ(found.kernel, files.kernel);
   EXPECT_EQ(found.command_line, files.command_line);
+  EXPECT_TRUE(found.azure_disks);
   gallery_.make_empty_disk(folder_ / "data.qcow2", 1);
   EXPECT_EQ(thrown_by([&] { gallery_.files_of(folder_ / "data.qcow2"); }).kind, ErrorKind::not_found);
 }
@@ -299,6 +311,7 @@ TEST_F(GalleryTest, ImportsAUsersImage) {
   EXPECT_EQ(later.find("my-image")->label, "Mine");
   const ImageFiles files = later.ensure("my-image", {}, {});
   EXPECT_TRUE(files.kernel.empty());
+  EXPECT_FALSE(files.azure_disks) << "who knows what it has drivers for at boot";
   EXPECT_EQ(inspect_disk(files.disk).format, files.format);
   EXPECT_EQ(later.list().back().name, "my-image");
 }
@@ -415,6 +428,7 @@ TEST_F(GalleryTest, CapturesADiskWithItsBootFiles) {
   EXPECT_TRUE(inspect_disk(files.disk).backing.empty());
   EXPECT_EQ(read_file(files.kernel), "kernel\n");
   EXPECT_EQ(files.command_line, base.command_line);
+  EXPECT_TRUE(files.azure_disks);
 }
 
 TEST_F(GalleryTest, DeletesOnlyAUsersOwnImages) {

@@ -27,8 +27,9 @@ struct GuestView {
   unsigned incarnation = 1;
   std::string container_id;
   std::string deployment_id;
-  std::string role;         ///< VM name: role instance is "_NAME"
-  std::string certificate;  ///< PEM of the VM's own certificate; its thumbprint is what settings name
+  std::string role;              ///< VM name: role instance is "_NAME"
+  std::string certificate;       ///< PEM of the VM's own certificate; its thumbprint is what settings name
+  bool has_certificate = false;  ///< its agent has reported so since it was switched on
   std::vector<GuestPlugin> plugins;
   std::string agent_location;  ///< "westus"
   // Instance metadata.

@@ -179,6 +179,14 @@ struct HealthReport {
   std::string description;
 };
 
+/// How far the VM's certificate and key have come since it was switched on.
+struct CertificateDelivery {
+  std::string holder;         ///< thumbprint of the transport certificate they were given to; "" for none yet
+  bool acknowledged = false;  ///< the agent has reported on the same goal state since
+  /// When the holder got them, and when a refusal was told last; not kept in the store.
+  std::optional<std::chrono::steady_clock::time_point> given, told;
+};
+
 struct Extension {
   std::string name;            ///< resource name below its VM
   std::string publisher;       ///< "Microsoft.Azure.Extensions"
@@ -234,6 +242,7 @@ struct Vm : Resource {
   std::string container_id;   ///< UUID
   std::string deployment_id;  ///< UUID
   std::string certificate;    ///< PEM, RSA: receives protected settings
+  CertificateDelivery delivery;
   std::vector<Extension> extensions;
   std::optional<AgentStatus> agent;
   std::optional<HealthReport> health;

@@ -11,6 +11,7 @@ enum Option : std::uint8_t {
   router = 3,
   name_servers = 6,
   host_name = 12,
+  domain_name = 15,
   requested_address = 50,
   lease_time = 51,
   message_type = 53,
@@ -116,6 +117,8 @@ void put_configuration(Options& options, const DhcpLease& lease) {
   if (!lease.host_name.empty())
     options.put(host_name, {reinterpret_cast<const std::uint8_t*>(lease.host_name.data()),
                             std::min<std::size_t>(lease.host_name.size(), 255)});
+  constexpr std::uint8_t neighbours[] = {'i', 'n', 't', 'e', 'r', 'n', 'a', 'l'};  // of dns.cpp
+  options.put(domain_name, neighbours);
   const Bytes all_routes = routes(gateway);
   options.put(classless_routes, all_routes);
   options.put(microsoft_classless_routes, all_routes);

@@ -72,6 +72,7 @@ TEST(Dhcp, OffersToADiscoverWithEveryOptionToTheByte) {
                             {3, {10, 0, 0, 1}},
                             {6, {10, 0, 0, 3}},
                             {12, {'v', 'm', 't', 'e', 'n'}},
+                            {15, {'i', 'n', 't', 'e', 'r', 'n', 'a', 'l'}},
                             {121, routes},
                             {249, routes},
                             {245, {0xa8, 0x3f, 0x81, 0x10}}};

@@ -25,6 +25,12 @@ bool says_the_same(const AgentStatus& a, const AgentStatus& b) {
   return to_document(x) == to_document(y);
 }
 
+/// The agent reports on a goal state once it has taken in all that it points to. True when that is news.
+bool acknowledges_certificate(const Vm& vm, const std::string& incarnation) {
+  const CertificateDelivery& delivery = vm.delivery;
+  return !delivery.acknowledged && !delivery.holder.empty() && incarnation == std::to_string(vm.incarnation);
+}
+
 }  // namespace
 
 std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
@@ -37,6 +43,7 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
   view.deployment_id = vm->deployment_id;
   view.role = vm->name;
   view.certificate = vm->certificate;
+  view.has_certificate = vm->delivery.acknowledged;
   for (const Extension& extension : vm->extensions) {
     const auto level = dependency_level(*vm, extension);
     if (!level) continue;  // what it comes after is not there yet
@@ -88,25 +95,61 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
 void Region::take_health(const std::string& vm_id, HealthReport report) {
   const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) return;
+  const bool acknowledged = acknowledges_certificate(*vm, report.incarnation);
   spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
-  impl_->change_vm(vm->ref(), [&](Vm& changed) { changed.health = std::move(report); });
+  impl_->change_vm(vm->ref(), [&](Vm& changed) {
+    changed.health = std::move(report);
+    changed.delivery.acknowledged |= acknowledged;
+  });
 }
 
 void Region::take_status(const std::string& vm_id, AgentStatus status) {
   const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) return;
   status.received = utc_now();
-  if (vm->agent && says_the_same(*vm->agent, status))
+  const bool acknowledged = acknowledges_certificate(*vm, status.incarnation);
+  if (!acknowledged && vm->agent && says_the_same(*vm->agent, status))
     impl_->vms.unkept(vm->ref())->agent = std::move(status);
   else
-    impl_->change_vm(vm->ref(), [&](Vm& changed) { changed.agent = std::move(status); });
+    impl_->change_vm(vm->ref(), [&](Vm& changed) {
+      changed.agent = std::move(status);
+      changed.delivery.acknowledged |= acknowledged;
+    });
 }
 
-Secret Region::guest_pfx(const std::string& vm_id) const {
+void Region::Impl::give_certificate(const Vm& vm, const std::string& transport) {
+  const CertificateDelivery& delivery = vm.delivery;
+  if (delivery.holder == transport) return;
+  const auto now = std::chrono::steady_clock::now();
+  CertificateDelivery& times = vms.unkept(vm.ref())->delivery;
+  if (!times.given) times.given = now;  // by an earlier process of this region
+  const bool overdue = !delivery.acknowledged && now - *times.given >= settings.certificate_patience;
+  if (!delivery.holder.empty() && !overdue) {
+    if (!times.told || now - *times.told >= std::chrono::minutes(1)) {
+      times.told = now;
+      spdlog::warn(
+          "certificate refused vm={} transport={} reason=\"given to another since the VM was switched on\"",
+          vm.name, transport);
+    }
+    throw Error(
+        ErrorKind::conflict, "CertificateGiven",
+        fmt::format("The certificate of {} was given to another transport certificate since the VM was "
+                    "switched on.",
+                    vm.name),
+        "Restart the VM if its agent lost it.");
+  }
+  if (overdue && !delivery.holder.empty())
+    spdlog::warn("certificate given again vm={} transport={} reason=\"the one before was never reported on\"",
+                 vm.name, transport);
+  change_vm(vm.ref(), [&](Vm& changed) { changed.delivery = {.holder = transport, .given = now}; });
+}
+
+Secret Region::guest_pfx(const std::string& vm_id, const std::string& transport) {
   const Vm* vm = find_vm_by_id(vm_id);
   if (!vm) throw Error(ErrorKind::not_found, "ResourceNotFound", "There is no VM " + vm_id + ".");
   if (!impl_->has_certificate(*vm))
     impl_->records.change([&] { impl_->ensure_certificate(impl_->vms.edit(vm->ref())); });
+  impl_->give_certificate(*vm, transport);
   return Secret(pfx_for_guest({{Certificate::parse_pem(vm->certificate, "the VM's certificate"),
                                 PrivateKey::parse_pem(impl_->keys.at(vm_id), "the VM's key")}}));
 }

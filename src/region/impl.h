@@ -225,11 +225,13 @@ struct Region::Impl {
   asio::awaitable<void> make_disk(Ref ref, std::uint64_t size_gib);
   asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
+  std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
   /// Within a change.
   void keep_certificate(Vm& vm, std::string certificate, Secret key);
   bool has_certificate(const Vm& vm) const;  ///< with its key
   /// Within a change.
   void ensure_certificate(Vm& vm);
+  void give_certificate(const Vm& vm, const std::string& transport);
   /// The same, with the key made by the pool.
   asio::awaitable<void> make_certificate(Ref ref, std::string id);
   void on_machine_event(const std::string& id, MachineEvent event);

@@ -36,6 +36,9 @@ struct RegionSettings {
   std::chrono::seconds boot_limit{900};        ///< from power-on to the agent's first report
   std::chrono::seconds extension_limit{1800};  ///< from the goal state to the handler's final status
   std::chrono::seconds shutdown_grace{90};
+  /// How long the one that got a VM's certificate may take until the agent reports on it. An agent that ended
+  /// in between has made itself another transport certificate, and asks again.
+  std::chrono::seconds certificate_patience{60};
 };
 
 /// The outcome of a put.
@@ -247,8 +250,11 @@ class Region {
   std::optional<GuestView> guest_view(const std::string& vm_id) const;
   void take_health(const std::string& vm_id, HealthReport report);
   void take_status(const std::string& vm_id, AgentStatus status);
-  /// DER of the PKCS#12 with the VM's own certificate and key, for the certificates document.
-  Secret guest_pfx(const std::string& vm_id) const;
+  /// DER of the PKCS#12 with the VM's own certificate and key, for the certificates document. They are given
+  /// to one transport certificate (`transport`, its thumbprint) a boot, the first that asks, and to another
+  /// one only when no agent reports on them within RegionSettings::certificate_patience. Throws
+  /// Error(conflict) for all others.
+  Secret guest_pfx(const std::string& vm_id, const std::string& transport);
   std::optional<ExtensionPackage> guest_package(const std::string& handler, const std::string& version) const;
   std::vector<ExtensionPackage> guest_packages(const std::string& handler) const;
 

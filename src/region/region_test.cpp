@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/files.h"
+#include "images/disk.h"
 #include "region/test_world.h"
 #include "store/documents.h"
 
@@ -74,6 +76,29 @@ TEST(Region, ClosesThePortsOfAVmThatStops) {
   EXPECT_THAT(world.networks.networks, SizeIs(1));
   world.finish(world.region->deallocate_vm({"g", "web1"}));
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::deallocated);
+}
+
+TEST(Region, AVmHasATemporaryDiskOfItsSizeUntilItIsDeallocated) {
+  World world;
+  const auto description = world.home / "images/tiny/image.json";
+  std::string text = read_file(description);
+  const std::string no = R"("azureDisks": false)";
+  ASSERT_NE(text.find(no), text.npos);
+  write_file(description, text.replace(text.find(no), no.size(), R"("azureDisks": true)"));
+  std::optional<MachineSpec> spec;
+  world.driver->on_start = [&](const MachineSpec& started, const std::string&) { spec = started; };
+  world.make("web1");
+
+  ASSERT_TRUE(spec && spec->azure_disks && spec->temporary_disk);
+  const auto file = *spec->temporary_disk;
+  const std::uint64_t of_a1 = std::uint64_t{71'680} << 20;
+  EXPECT_EQ(read_disk(file).virtual_size, of_a1);
+  world.finish(world.region->stop_vm({"g", "web1"}, false));
+  EXPECT_TRUE(std::filesystem::exists(file));
+  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  world.finish(world.region->start_vm({"g", "web1"}));
+  EXPECT_EQ(read_disk(file).virtual_size, of_a1);
 }
 
 TEST(Region, NoticesAGuestThatSwitchesItselfOff) {
@@ -439,6 +464,81 @@ TEST(Extensions, ProtectedSettingsAreNowhereInClear) {
     EXPECT_EQ(text.find("swordfish-4711"), std::string::npos) << entry.path();
     EXPECT_EQ(text.find("Str0ng!pass"), std::string::npos) << entry.path();
   }
+}
+
+/// A VM whose guest is played here, as far as its certificate goes.
+class Certificates : public testing::Test {
+ protected:
+  Certificates() { world.make("web1"); }
+  const Vm& vm() { return world.region->get_vm({"g", "web1"}); }
+  bool gets(const std::string& transport) {
+    try {
+      world.region->guest_pfx(vm().id, transport);
+      return true;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind, ErrorKind::conflict);
+      EXPECT_THAT(error.what(), testing::HasSubstr("web1"));
+      return false;
+    }
+  }
+  void report(unsigned incarnation) {
+    world.region->take_status(vm().id, {.status = "Ready", .incarnation = std::to_string(incarnation)});
+  }
+  bool announced() { return !world.region->guest_view(vm().id)->has_certificate; }
+  World world;
+};
+
+TEST_F(Certificates, AreGivenToTheFirstThatAsksAndToNobodyElseUntilTheNextBoot) {
+  EXPECT_TRUE(gets("A1"));
+  EXPECT_FALSE(gets("B2"));
+  EXPECT_TRUE(gets("A1")) << "an answer may be lost on its way";
+  report(vm().incarnation + 1);
+  EXPECT_TRUE(announced()) << "of another goal state";
+  report(vm().incarnation);
+  EXPECT_FALSE(announced());
+  EXPECT_FALSE(gets("B2"));
+
+  world.finish(world.region->stop_vm({"g", "web1"}, false));
+  world.finish(world.region->start_vm({"g", "web1"}));
+  EXPECT_TRUE(announced());
+  EXPECT_TRUE(gets("C3"));
+  EXPECT_FALSE(gets("A1"));
+}
+
+TEST_F(Certificates, AreGivenAnewAfterTheGuestRestartedItself) {
+  EXPECT_TRUE(gets("A1"));
+  report(vm().incarnation);
+  world.driver->guest_resets(vm().id);
+  world.turn();
+  EXPECT_TRUE(announced());
+  EXPECT_TRUE(gets("B2"));
+  EXPECT_FALSE(gets("A1"));
+}
+
+TEST_F(Certificates, AreNotGivenAgainByARegionThatWasKilledInBetween) {
+  EXPECT_TRUE(gets("A1"));
+  report(vm().incarnation);
+  world.close();
+  world.open();
+  EXPECT_FALSE(announced());
+  EXPECT_FALSE(gets("B2"));
+}
+
+TEST_F(Certificates, AReportBeforeAnybodyGotThemCountsForNothing) {
+  report(vm().incarnation);
+  EXPECT_TRUE(announced());
+  EXPECT_TRUE(gets("A1"));
+}
+
+TEST_F(Certificates, AnAgentThatEndedBeforeItReportedGetsThemAfterAWhile) {
+  EXPECT_TRUE(gets("A1"));
+  EXPECT_FALSE(gets("B2"));
+  world.close();
+  world.region_settings.certificate_patience = std::chrono::seconds(0);
+  world.open();
+  EXPECT_TRUE(gets("B2"));
+  report(vm().incarnation);
+  EXPECT_FALSE(gets("C3")) << "once reported, for good";
 }
 
 TEST(Extensions, AreRefusedWhenTheyCannotBe) {

@@ -55,8 +55,7 @@ class World {
     database.reset(new Database(open_region_store(home)));
     driver = std::make_unique<FakeDriver>(io->get_executor(), home);
     guests = std::make_unique<FakeGuests>(io->get_executor());
-    RegionSettings settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
-    settings.hosts_file = hosts_file;
+    region_settings.hosts_file = hosts_file;
     region = std::make_unique<Region>(
         Region::Services{.executor = io->get_executor(),
                          .pool = pool->get_executor(),
@@ -69,7 +68,7 @@ class World {
                          .home = home,
                          .guest_endpoints = [](const std::string&, const std::filesystem::path&) {},
                          .vm_changed = [this](const Vm& vm) { guests->seen(vm); }},
-        settings);
+        region_settings);
     guests->plays_in(*region);
     run(region->recover());
   }
@@ -182,6 +181,7 @@ class World {
   }
 
   std::filesystem::path home, hosts_file;
+  RegionSettings region_settings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"};
   std::unique_ptr<asio::io_context> io;
   std::unique_ptr<asio::thread_pool> pool, builds;
   std::unique_ptr<Database> database;

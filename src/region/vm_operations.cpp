@@ -81,6 +81,8 @@ MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
   spec.cpus = std::min(size ? size->cpus : 1, host_cpus());
   spec.memory_mib = size ? size->memory_mib : 1024;
   if (const Disk* disk = disks.find(vm.os_disk)) spec.os_disk = host.home / disk->file;
+  spec.azure_disks = files.azure_disks;
+  if (files.azure_disks && size && size->resource_disk_mib > 0) spec.temporary_disk = temporary_disk(vm.id);
   if (!files.kernel.empty())
     spec.direct_boot = MachineSpec::DirectBoot{files.kernel, files.initrd, files.command_line};
   for (const DataDisk& data : vm.data_disks)
@@ -97,6 +99,10 @@ MachineSpec Region::Impl::machine(const Vm& vm, const ImageFiles& files) const {
     spec.nics.push_back({mac, host.networks.folder(network_id(*network)) / (port.substr(0, 12) + ".sock")});
   }
   return spec;
+}
+
+std::filesystem::path Region::Impl::temporary_disk(const std::string& id) const {
+  return host.driver.folder(id) / "temporary.qcow2";
 }
 
 std::string Region::Impl::file_of(const Disk& disk) {
@@ -237,6 +243,7 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
     vm.power = PowerState::starting;
     vm.agent.reset();
     vm.health.reset();
+    vm.delivery = {};
   });
   std::optional<Error> trouble;
   try {
@@ -255,8 +262,17 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
     if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
     const ImageFiles files = co_await on_pool(
         [&gallery = host.gallery, file = host.home / disk->file] { return gallery.files_of(file); });
-    if (host.driver.observe(id) != MachineState::running)
-      co_await host.driver.start(machine(still(ref, id), files), std::move(medium));
+    if (host.driver.observe(id) != MachineState::running) {
+      const MachineSpec spec = machine(still(ref, id), files);
+      if (spec.temporary_disk)
+        co_await on_pool([&gallery = host.gallery, file = *spec.temporary_disk,
+                          size = find_vm_size(still(ref, id).size)->resource_disk_mib] {
+          make_folder(file.parent_path());
+          gallery.make_temporary_disk(file, size);
+          return 0;
+        });
+      co_await host.driver.start(spec, std::move(medium));
+    }
   } catch (const Error& error) {
     trouble = error;
   }
@@ -315,6 +331,11 @@ asio::awaitable<void> Region::Impl::power_off(std::string operation, Ref ref, st
   change_vm(ref, [&](Vm& vm) { vm.power = deallocate ? PowerState::deallocating : PowerState::stopping; });
   co_await host.driver.stop(id, grace);
   host.guest_endpoints(id, {});
+  if (deallocate)
+    co_await on_pool([file = temporary_disk(id)] {
+      std::error_code ignored;
+      return std::filesystem::remove(file, ignored);
+    });
   co_await insist([&] {
     still(ref, id);
     edit(ref).power = deallocate ? PowerState::deallocated : PowerState::stopped;
@@ -474,7 +495,10 @@ void Region::Impl::on_machine_event(const std::string& id, MachineEvent event) {
   }
   if (event == MachineEvent::reset)
     return insist_soon([this, ref, id] {
-      if (const Vm* known = vms.find(ref); known && known->id == id) edit(ref).agent.reset();
+      if (const Vm* known = vms.find(ref); !known || known->id != id) return;
+      Vm& vm = edit(ref);
+      vm.agent.reset();
+      vm.delivery = {};
     });
   if (vm->power != PowerState::running && vm->power != PowerState::starting) return;
   spdlog::warn("{} vm={}", event == MachineEvent::crashed ? "crashed" : "powered off by itself", vm->name);

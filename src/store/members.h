@@ -141,6 +141,10 @@ inline constexpr auto members<Extension> = std::tuple(
     Member("sequence", &Extension::sequence), Member("state", &Extension::state),
     Member("provisioning", &Extension::provisioning), Member("problem", &Extension::problem));
 template <>
+inline constexpr auto members<CertificateDelivery> =
+    std::tuple(Member("holder", &CertificateDelivery::holder),
+               Member("acknowledged", &CertificateDelivery::acknowledged));
+template <>
 inline constexpr auto members<Vm> = resource_with(
     Member("id", &Vm::id), Member("vm_id", &Vm::vm_id), Member("size", &Vm::size),
     Member("computer_name", &Vm::computer_name), Member("admin_user", &Vm::admin_user),
@@ -159,7 +163,7 @@ inline constexpr auto members<Vm> = resource_with(
     Member("provisioning", &Vm::provisioning), Member("problem", &Vm::problem), Member("power", &Vm::power),
     Member("provisioned", &Vm::provisioned), Member("generalized", &Vm::generalized),
     Member("incarnation", &Vm::incarnation), Member("container_id", &Vm::container_id),
-    Member("deployment_id", &Vm::deployment_id), Member("certificate", &Vm::certificate),
+    Member("deployment_id", &Vm::deployment_id), Member("certificate", &Vm::certificate), Member("delivery", &Vm::delivery),
     Member("extensions", &Vm::extensions), Member("agent", &Vm::agent), Member("health", &Vm::health),
     Member("classic_deployment", &Vm::classic_deployment));
 template <>
@@ -230,6 +234,7 @@ static_assert(keep_all<Problem, Ref, ResourceGroup, Subnet, VirtualNetwork, Publ
                        PublicAddress, SecurityRule, SecurityGroup, IpConfiguration, Endpoint,
                        NetworkInterface, DataDisk, Disk, SshKey, StatusItem, HandlerStatus, AgentStatus,
                        HealthReport, Extension, InertResource, Phase, Operation>);
+static_assert(keeps_all_but<CertificateDelivery>(2));  // given, told
 static_assert(keeps_all_but<Vm>(1));  // held_until: it is of this process alone
 
 }  // namespace berth

@@ -1,5 +1,6 @@
 """A private world for one end-to-end test: its own HOME, its own region, the real programs of build/bin, real virtual
 machines. What it made is gone when it ends, and it says so when something is left."""
+import base64
 import json
 import os
 import pathlib
@@ -85,6 +86,11 @@ class World:
 
     def sudo(self, name, command, **options):
         return self.ssh(name, f"echo '{PASSWORD}' | sudo -S -p '' sh -c \"{command}\"", **options)
+
+    def root(self, name, script, **options):
+        """Runs a shell script in the machine as root, and gives what it printed."""
+        text = base64.b64encode(script.encode()).decode()
+        return self.sudo(name, f"echo {text} | base64 -d | sh", **options).stdout.strip()
 
     def port(self, name, port):
         """Where a public port of a host really is: (address, port)."""

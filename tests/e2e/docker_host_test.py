@@ -102,9 +102,9 @@ class DockerHost(unittest.TestCase):
     def test_14_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
         self.world.create("second", "-w", "mydockerhost", "-S", "10.0.0.20", ssh_port=2222)
         self.world.docker("--context", "second", "info")
-        out = self.world.ssh("second", "hostname -I; timeout 30 bash -c 'exec 3<>/dev/tcp/mydockerhost.internal/22; head -c 7 <&3'",
+        out = self.world.ssh("second", "hostname -I; for name in mydockerhost.internal mydockerhost; do timeout 30 bash -c \"exec 3<>/dev/tcp/$name/22; head -c 7 <&3\"; done",
                              ssh_port=2222).stdout
-        self.assertIn("SSH-2.0", out)
+        self.assertEqual(out.count("SSH-2.0"), 2, "by the whole name and by the bare one")
         self.assertIn("10.0.0.20", out)
         shown = self.world.show("second")
         self.assertEqual([port["port"] for port in shown["ports"]], [2222, 4243])

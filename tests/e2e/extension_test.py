@@ -35,8 +35,7 @@ class Extension(unittest.TestCase):
 
     def root(self, script, **options):
         """Runs a shell script in the machine as root, and gives what it printed."""
-        text = base64.b64encode(script.encode()).decode()
-        return self.world.sudo(NAME, f"echo {text} | base64 -d | sh", **options).stdout.strip()
+        return self.world.root(NAME, script, **options)
 
     def docker(self, *argv, **options):
         return self.world.docker("--context", NAME, *argv, **options).stdout.strip()
@@ -170,7 +169,16 @@ class Extension(unittest.TestCase):
         self.assertEqual({name: parts().get(name) for name in ("tls", "engine", "compose")}, dict.fromkeys(("tls", "engine", "compose"), "succeeded"))
         self.assertIn("Server Version", self.docker("info"))
 
-    def test_07_uninstall_removes_only_what_is_its_own(self):
+    def test_07_the_wire_server_is_closed_to_containers_of_an_engine_that_came_later(self):
+        def gets(url):
+            return self.world.docker("--context", NAME, "run", "--rm", "berth/busybox", "wget", "-q", "-T", "8", "-O", "-", "--header", "Metadata: true",
+                                     url, check=False, limit=300).stdout
+
+        self.assertEqual(gets("http://168.63.129.16/?comp=versions"), "")
+        self.assertIn("168.63.129.16", self.root("curl -s 'http://168.63.129.16/machine/?comp=goalstate'"))
+        self.assertIn(NAME, gets("http://169.254.169.254/metadata/instance?api-version=2021-02-01"))
+
+    def test_08_uninstall_removes_only_what_is_its_own(self):
         self.docker("start", "keeper")
         type(self).keeper = self.process_of("keeper")
         self.world.arm("DELETE", self.path)

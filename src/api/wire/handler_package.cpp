@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -56,6 +57,29 @@ bool stays_inside(std::string_view path) {
   return true;
 }
 
+/// "bin/h" of "./bin//x/../h": what the guest's file system makes of a path.
+std::string normal(std::string_view path) {
+  return std::filesystem::path(path).lexically_normal().string();
+}
+
+/// The first word of a command line as the shell reads it, quotes taken off.
+std::string first_word(std::string_view line) {
+  std::string word;
+  char quote = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (!quote && std::string_view(" \t\r\n;&|<>").find(c) != std::string_view::npos) break;
+    if (quote ? c == quote : c == '"' || c == '\'') {
+      quote = quote ? 0 : c;
+    } else if (c == '\\' && quote != '\'' && i + 1 < line.size()) {
+      word += line[++i];
+    } else {
+      word += c;
+    }
+  }
+  return word;
+}
+
 /// The files of a zip: of the manifests all, of the others the beginning.
 class Zip {
  public:
@@ -97,8 +121,9 @@ class Zip {
                          "The guest agent unpacks files and folders only: put a copy in place of a link."};
     if (archive_entry_is_encrypted(entry))
       throw PackageFault{fmt::format("its entry {} is encrypted", name), ""};
-    const bool whole = file_of(name) == manifest_name || name == "manifest.xml";
-    std::string& text = files[name];
+    const bool whole = file_of(name) == manifest_name || normal(name) == "manifest.xml";
+    std::string& text = files[normal(name)];
+    text.clear();  // of two entries by one name the guest keeps the last
     for (std::uint64_t size = 0;;) {
       const la_ssize_t count = archive_read_data(reader_.get(), chunk_.data(), chunk_.size());
       check(count);
@@ -152,8 +177,7 @@ void check_command(const Zip& zip, const std::string& key, const std::string& co
                    HandlerPackage& package) {
   std::string_view program = command;
   while (program.starts_with('/')) program.remove_prefix(1);  // as the agent does
-  program = program.substr(0, program.find_first_of(" \t"));
-  const std::string file(program);
+  const std::string file = normal(first_word(program));
   const auto found = zip.files.find(file);
   if (found == zip.files.end()) {
     package.faults.push_back(
@@ -198,8 +222,11 @@ void read_manifest(const Zip& zip, HandlerPackage& package) {
          "It stands at the top of the zip, not beside it: pack the contents of the folder."});
     return;
   }
-  if (manifests.size() > 1) {
-    package.faults.push_back({fmt::format("it has more than one {}", manifest_name), ""});
+  // The agent takes the one at the top; which of several others it finds first, nobody knows.
+  std::ranges::stable_partition(manifests, [](const auto* each) { return each->first == manifest_name; });
+  if (manifests.size() > 1 && manifests.front()->first != manifest_name) {
+    package.faults.push_back(
+        {fmt::format("it has more than one {}, and none at its top", manifest_name), ""});
     return;
   }
   const auto& [path, text] = *manifests.front();
@@ -212,10 +239,10 @@ void read_manifest(const Zip& zip, HandlerPackage& package) {
     package.faults.push_back({fmt::format("its {} is not JSON ({})", path, why), ""});
     return;
   }
-  if (!manifest.is_array() || manifest.size() != 1 || !manifest[0].is_object() ||
+  if (!manifest.is_array() || manifest.empty() || !manifest[0].is_object() ||
       !manifest[0].contains("handlerManifest") || !manifest[0]["handlerManifest"].is_object()) {
     package.faults.push_back(
-        {fmt::format("its {} is not a list of one object with \"handlerManifest\"", path),
+        {fmt::format("its {} is not a list whose first member is an object with \"handlerManifest\"", path),
          R"(It looks like this: [{"version": 1.0, "handlerManifest": {"installCommand": "…", …}}].)"});
     return;
   }

@@ -86,6 +86,32 @@ TEST(HandlerPackage, EveryFaultIsNamedNotJustTheFirst) {
   EXPECT_EQ(all.size(), 5u);
 }
 
+TEST(HandlerPackage, ACommandIsReadAsTheGuestsShellWouldReadIt) {
+  for (const char* program :
+       {"./h.sh", "/h.sh", ".//h.sh", "bin/../h.sh", "h.sh;", "'h.sh'", R"(\"./h.sh\")"})
+    EXPECT_THAT(faults({{"h.sh", "#!/bin/sh\n"}, {"HandlerManifest.json", manifest(program)}}), IsEmpty())
+        << program;
+  EXPECT_THAT(faults({{"my h", "#!/bin/sh\n"}, {"HandlerManifest.json", manifest(R"(\"my h\")")}}),
+              IsEmpty());
+  EXPECT_THAT(faults({{"./h.sh", "#!/bin/sh\n"}, {"./HandlerManifest.json", manifest("h.sh")}}), IsEmpty());
+  EXPECT_THAT(faults({{"h.sh", "#!/bin/sh\n"}, {"HandlerManifest.json", manifest("../h.sh")}}),
+              testing::SizeIs(5));
+}
+
+TEST(HandlerPackage, AManifestMayBeginWithAByteOrderMarkAndHaveWindowsLineEnds) {
+  std::string text = "\xef\xbb\xbf" + manifest();
+  text.replace(text.find(','), 1, ",\r\n");
+  EXPECT_THAT(faults({{"bin/h", "#!/bin/sh\n"}, {"HandlerManifest.json", text}}), IsEmpty());
+}
+
+TEST(HandlerPackage, OfSeveralManifestsTheOneAtTheTopCounts) {
+  const std::pair<std::string, std::string> program{"bin/h", "#!/bin/sh\n"},
+      other{"test/HandlerManifest.json", "{"};
+  EXPECT_THAT(faults({program, other, {"HandlerManifest.json", manifest()}}), IsEmpty());
+  EXPECT_THAT(faults({program, other, {"old/HandlerManifest.json", manifest()}}),
+              ElementsAre(HasSubstr("more than one")));
+}
+
 TEST(HandlerPackage, AnInterpreterInFrontOfTheScriptIsNoCommand) {
   const auto package = read_handler_package(
       zip({{"bin/h.py", "#!/usr/bin/python3\n"}, {"HandlerManifest.json", manifest("python3 bin/h.py")}}));

@@ -40,16 +40,12 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
   const bool in_place = std::filesystem::exists(sockets.wire) && std::filesystem::exists(sockets.plugin) &&
                         std::filesystem::exists(sockets.metadata);
   if (const auto open = machines_.find(vm_id);
-      in_place && open != machines_.end() && open->second->folder == folder) {
-    Guest& guest = *open->second->guest;  // it may boot from another disk now
-    guest.fetched_certificate.clear();
-    guest.delivered_certificate.clear();
+      in_place && open != machines_.end() && open->second->folder == folder)
     return;
-  }
   make_folder(folder, 0710);  // the account of its switch may enter
   auto machine = std::make_unique<Machine>();
   machine->folder = folder;
-  machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_, "", ""});
+  machine->guest = std::make_shared<Guest>(Guest{vm_id, host_, packages_});
   const auto listen = [&](const std::filesystem::path& socket, GuestService service) {
     const Handler handler = [guest = machine->guest, service](Request request) {
       return answer(guest, service, std::move(request));

@@ -38,7 +38,9 @@ class OneVm final : public GuestHost {
   }
   void take_health(const std::string&, HealthReport report) override { health = std::move(report); }
   void take_status(const std::string&, AgentStatus taken) override { status = std::move(taken); }
-  Secret guest_pfx(const std::string&) const override {
+  Secret guest_pfx(const std::string&, const std::string& transport) override {
+    if (given_to.empty()) given_to = transport;
+    if (given_to != transport) throw Error(ErrorKind::conflict, "CertificateGiven", "It was given.");
     return Secret(pfx_for_guest({{Certificate::parse_pem(view.certificate, "c"), *key}}));
   }
   std::optional<ExtensionPackage> guest_package(const std::string& handler,
@@ -56,6 +58,7 @@ class OneVm final : public GuestHost {
 
   GuestView view = wire::sample_view();
   std::optional<PrivateKey> key;
+  std::string given_to;  ///< thumbprint of a transport certificate
   std::vector<ExtensionPackage> packages;
   std::optional<HealthReport> health;
   std::optional<AgentStatus> status;
@@ -114,7 +117,7 @@ class GuestEndpointsTest : public testing::Test {
 
   fs::path folder;
   OneVm host;
-  Guest guest{"0123456789ab", host, std::make_shared<PackageCache>(), "", ""};
+  Guest guest{"0123456789ab", host, std::make_shared<PackageCache>()};
 };
 
 }  // namespace
@@ -180,27 +183,28 @@ TEST_F(GuestEndpointsTest, TheAgentCanOpenTheCertificatesItGets) {
   EXPECT_TRUE(identity.first.matches(identity.second));
 }
 
-TEST_F(GuestEndpointsTest, CertificatesAreAnnouncedUntilTheAgentReportsThatItHasThem) {
+TEST_F(GuestEndpointsTest, CertificatesAreAnnouncedUntilTheAgentHasThem) {
   EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));  // the VM has none yet
   give_certificate();
   EXPECT_THAT(goal_state(), HasSubstr("<Certificates>"));
-  const std::string transport = base64_encode(self_signed(PrivateKey::generate_rsa()).to_der());
-  wire("GET", "/machine/c/i", "certificates", "", {{"x-ms-guest-agent-public-x509-cert", transport}});
-  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>")) << "the answer may have been lost on its way";
-  wire("POST", "/machine", "health", fixture("health_ready.xml"));
-  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>")) << "of an older goal state";
-  ask(GuestService::wire_server, "PUT", "/status/web1.status", {}, fixture("status.json"));
+  host.view.has_certificate = true;
   EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));
+}
 
+TEST_F(GuestEndpointsTest, ACertificateThatWasGivenIsRefusedToOthersInOneAnswer) {
   give_certificate();
-  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>"));
-  wire("GET", "/machine/c/i", "certificates", "", {{"x-ms-guest-agent-public-x509-cert", transport}});
-  host.view.incarnation = 1;
-  wire("POST", "/machine", "health", fixture("health_ready.xml"));
-  EXPECT_THAT(goal_state(), Not(HasSubstr("<Certificates>")));
-
-  give_certificate();
-  EXPECT_THAT(goal_state(), HasSubstr("<Certificates>"));
+  const auto ask_with = [&](const Certificate& transport) {
+    return wire("GET", "/machine/c/i", "certificates", "",
+                {{"x-ms-guest-agent-public-x509-cert", base64_encode(transport.to_der())}});
+  };
+  const Certificate agent = self_signed(PrivateKey::generate_rsa());
+  EXPECT_EQ(ask_with(agent).status, 200);
+  // The agent would ask again for half a minute after 403, and for longer after 5xx.
+  const Response refused = ask_with(self_signed(PrivateKey::generate_rsa()));
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(refused.body, "");
+  EXPECT_EQ(ask_with(agent).status, 200);
+  EXPECT_EQ(host.given_to, agent.thumbprint());
 }
 
 TEST_F(GuestEndpointsTest, ATransportCertificateThatIsNoneIsABadRequest) {

@@ -17,7 +17,9 @@ class RegionGuestHost final : public GuestHost {
   void take_status(const std::string& vm_id, AgentStatus status) override {
     region_.take_status(vm_id, std::move(status));
   }
-  Secret guest_pfx(const std::string& vm_id) const override { return region_.guest_pfx(vm_id); }
+  Secret guest_pfx(const std::string& vm_id, const std::string& transport) override {
+    return region_.guest_pfx(vm_id, transport);
+  }
   std::optional<ExtensionPackage> guest_package(const std::string& handler,
                                                 const std::string& version) const override {
     return region_.guest_package(handler, version);

@@ -21,7 +21,7 @@ class GuestHost {
   virtual std::optional<GuestView> guest_view(const std::string& vm_id) const = 0;
   virtual void take_health(const std::string& vm_id, HealthReport report) = 0;
   virtual void take_status(const std::string& vm_id, AgentStatus status) = 0;
-  virtual Secret guest_pfx(const std::string& vm_id) const = 0;
+  virtual Secret guest_pfx(const std::string& vm_id, const std::string& transport) = 0;
   virtual std::optional<ExtensionPackage> guest_package(const std::string& handler,
                                                         const std::string& version) const = 0;
   virtual std::vector<ExtensionPackage> guest_packages(const std::string& handler) const = 0;

@@ -57,9 +57,9 @@ Response get_versions(Guest&, const GuestView&, const Request&) {
   return xml(wire::versions_xml());
 }
 
-Response get_goal_state(Guest& guest, const GuestView& view, const Request&) {
-  const std::string wanted = thumbprint(view);
-  return xml(wire::goal_state_xml(view, !wanted.empty() && wanted != guest.delivered_certificate));
+/// The agent keeps the certificates on its disk, so later goal states need not make it fetch them again.
+Response get_goal_state(Guest&, const GuestView& view, const Request&) {
+  return xml(wire::goal_state_xml(view, !view.certificate.empty() && !view.has_certificate));
 }
 
 Response get_config(Guest&, const GuestView& view, const Request& request) {
@@ -71,17 +71,17 @@ Response get_config(Guest&, const GuestView& view, const Request& request) {
   return status(404);
 }
 
-/// The agent makes a new transport certificate at each of its starts: nothing here can be kept.
+/// The agent makes a new transport certificate at each of its starts: the answer can neither be prepared nor
+/// kept.
 Response get_certificates(Guest& guest, const GuestView& view, const Request& request) {
   const auto der = base64_decode(request.header("x-ms-guest-agent-public-x509-cert"));
   if (!der || der->empty() || view.certificate.empty()) return status(400);
   const Certificate transport = Certificate::parse_der(*der, "the agent's transport certificate");
   const std::string cipher = request.header("x-ms-cipher-name");
   const std::string cms =
-      cms_encrypt(guest.host.guest_pfx(guest.vm_id).reveal(), transport,
+      cms_encrypt(guest.host.guest_pfx(guest.vm_id, transport.thumbprint()).reveal(), transport,
                   cipher.empty() || same_name(cipher, "DES_EDE3_CBC") ? ContentCipher::des_ede3_cbc
                                                                       : ContentCipher::aes_256_cbc);
-  guest.fetched_certificate = thumbprint(view);
   return xml(wire::certificates_xml(view, cms));
 }
 
@@ -112,21 +112,8 @@ Response get_package(Guest& guest, const GuestView& view, const Request& request
 
 // --- wire server: what the guest reports
 
-/// The agent reports on a goal state once it has taken in all that it points to.
-void note_delivery(Guest& guest, const GuestView& view, const std::string& incarnation) {
-  if (incarnation == std::to_string(view.incarnation))
-    guest.delivered_certificate = guest.fetched_certificate;
-}
-
-void take_status(Guest& guest, const GuestView& view, AgentStatus status) {
-  note_delivery(guest, view, status.incarnation);
-  guest.host.take_status(guest.vm_id, std::move(status));
-}
-
-Response post_health(Guest& guest, const GuestView& view, const Request& request) {
-  HealthReport report = wire::parse_health(request.body);
-  note_delivery(guest, view, report.incarnation);
-  guest.host.take_health(guest.vm_id, std::move(report));
+Response post_health(Guest& guest, const GuestView&, const Request& request) {
+  guest.host.take_health(guest.vm_id, wire::parse_health(request.body));
   return status(200);
 }
 
@@ -151,8 +138,8 @@ Response post_health_service(Guest& guest, const GuestView&, const Request& requ
 }
 
 /// The way past the host plugin. A page blob is made first, without a body, and written then.
-Response put_status_blob(Guest& guest, const GuestView& view, const Request& request) {
-  if (!request.body.empty()) take_status(guest, view, wire::parse_status(request.body));
+Response put_status_blob(Guest& guest, const GuestView&, const Request& request) {
+  if (!request.body.empty()) guest.host.take_status(guest.vm_id, wire::parse_status(request.body));
   Response response = status(201);
   response.headers["ETag"] = "\"0x1\"";
   response.headers["Last-Modified"] = http_date();
@@ -179,9 +166,9 @@ Response get_artifact(Guest& guest, const GuestView& view, const Request& reques
   return location ? package_at(guest, view, location->path) : status(404);
 }
 
-Response put_status(Guest& guest, const GuestView& view, const Request& request) {
+Response put_status(Guest& guest, const GuestView&, const Request& request) {
   if (const auto content = wire::parse_status_upload(request.body))
-    take_status(guest, view, wire::parse_status(*content));
+    guest.host.take_status(guest.vm_id, wire::parse_status(*content));
   return status(200);
 }
 
@@ -275,7 +262,7 @@ Response answer_guest(Guest& guest, GuestService service, const Request& request
     return route->handler(guest, *view, request);
   } catch (const Error& error) {
     spdlog::debug("guest refused vm={} path={} reason=\"{}\"", guest.vm_id, request.path, error.what());
-    return status(error.kind == ErrorKind::invalid ? 400 : 404);
+    return status(error.kind == ErrorKind::invalid ? 400 : error.kind == ErrorKind::conflict ? 409 : 404);
   } catch (const std::exception& error) {
     spdlog::error("guest endpoint threw vm={} path={} reason=\"{}\"", guest.vm_id, request.path,
                   error.what());

@@ -27,10 +27,6 @@ struct Guest {
   std::string vm_id;
   GuestHost& host;
   std::shared_ptr<PackageCache> packages;
-  /// Thumbprints of the certificate that the agent asked for since the VM was switched on, and of the one
-  /// that it has, since it reported on the same goal state afterwards. It keeps it on its disk, so later goal
-  /// states need not make it fetch it again.
-  std::string fetched_certificate, delivered_certificate;
   /// In the cost_of() its requests: an agent that starts asks some forty times in a few seconds, then twice a
   /// second at most.
   TokenBucket allowance{20, 300};

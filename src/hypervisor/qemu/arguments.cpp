@@ -65,6 +65,22 @@ std::vector<std::string> medium_arguments() {
                       medium_node)};
 }
 
+/// A guest names SCSI disks in the order of their controllers' slots: sda is the OS disk, sdb the temporary
+/// one, data disks follow. The serial numbers are what the guest's udev rules make /dev/disk/azure of.
+std::vector<std::string> system_disk_arguments(const MachineSpec& spec) {
+  std::vector<std::string> argv = {"-blockdev", qcow2("os", spec.os_disk).dump()};
+  if (!spec.azure_disks) {
+    add(argv, {"-device", fmt::format("virtio-blk-pci,id=os,drive=os,addr={:#x},bootindex=1", os_disk_slot)});
+    return argv;
+  }
+  add(argv, {"-device", fmt::format("virtio-scsi-pci,id=system,addr={:#x}", os_disk_slot), "-device",
+             "scsi-hd,id=os,bus=system.0,scsi-id=0,lun=0,drive=os,serial=root,bootindex=1"});
+  if (spec.temporary_disk)
+    add(argv, {"-blockdev", qcow2("temporary", *spec.temporary_disk).dump(), "-device",
+               "scsi-hd,id=temporary,bus=system.0,scsi-id=0,lun=1,drive=temporary,serial=resource"});
+  return argv;
+}
+
 /// QEMU listens and the switch connects, again whenever it was restarted (network/virtual_network.h).
 std::vector<std::string> nic_arguments(const MachineSpec::Nic& nic, int index) {
   return {
@@ -127,8 +143,7 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
   add(argv, console_arguments());
   add(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-pci,rng=rng0,addr=0x2"});
   // Boot index 0 is QEMU's own for a kernel that it boots directly.
-  add(argv, {"-blockdev", qcow2("os", spec.os_disk).dump(), "-device",
-             fmt::format("virtio-blk-pci,id=os,drive=os,addr={:#x},bootindex=1", os_disk_slot)});
+  add(argv, system_disk_arguments(spec));
   add(argv, {"-device", fmt::format("virtio-scsi-pci,id=scsi0,addr={:#x}", scsi_slot)});
   if (host.medium) add(argv, medium_arguments());
   for (const MachineSpec::DataDisk& disk : spec.data_disks)

@@ -68,6 +68,23 @@ TEST(QemuArguments, PutTheOsDiskBeforeAllOtherDisks) {
   EXPECT_THAT(argv, has("-device", R"("bus":"scsi0.0","scsi-id":1,"lun":0,"drive":"lun0")"));
 }
 
+TEST(QemuArguments, PutTheDisksOfAnAzureMachineOnScsiBusesInAzuresOrder) {
+  MachineSpec spec = small_machine();
+  spec.azure_disks = true;
+  spec.temporary_disk = "/vm/temporary.qcow2";
+
+  const auto argv = arguments(spec, tcg);
+
+  EXPECT_THAT(argv, has("-device", "virtio-scsi-pci,id=system,addr=0x3"));
+  EXPECT_THAT(argv,
+              has("-device", "scsi-hd,id=os,bus=system.0,scsi-id=0,lun=0,drive=os,serial=root,bootindex=1"));
+  EXPECT_THAT(argv, has("-device",
+                        "scsi-hd,id=temporary,bus=system.0,scsi-id=0,lun=1,drive=temporary,serial=resource"));
+  EXPECT_THAT(argv, has("-blockdev", R"("filename":"/vm/temporary.qcow2")"));
+  EXPECT_THAT(argv, has("-device", "virtio-scsi-pci,id=scsi0,addr=0x4"));
+  EXPECT_THAT(argv, Not(has("-device", "virtio-blk")));
+}
+
 TEST(QemuArguments, ReadTheMediumFromAnInheritedDescriptor) {
   const auto with = arguments(small_machine(), {.program = "qemu", .accelerator = {}, .medium = true});
   const auto without = arguments(small_machine(), tcg);
