@@ -151,6 +151,27 @@ asio::awaitable<void> Region::Impl::settle_once(Ref ref) {
   }
 }
 
+bool Region::Impl::return_ports(const Vm& vm) {
+  bool any = false;
+  for (const Ref& ref : vm.interfaces) {
+    const NetworkInterface* nic = interfaces.find(ref);
+    if (!nic) continue;
+    for (const IpConfiguration& configuration : nic->configurations) {
+      PublicAddress* address = addresses.find(configuration.public_address);
+      if (!address) continue;
+      bool changed = false;
+      for (PublicAddress::Port& port : address->ports) {
+        if (port.host_port == port.port) continue;
+        port.host_port = port.port;
+        port.moved_because.clear();
+        changed = any = true;
+      }
+      if (changed) addresses.save(*address);
+    }
+  }
+  return any;
+}
+
 asio::awaitable<void> Region::Impl::settle(Ref ref) {
   const VirtualNetwork* network = networks.find(ref);
   if (!network) co_return;
@@ -178,17 +199,16 @@ asio::awaitable<void> Region::Impl::settle(Ref ref) {
   }
 }
 
+asio::awaitable<void> Region::Impl::settle_or_log(Ref network) {
+  try {
+    co_await settle(network);
+  } catch (const Error& error) {
+    spdlog::error("could not settle network={}: {}", network.key(), error.what());
+  }
+}
+
 void Region::Impl::settle_soon(const Ref& ref) {
-  asio::co_spawn(
-      host.executor,
-      [](Impl& self, Ref network) -> asio::awaitable<void> {
-        try {
-          co_await self.settle(network);
-        } catch (const Error& error) {
-          spdlog::error("could not settle network={}: {}", network.key(), error.what());
-        }
-      }(*this, ref),
-      asio::detached);
+  asio::co_spawn(host.executor, settle_or_log(ref), asio::detached);
 }
 
 void Region::Impl::settle_soon(const NetworkInterface& nic) {
