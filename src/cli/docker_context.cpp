@@ -90,6 +90,12 @@ void set_current_context(const fs::path& config, const std::string& name) {
   write_file(file, document.dump(1, '\t') + "\n", 0600);
 }
 
+/// The folder and the file are the docker client's, with the modes that it gives them.
+void write_meta(const fs::path& config, const std::string& name, const ordered_json& meta) {
+  make_folder(meta_folder(config, name), 0755);
+  write_file(meta_folder(config, name) / "meta.json", meta.dump(), 0644);
+}
+
 void write_context(const fs::path& config, const std::string& name, const DockerContext& context) {
   const fs::path tls = tls_folder(config, name) / "docker";
   make_folder(tls);
@@ -104,9 +110,7 @@ void write_context(const fs::path& config, const std::string& name, const Docker
                                   {"home", context.region_home.string()},
                                   {"endpoint", context.endpoint}};
   meta["Endpoints"]["docker"] = {{"Host", context.endpoint}, {"SkipTLSVerify", false}};
-  // The folders below are the docker client's, with the modes that it gives them.
-  make_folder(meta_folder(config, name), 0755);
-  write_file(meta_folder(config, name) / "meta.json", meta.dump(), 0644);
+  write_meta(config, name, meta);
 }
 
 void remove_context(const fs::path& config, const std::string& name) {
@@ -151,16 +155,30 @@ void DockerContexts::use(const std::string& name) const {
   set_current_context(config_, name);
 }
 
-std::vector<std::string> DockerContexts::remove(const std::string& host, const std::string& region) const {
-  return remove_where(region, &host);
-}
-std::vector<std::string> DockerContexts::remove_all(const std::string& region) const {
-  return remove_where(region, nullptr);
+std::vector<std::string> DockerContexts::lead(const std::string& host, const std::string& region,
+                                              const std::string& endpoint) const {
+  std::vector<std::string> led;
+  for (const std::string& name : find_where(region, &host)) {
+    ordered_json meta = find_meta(config_, name).value_or(nullptr);
+    if (text_at(meta, {"Endpoints", "docker", "Host"}) == endpoint) continue;
+    meta["Endpoints"]["docker"]["Host"] = endpoint;
+    meta["Metadata"][mark_field]["endpoint"] = endpoint;
+    write_meta(config_, name, meta);
+    led.push_back(name);
+  }
+  return led;
 }
 
-std::vector<std::string> DockerContexts::remove_where(const std::string& region,
-                                                      const std::string* host) const {
-  std::vector<std::string> removed;
+std::vector<std::string> DockerContexts::remove(const std::string& host, const std::string& region) const {
+  return remove_all_of(find_where(region, &host));
+}
+std::vector<std::string> DockerContexts::remove_all(const std::string& region) const {
+  return remove_all_of(find_where(region, nullptr));
+}
+
+std::vector<std::string> DockerContexts::find_where(const std::string& region,
+                                                    const std::string* host) const {
+  std::vector<std::string> found;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(config_ / "contexts" / "meta", none)) {
     const auto text = read_file_if_there(entry.path() / "meta.json");
@@ -169,13 +187,17 @@ std::vector<std::string> DockerContexts::remove_where(const std::string& region,
     const auto mark = mark_of(meta);
     const std::string name = text_at(meta, {"Name"});
     if (!mark || mark->region != region || (host != nullptr && mark->host != *host) || name.empty()) continue;
-    removed.push_back(name);
+    found.push_back(name);
   }
-  for (const std::string& name : removed) {
+  return found;
+}
+
+std::vector<std::string> DockerContexts::remove_all_of(const std::vector<std::string>& names) const {
+  for (const std::string& name : names) {
     if (current_context(config_) == name) set_current_context(config_, "");
     remove_context(config_, name);
   }
-  return removed;
+  return names;
 }
 
 }  // namespace berth

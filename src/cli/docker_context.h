@@ -32,6 +32,11 @@ class DockerContexts {
   /// is left alone, and NAME-berth, NAME-berth-2 … is taken. Throws Error(conflict) when all are taken.
   Written write(const DockerContext& context) const;
 
+  /// Leads the contexts written for this host of this region to `endpoint`, if they still lead where they
+  /// were written to. Returns the names of those that led elsewhere.
+  std::vector<std::string> lead(const std::string& host, const std::string& region,
+                                const std::string& endpoint) const;
+
   /// Makes it the current one of all terminals.
   void use(const std::string& name) const;
 
@@ -42,7 +47,8 @@ class DockerContexts {
   std::vector<std::string> remove_all(const std::string& region) const;
 
  private:
-  std::vector<std::string> remove_where(const std::string& region, const std::string* host) const;
+  std::vector<std::string> find_where(const std::string& region, const std::string* host) const;
+  std::vector<std::string> remove_all_of(const std::vector<std::string>& names) const;
 
   std::filesystem::path config_;
 };

@@ -102,6 +102,27 @@ TEST_F(Contexts, OneThatTheUserLedElsewhereIsAStrangers) {
   EXPECT_TRUE(fs::exists(meta("web1")));
 }
 
+TEST_F(Contexts, TheyAreLedToWhereTheirHostsPortIsNow) {
+  contexts.write(wanted());
+  const std::string endpoint = "tcp://web1.cloudapp.net:14243";
+  EXPECT_THAT(contexts.lead("web1", "sub-1", endpoint), ElementsAre("web1"));
+  EXPECT_EQ(meta_document("web1")["Endpoints"]["docker"]["Host"], endpoint);
+  EXPECT_EQ(meta_document("web1")["Endpoints"]["docker"]["SkipTLSVerify"], false);
+  EXPECT_THAT(contexts.lead("web1", "sub-1", endpoint), IsEmpty()) << "it leads there";
+  EXPECT_THAT(contexts.lead("web2", "sub-1", "tcp://x:1"), IsEmpty());
+  EXPECT_THAT(contexts.lead("web1", "sub-2", "tcp://x:1"), IsEmpty());
+  EXPECT_THAT(contexts.remove("web1", "sub-1"), ElementsAre("web1")) << "it is still ours";
+}
+
+TEST_F(Contexts, NoneThatTheUserLedElsewhereIsLed) {
+  contexts.write(wanted());
+  json document = meta_document("web1");
+  document["Endpoints"]["docker"]["Host"] = "tcp://elsewhere:2376";
+  write_file(meta("web1"), document.dump());
+  EXPECT_THAT(contexts.lead("web1", "sub-1", "tcp://x:1"), IsEmpty());
+  EXPECT_EQ(meta_document("web1"), document);
+}
+
 TEST_F(Contexts, OneOfAnotherRegionIsReplacedOnlyWhenThatRegionIsGone) {
   contexts.write(wanted());
   DockerContext other = wanted();

@@ -374,12 +374,7 @@ void Creation::wait_for_deployment(const ArmAccepted& accepted, const std::strin
 void Creation::check_ports() {
   session_.persist([this] { address_ = parse_public_address(session_.arm().get(address_path())); });
   name_resolves_ = hosts_file_knows(address_.fqdn, address_.address);
-  std::string moved;
-  for (const PublicPort& port : address_.ports)
-    if (port.host_port != 0 && port.host_port != port.port)
-      moved += fmt::format("{}Port {} of {} is open as port {}{}.", moved.empty() ? "" : "\n", port.port,
-                           address_.address, port.host_port,
-                           port.moved_because.empty() ? "" : " (" + port.moved_because + ")");
+  const std::string moved = address_.moved_ports();
   if (moved.empty()) return;
   if (options_.strict_ports)
     throw Error(ErrorKind::unavailable, "PortNotAvailable", moved,

@@ -84,6 +84,7 @@ void add_statuses(const json& view, HostView& host) {
     const std::string code = text(status, {"code"});
     if (code.starts_with("PowerState/")) host.power = code.substr(std::string("PowerState/").size());
     if (code == "HostState/noSpace") host.halted = text(status, {"message"});
+    if (code == "HostState/networkRestarted") host.network_news = text(status, {"message"});
   }
 }
 
@@ -162,6 +163,16 @@ std::uint16_t PublicAddressView::host_port(std::uint16_t port) const {
   for (const PublicPort& candidate : ports)
     if (candidate.port == port && candidate.host_port != 0) return candidate.host_port;
   return port;
+}
+
+std::string PublicAddressView::moved_ports() const {
+  std::string moved;
+  for (const PublicPort& port : ports)
+    if (port.host_port != 0 && port.host_port != port.port)
+      moved +=
+          fmt::format("{}Port {} of {} is open as port {}{}.", moved.empty() ? "" : "\n", port.port, address,
+                      port.host_port, port.moved_because.empty() ? "" : " (" + port.moved_because + ")");
+  return moved;
 }
 
 PublicAddressView parse_public_address(const json& document) {

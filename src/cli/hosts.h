@@ -21,6 +21,8 @@ struct PublicAddressView {
   std::vector<PublicPort> ports;
   /// Where `port` is open.
   std::uint16_t host_port(std::uint16_t port) const;
+  /// A line for each port that had to move; "" when none had to.
+  std::string moved_ports() const;
 };
 
 /// A virtual machine with its addresses and its Docker extension, put together from what Resource Manager
@@ -30,6 +32,7 @@ struct HostView {
   std::string provisioning;  ///< "Succeeded"
   std::string power;         ///< "running"; "" if not known
   std::string halted;        ///< why its processors stand still, though its power is on; usually ""
+  std::string network_news;  ///< what befell its virtual network; usually ""
   std::string agent_version, agent_status;
   std::string serial_log;  ///< URL
   std::string private_address;

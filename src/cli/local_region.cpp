@@ -79,6 +79,7 @@ std::optional<RegionInfo> LocalRegion::find_running() const {
                     .accelerator = field("accelerator"),
                     .version = field("version"),
                     .dns_suffix = field("dnsSuffix"),
+                    .egress = field("egress"),
                     .client_secret_file = field("clientSecretFile"),
                     .data_directory = field("dataDirectory"),
                     .process = *process,

@@ -16,7 +16,8 @@ namespace berth {
 struct RegionInfo {
   std::string management_endpoint;
   std::filesystem::path ca_certificate;
-  std::string publish_settings, tenant, client_id, subscription, portal, accelerator, version, dns_suffix;
+  std::string publish_settings, tenant, client_id, subscription, portal, accelerator, version, dns_suffix,
+      egress;
   std::filesystem::path client_secret_file, data_directory;
   ProcessId process;
   std::string document;

@@ -9,11 +9,13 @@
 #include "cli/command.h"
 #include "cli/docker_certificates.h"
 #include "cli/docker_context.h"
+#include "cli/host_ports.h"
 #include "cli/hosts.h"
 #include "cli/phases.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "host/log_tail.h"
+#include "model/names.h"
 
 namespace berth {
 namespace {
@@ -28,6 +30,16 @@ constexpr std::uintmax_t most_of_a_log = 16 << 20;
 struct StartOptions {
   std::string dns_suffix, egress, hosts_file, driver;
 };
+
+void warn_of_full_egress(Session& session, const RegionInfo& region) {
+  if (!same_name(region.egress, "full")) return;
+  session.out.warn(
+      "Egress is 'full': virtual machines reach every service of this host that listens on more than "
+      "loopback, and "
+      "its networks (LAN, bridges of containers). 'azure region stop', then 'azure region start --egress "
+      "internet' "
+      "closes them");
+}
 
 void start_region(Session& session, const StartOptions& options) {
   std::vector<std::string> arguments;
@@ -49,6 +61,8 @@ void start_region(Session& session, const StartOptions& options) {
   LocalRegion::Start start;
   const RegionInfo region = session.local.start(arguments, start);
   if (!start.warning.empty()) session.out.warn(start.warning);
+  warn_of_full_egress(session, region);
+  if (start.now) follow_all_ports(session);
   if (session.out.json_mode()) return session.out.json(ordered_json::parse(region.document));
   session.out.info(
       start.now ? fmt::format("The local region was started (log {})", session.local.log_file().string())
@@ -60,8 +74,10 @@ void region_start(CLI::App& app, Session& session) {
   auto options = std::make_shared<StartOptions>();
   app.add_option("--dns-suffix", options->dns_suffix, "What follows the names of hosts [cloudapp.net]")
       ->type_name("<suffix>");
-  app.add_option("--egress", options->egress,
-                 "Where virtual machines may go: full, none, or host,host… [full]")
+  app.add_option(
+         "--egress", options->egress,
+         "Where virtual machines may go: internet (public addresses and your package mirror), full (this "
+         "host's own services and its networks, too), none, or host,host… [internet]")
       ->type_name("<policy>");
   app.add_option("--hosts-file", options->hosts_file,
                  "Where names of hosts are written, or none [/etc/hosts as root]")

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
+#include "cli/host_ports.h"
 #include "cli/phases.h"
 #include "cli/terminal.h"
 
@@ -12,6 +15,7 @@ const RegionInfo& Session::region() {
     LocalRegion::Start start;
     info_ = local.start({}, start);
     starts_ += start.now ? 1 : 0;
+    just_started_ = start.now;
     if (!start.warning.empty()) out.warn(start.warning);
     out.info(start.now
                  ? fmt::format("Using the local region (started now; log {})", local.log_file().string())
@@ -24,6 +28,7 @@ ArmClient& Session::arm() {
   if (!arm_) {
     arm_ = std::make_unique<ArmClient>(arm_endpoint(region()), &interrupt::requested);
     arm_->trace = [this](const std::string& exchange) { out.verbose(exchange); };
+    if (std::exchange(just_started_, false)) follow_all_ports(*this);
   }
   return *arm_;
 }

@@ -43,6 +43,7 @@ class Session {
   std::optional<RegionInfo> info_;
   std::unique_ptr<ArmClient> arm_;
   int losses_ = 0, starts_ = 0;
+  bool just_started_ = false;  ///< the region, by us: its hosts' ports may have moved
 };
 
 }  // namespace berth

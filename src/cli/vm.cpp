@@ -147,6 +147,7 @@ ordered_json to_json(const HostView& host) {
           {"provisioningState", host.provisioning},
           {"powerState", host.power},
           {"halted", host.halted},
+          {"networkNews", host.network_news},
           {"vmSize", host.size},
           {"image", host.image},
           {"adminUsername", host.user},
@@ -197,6 +198,7 @@ void show_vm(Session& session, const std::string& name, const std::string& group
   row("Name", host.name);
   row("Status", host.status());
   row("Halted", host.halted);
+  row("Network", host.network_news);
   row("Resource group", host.group);
   row("Location", host.location);
   row("Size", host.size);

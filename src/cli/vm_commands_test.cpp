@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/docker_context.h"
 #include "cli/fake_region.h"
 #include "host/files.h"
 
@@ -49,6 +50,31 @@ TEST_F(VmCommands, StartRestartAndShutdownAskForWhatTheyAreCalled) {
     EXPECT_THAT(ran.out, HasSubstr("web1 ("));
   }
   EXPECT_EQ(run_program({"vm", "start", "nobody"}).exit_code, 4);
+}
+
+TEST_F(VmCommands, EveryStartTellsOfMovedPortsAndLeadsTheDockerContextThere) {
+  const DockerContexts contexts(region.docker());
+  for (const char* command : {"start", "restart"}) {
+    ASSERT_THAT(contexts.lead("web1", "sub-1", "tcp://127.0.0.1:4243"), Contains("web1"));
+    const Ran ran = run_program({"vm", command, "web1"});
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("Port 4243 of 127.0.0.1 is open as port ")) << command;
+    EXPECT_THAT(ran.out, HasSubstr("Docker context 'web1' leads to tcp://127.0.0.1:")) << command;
+    EXPECT_THAT(run_program({"vm", command, "web1"}).out, Not(HasSubstr("leads to"))) << "it does already";
+  }
+  EXPECT_THAT(run_program({"vm", "shutdown", "web1"}).out, Not(HasSubstr("is open as port")));
+}
+
+TEST(VmShow, AHostWhoseSwitchDiedSaysSo) {
+  FakeRegion region;
+  region.further_status = {{"code", "HostState/networkRestarted"}, {"message", "The switch died once."}};
+  ASSERT_EQ(
+      run_program({"vm", "docker", "create", "-l", "West US", "web1", "Debian-12", "ops", "Str0ng!pass"})
+          .exit_code,
+      0);
+  EXPECT_EQ(json::parse(run_program({"vm", "show", "web1", "--json"}).out)["networkNews"],
+            "The switch died once.");
+  EXPECT_THAT(run_program({"vm", "show", "web1"}).out, HasSubstr("The switch died once."));
 }
 
 TEST(VmShow, AHostThatIsHaltedSaysWhy) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/host_ports.h"
 #include "cli/hosts.h"
 #include "cli/phases.h"
 #include "cli/session.h"
@@ -20,8 +21,9 @@ constexpr auto power_limit = 900s;
 struct PowerAction {
   const char* verb;   ///< last part of the URL
   const char* doing;  ///< for people
+  bool starts = false;
 };
-constexpr PowerAction start{"start", "Starting"}, restart{"restart", "Restarting"},
+constexpr PowerAction start{"start", "Starting", true}, restart{"restart", "Restarting", true},
     power_off{"powerOff", "Shutting down"}, deallocate{"deallocate", "Shutting down"};
 
 struct Options {
@@ -41,8 +43,10 @@ void act(Session& session, const Options& options, const PowerAction& action) {
              [&phases](const std::vector<Phase>&) { phases.tick(); });
   });
   phases.end();
-  if (session.out.json_mode())
-    session.out.json({{"name", host.name}, {"status", get_host(session.arm(), host.name, host.group).power}});
+  if (!action.starts && !session.out.json_mode()) return;
+  const HostView now = get_host(session.arm(), host.name, host.group);
+  if (action.starts) follow_ports(session, now);
+  if (session.out.json_mode()) session.out.json({{"name", now.name}, {"status", now.power}});
 }
 
 std::shared_ptr<Options> declare(CLI::App& app, Session& session, const PowerAction& action) {

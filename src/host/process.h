@@ -48,6 +48,9 @@ struct ProcessId {
 std::string to_string(const ProcessId& id);
 std::optional<ProcessId> parse_process_id(std::string_view text);
 
+/// This one.
+ProcessId own_process();
+
 /// True while that very process runs (a zombie does not).
 bool is_alive(const ProcessId& id);
 

@@ -83,6 +83,10 @@ std::optional<ProcessId> parse_process_id(std::string_view text) {
   return ProcessId{*pid, *started};
 }
 
+ProcessId own_process() {
+  return parse_process_status(read_file("/proc/self/stat")).value();
+}
+
 bool is_alive(const ProcessId& id) {
   if (id.pid <= 0) return false;
   try {

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "host/files.h"
@@ -241,6 +242,21 @@ std::vector<AptSource> read_apt_sources(const fs::path& etc_apt) {
   }
   resolve_mirror_files(sources);
   return sources;
+}
+
+std::vector<std::string> mirror_hosts(const std::vector<AptSource>& sources) {
+  std::set<std::string> hosts;
+  for (const AptSource& source : sources)
+    for (std::string_view uri : source.uris) {
+      const auto slashes = uri.find("://");
+      if (slashes == uri.npos) continue;  // "file:/srv", "cdrom:[…]/"
+      uri.remove_prefix(slashes + 3);
+      uri = uri.substr(0, uri.find('/'));
+      uri.remove_prefix(uri.find('@') + 1);  // npos + 1: nobody signs in
+      uri = uri.substr(0, uri.find(':'));
+      if (!uri.empty()) hosts.insert(lower(uri));
+    }
+  return {hosts.begin(), hosts.end()};
 }
 
 std::vector<std::string> debian_sources(const std::vector<AptSource>& sources, const std::string& suite,

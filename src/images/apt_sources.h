@@ -29,6 +29,9 @@ std::vector<AptSource> parse_deb822_sources(std::string_view text);
 /// file.
 std::vector<AptSource> read_apt_sources(const std::filesystem::path& etc_apt = "/etc/apt");
 
+/// The hosts, names or addresses, that these are fetched from over the network; each once, in order.
+std::vector<std::string> mirror_hosts(const std::vector<AptSource>& sources);
+
 /// The lines of sources.list from which a Debian `suite` ("bookworm") is installed: the host's own Debian
 /// mirrors with the suite's name in place of the host's, and its -updates and -security where the host has
 /// those. Third parties' archives are left out: they are told by their keyring, and by the Origin in `lists`

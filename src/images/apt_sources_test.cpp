@@ -118,6 +118,18 @@ TEST(AptConfiguration, ReplacesAListOfMirrorsByItsFirst) {
   EXPECT_THAT(sources[0].uris, ElementsAre("http://near.example/debian"));
 }
 
+TEST(MirrorHosts, AreThoseOfTheUrisWithoutPortAndUser) {
+  AptSource source = plain;
+  source.uris = {"http://M.example/debian",
+                 "https://user:pass@b.example:8443/debian",
+                 "http://10.0.0.1:3142/debian",
+                 "file:/srv/debian",
+                 "cdrom:[Debian]/",
+                 "http://m.example/other",
+                 "http:///nowhere"};
+  EXPECT_THAT(mirror_hosts({source}), ElementsAre("10.0.0.1", "b.example", "m.example"));
+}
+
 TEST(DebianSources, AreTheHostsOwnWithUpdatesAndSecurity) {
   AptSource archive = plain;
   archive.suites = {"bookworm", "bookworm-updates", "bookworm-backports"};

@@ -249,6 +249,7 @@ struct Vm : Resource {
   std::string classic_deployment;  ///< name of the classic deployment it belongs to; ""
   /// Until when it is held for certain, for want of space on the host; not kept in the store.
   std::optional<std::chrono::steady_clock::time_point> held_until;
+  std::string network_news;  ///< what befell its virtual network, in a sentence; "". Not kept in the store
 
   bool waits_for_space() const {
     return power == PowerState::running && held_until && *held_until > std::chrono::steady_clock::now();

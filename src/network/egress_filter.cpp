@@ -17,10 +17,22 @@ constexpr Cidr nowhere[] = {
     {ipv4(240, 0, 0, 0), 4},     // reserved, and broadcast
 };
 
+// What nobody on the internet has: whatever answers there belongs to who runs this host.
+constexpr Cidr private_blocks[] = {
+    {ipv4(10, 0, 0, 0), 8},     {ipv4(172, 16, 0, 0), 12},
+    {ipv4(192, 168, 0, 0), 16}, {ipv4(100, 64, 0, 0), 10},  // between a provider and its customers; VPNs, too
+    {ipv4(192, 0, 0, 0), 24},                               // protocol assignments
+    {ipv4(198, 18, 0, 0), 15},                              // laboratories
+};
+
+bool any_contains(std::span<const Cidr> blocks, Ipv4 address) {
+  return std::ranges::any_of(blocks, [&](const Cidr& block) { return block.contains(address); });
+}
+
 }  // namespace
 
 EgressFilter::EgressFilter(const Egress& egress) : policy_(egress.policy) {
-  if (policy_ != Egress::Policy::hosts) return;
+  if (policy_ != Egress::Policy::hosts && policy_ != Egress::Policy::internet) return;
   for (const std::string& host : egress.hosts) {
     if (const auto block = parse_cidr(host)) {
       blocks_.push_back(*block);
@@ -35,8 +47,13 @@ EgressFilter::EgressFilter(const Egress& egress) : policy_(egress.policy) {
 }
 
 bool EgressFilter::allows(Ipv4 address, Time now) const {
-  if (std::ranges::any_of(nowhere, [&](const Cidr& block) { return block.contains(address); })) return false;
+  if (any_contains(nowhere, address)) return false;
   switch (policy_) {
+    case Egress::Policy::internet: {
+      if (std::ranges::find(host_.addresses, address) != host_.addresses.end()) return false;
+      const bool is_near = any_contains(private_blocks, address) || any_contains(host_.networks, address);
+      return !is_near || is_listed(address, now);
+    }
     case Egress::Policy::full:
       return true;
     case Egress::Policy::none:
@@ -44,7 +61,11 @@ bool EgressFilter::allows(Ipv4 address, Time now) const {
     case Egress::Policy::hosts:
       break;
   }
-  if (std::ranges::any_of(blocks_, [&](const Cidr& block) { return block.contains(address); })) return true;
+  return is_listed(address, now);
+}
+
+bool EgressFilter::is_listed(Ipv4 address, Time now) const {
+  if (any_contains(blocks_, address)) return true;
   const auto found = learnt_.find(address.bits);
   return found != learnt_.end() && now < found->second;
 }

@@ -32,6 +32,11 @@ asio::awaitable<void> FakeVirtualNetworks::heal() {
   co_return;
 }
 
+std::optional<SwitchDeaths> FakeVirtualNetworks::deaths(const std::string& id) const {
+  const auto found = dead.find(id);
+  return found == dead.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::filesystem::path FakeVirtualNetworks::folder(const std::string& id) const {
   return home / "net" / id;
 }

@@ -21,14 +21,25 @@ bool is_failure(ssize_t count) {
 
 }  // namespace
 
-void reset_connection(Fd socket) {
-  const linger now{.l_onoff = 1, .l_linger = 0};
+namespace {
+
+/// Whether closing the socket tells its peer of a reset, also when the kernel does it since this process
+/// died.
+void set_reset_at_close(const Fd& socket, bool reset) {
+  const linger now{.l_onoff = reset ? 1 : 0, .l_linger = 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+}  // namespace
+
+void reset_connection(Fd socket) {
+  set_reset_at_close(socket, true);
 }
 
 void Relays::add(Fd client, std::filesystem::path target, Time now) {
   Relay& relay = relays_.emplace_back();
   relay.client.socket = std::move(client);
+  set_reset_at_close(relay.client.socket, true);  // an end that nobody sent is none
   relay.path = std::move(target);
   relay.give_up = now + connect_limit;
   if (!connect(relay, now)) {
@@ -80,6 +91,7 @@ void Relays::poll(const PollSet& set, Time now) {
     const bool done = relay.client.read_all && relay.target.read_all && relay.client.waiting.empty() &&
                       relay.target.waiting.empty();
     const bool pointless = has_left(set, relay.client) || has_left(set, relay.target);
+    if (healthy && (done || pointless)) set_reset_at_close(relay.client.socket, false);
     at = !healthy || done || pointless ? relays_.erase(at) : std::next(at);
   }
 }

@@ -62,13 +62,22 @@ std::string_view name_of(Egress::Policy policy) {
     case Egress::Policy::hosts:
       return "hosts";
     case Egress::Policy::full:
+      return "full";
+    case Egress::Policy::internet:
       break;
   }
-  return "full";
+  return "internet";
 }
 
 Error wrong(const std::string& happened) {
   return {ErrorKind::invalid, "InvalidNetworkConfiguration", happened};
+}
+
+Egress::Policy parse_policy(const std::string& text) {
+  for (const auto policy :
+       {Egress::Policy::internet, Egress::Policy::full, Egress::Policy::none, Egress::Policy::hosts})
+    if (text == name_of(policy)) return policy;
+  throw wrong(fmt::format("'{}' is no egress policy.", text));
 }
 
 template <class Parse>
@@ -142,13 +151,7 @@ SwitchConfig parse_config(const json& document) {
   return parse_or_explain("configuration", [&] {
     SwitchConfig config;
     document.at("subnet").get_to(config.subnet);
-    const std::string policy = document.at("egress").at("policy").get<std::string>();
-    if (policy == "none")
-      config.egress.policy = Egress::Policy::none;
-    else if (policy == "hosts")
-      config.egress.policy = Egress::Policy::hosts;
-    else if (policy != "full")
-      throw wrong(fmt::format("'{}' is no egress policy.", policy));
+    config.egress.policy = parse_policy(document.at("egress").at("policy").get<std::string>());
     document.at("egress").at("hosts").get_to(config.egress.hosts);
     for (const json& port : document.at("ports")) config.ports.push_back(parse_port(port));
     return config;

@@ -32,7 +32,7 @@ SwitchConfig whole_config() {
 TEST(SwitchConfigJson, SurvivesTheWayThroughAFile) {
   const SwitchConfig config = whole_config();
   EXPECT_EQ(parse_config(json::parse(to_json(config).dump())), config);
-  for (const auto policy : {Egress::Policy::full, Egress::Policy::none}) {
+  for (const auto policy : {Egress::Policy::internet, Egress::Policy::full, Egress::Policy::none}) {
     SwitchConfig other;
     other.egress.policy = policy;
     EXPECT_EQ(parse_config(to_json(other)), other);

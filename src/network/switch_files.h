@@ -12,8 +12,11 @@ class SwitchFiles {
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path configuration() const { return folder_ / "switch.json"; }
   std::filesystem::path control() const { return folder_ / "control.sock"; }
-  std::filesystem::path process() const { return folder_ / "switch.pid"; }  ///< "PID START"
-  std::filesystem::path lock() const { return folder_ / "switch.lock"; }
+  std::filesystem::path process() const { return folder_ / "switch.pid"; }         ///< "PID START"
+  std::filesystem::path lock() const { return folder_ / "switch.lock"; }           ///< held by the switch
+  std::filesystem::path keeper() const { return folder_ / "keeper.pid"; }          ///< of who starts it again
+  std::filesystem::path keeper_lock() const { return folder_ / "keeper.lock"; }    ///< held by the keeper
+  std::filesystem::path deaths() const { return folder_ / "switch.deaths.json"; }  ///< there once it died
   std::filesystem::path log() const { return folder_ / "switch.log"; }
   std::filesystem::path inner() const {
     return folder_ / "nat";

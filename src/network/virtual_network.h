@@ -46,10 +46,14 @@ struct SwitchPort {
 
 /// What VMs may reach beyond their network and the guest endpoints.
 struct Egress {
-  enum class Policy { full, none, hosts };
-  Policy policy = Policy::full;
-  std::vector<std::string>
-      hosts;  ///< names or addresses, for Policy::hosts; names are resolved again every minute
+  enum class Policy {
+    internet,  ///< public addresses and `hosts`; not this host, nor its networks, nor private ones
+    full,      ///< all but loopback and link-local: services of this host and of its networks, too
+    none,
+    hosts  ///< only `hosts`
+  };
+  Policy policy = Policy::internet;
+  std::vector<std::string> hosts;  ///< names or addresses; names are resolved again every minute
   bool operator==(const Egress&) const = default;
 };
 
@@ -72,8 +76,18 @@ struct SwitchReport {
   std::map<std::string, bool> connected;  ///< port id -> its machine is connected
 };
 
-/// Controls the berth-switch processes of one region: one for each virtual network, each in a session of its
-/// own, with its state in `home`/net/ID. They outlive this object and this process.
+/// How often a switch ended that nobody told to end, and how it did last. Its connections were lost each
+/// time.
+struct SwitchDeaths {
+  unsigned count = 0;
+  std::string at;   ///< "2026-11-23T21:16:02.123Z"
+  std::string why;  ///< "signal 11 (Segmentation fault)", "exit code 1"
+  bool operator==(const SwitchDeaths&) const = default;
+};
+
+/// Controls the berth-switch processes of one region: for each virtual network a keeper in a session of its
+/// own, and the switch, its child, with their state in `home`/net/ID. They outlive this object and this
+/// process, and the switch outlives its keeper: the next one takes it up.
 class VirtualNetworks {
  public:
   virtual ~VirtualNetworks() = default;
@@ -89,8 +103,12 @@ class VirtualNetworks {
   /// Removes all but these: for start-up, when an earlier process may have been killed before it removed one.
   virtual boost::asio::awaitable<void> keep(std::set<std::string> ids) = 0;
 
-  /// Restarts every switch that should run and does not; called every few seconds.
+  /// Sees to it that every switch that should run does, and has a keeper; called every few seconds. Deaths
+  /// since the last time are logged.
   virtual boost::asio::awaitable<void> heal() = 0;
+
+  /// nullopt: it never died, or there is no such network.
+  virtual std::optional<SwitchDeaths> deaths(const std::string& id) const = 0;
 
   /// Where machine_socket and the endpoint sockets of port `port` go, short enough for a unix socket.
   virtual std::filesystem::path folder(const std::string& id) const = 0;
@@ -108,14 +126,17 @@ class FakeVirtualNetworks final : public VirtualNetworks {
   boost::asio::awaitable<void> remove(std::string id) override;
   boost::asio::awaitable<void> keep(std::set<std::string> ids) override;
   boost::asio::awaitable<void> heal() override;
+  std::optional<SwitchDeaths> deaths(const std::string& id) const override;
   std::filesystem::path folder(const std::string& id) const override;
 
+  std::map<std::string, SwitchDeaths> dead;  ///< what deaths() tells
   std::map<std::string, SwitchConfig> networks;
   std::vector<std::uint16_t> taken;
   std::filesystem::path home = "/nonexistent";
 };
 
-/// The body of the berth-switch program: serves `folder` until SIGTERM. Returns the exit code.
+/// The body of the berth-switch program: serves `folder` until SIGTERM, by a child that is started again when
+/// it dies. Log to standard error. Returns the exit code.
 int run_switch(const std::filesystem::path& folder);
 
 }  // namespace berth

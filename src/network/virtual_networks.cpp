@@ -14,6 +14,7 @@
 #include "host/log_tail.h"
 #include "host/process.h"
 #include "network/switch_config.h"
+#include "network/switch_deaths.h"
 #include "network/switch_files.h"
 #include "network/unix_socket.h"
 #include "network/virtual_network.h"
@@ -31,7 +32,10 @@ using nlohmann::json;
 constexpr Clock::duration start_limit = 10s;
 constexpr Clock::duration answer_limit = 20s;  // a host that is only slow must not lose its connections
 constexpr Clock::duration term_grace = 2s;
+constexpr Clock::duration keeper_grace = 3s;  // a keeper gives its switch some time, too
 constexpr Clock::duration kill_grace = 5s;
+constexpr Clock::duration keeper_limit = 15s;  // longer than a keeper waits between two starts
+constexpr Clock::duration heal_pause = 50ms;
 constexpr Clock::duration start_pause = 20ms;
 constexpr std::size_t longest_answer = 4 << 20;
 constexpr std::size_t shown_lines = 10;  // of the switch's log
@@ -103,7 +107,7 @@ class Networks final : public VirtualNetworks {
     co_await turn.come();
     const json document = to_json(config);
     const std::string text = document.dump(2) + '\n';
-    make_folder(files.folder());
+    if (!fs::exists(files.folder())) make_folder(files.folder());  // its mode is the keeper's affair
     if (read_file_if_there(files.configuration()) != text) write_file(files.configuration(), text);
 
     json request = {{"apply", document}};
@@ -126,6 +130,7 @@ class Networks final : public VirtualNetworks {
     const Turn turn(*this, id);
     co_await turn.come();
     co_await end(files, term_grace);
+    told_deaths_.erase(id);
     std::error_code error;
     fs::remove_all(files.folder(), error);
     if (error)
@@ -144,6 +149,10 @@ class Networks final : public VirtualNetworks {
         spdlog::error("could not remove network={} why=\"{}\"", id, trouble.what());
       }
     }
+  }
+
+  std::optional<SwitchDeaths> deaths(const std::string& id) const override {
+    return read_deaths(SwitchFiles(folder(id)).deaths());
   }
 
   asio::awaitable<void> heal() override {
@@ -219,25 +228,65 @@ class Networks final : public VirtualNetworks {
     const Turn turn(*this, id);
     co_await turn.come();
     if (!fs::exists(files.configuration())) co_return;
-    if (co_await ask(files.control(), {{"status", json::object()}}, answer_limit)) co_return;
+    const auto asked = Clock::now();
+    const bool answers = co_await answers_within(files, answer_limit);
+    const bool hangs = !answers && Clock::now() - asked >= answer_limit;
+    tell_deaths(id, files);
+    if (!running(files.keeper())) {
+      spdlog::warn("starting the keeper of the switch of network={}", id);
+      if (hangs) co_await end(files.process(), 0s);
+      co_return co_await start(files);
+    }
+    if (answers) co_return;
+    if (hangs) {
+      spdlog::error("the switch does not answer and is ended network={}", id);
+      co_await end(files.process(), 0s);  // its keeper starts it again
+    }
+    for (const auto until = Clock::now() + keeper_limit; Clock::now() < until; co_await sleep(heal_pause)) {
+      if (!co_await answers_within(files, answer_limit)) continue;
+      tell_deaths(id, files);
+      co_return;
+    }
     spdlog::warn("restarting the switch of network={}", id);
     co_await end(files, 0s);
     co_await start(files);
   }
 
-  /// Ends the switch, if it runs.
+  void tell_deaths(const std::string& id, const SwitchFiles& files) {
+    const auto deaths = read_deaths(files.deaths());
+    if (!deaths || told_deaths_[id] == deaths->count) return;
+    told_deaths_[id] = deaths->count;
+    spdlog::error("the switch died and was started again network={} at={} why=\"{}\" deaths={}", id,
+                  deaths->at, deaths->why, deaths->count);
+  }
+
+  static asio::awaitable<bool> answers_within(SwitchFiles files, Clock::duration limit) {
+    co_return (co_await ask(files.control(), {{"status", json::object()}}, limit)).has_value();
+  }
+
+  static std::optional<ProcessId> running(const fs::path& file) {
+    const auto process = parse_process_id(read_file_if_there(file).value_or(""));
+    return process && is_alive(*process) ? process : std::nullopt;
+  }
+
+  /// Ends the switch, if it runs: its keeper first, which would start it again.
   static asio::awaitable<void> end(SwitchFiles files, Clock::duration grace) {
-    const auto process = parse_process_id(read_file_if_there(files.process()).value_or(""));
-    if (!process || !is_alive(*process)) co_return;
+    co_await end(files.keeper(), grace > 0s ? grace + keeper_grace : grace);
+    co_await end(files.process(), grace);
+  }
+
+  static asio::awaitable<void> end(fs::path process_file, Clock::duration grace) {
+    const auto process = running(process_file);
+    if (!process) co_return;
     if (grace > 0s) {
       send_signal(*process, SIGTERM);
       if (co_await gone_within(*process, grace)) co_return;
     }
     send_signal(*process, SIGKILL);
     if (!co_await gone_within(*process, kill_grace))
-      throw Error(
-          ErrorKind::unavailable, "ProcessUnavailable",
-          fmt::format("The switch in {} (process {}) does not end.", files.folder().string(), process->pid));
+      throw Error(ErrorKind::unavailable, "ProcessUnavailable",
+                  fmt::format("The switch in {} (process {}) does not end.",
+                              process_file.parent_path().string(), process->pid));
   }
 
   /// Starts the switch and waits until it answers.
@@ -248,10 +297,10 @@ class Networks final : public VirtualNetworks {
     for (;;) {
       const bool lives = is_alive(process);
       const auto left = deadline - Clock::now();
-      if (left > 0s && co_await ask(files.control(), {{"status", json::object()}}, left)) co_return;
+      if (left > 0s && running(files.keeper()) == process && co_await answers_within(files, left)) co_return;
       if (!lives) throw no_switch(files, "ended at its start");
       if (left <= 0s) {
-        send_signal(process, SIGKILL);
+        co_await end(files, 0s);
         throw no_switch(files, "did not come up in 10 seconds");
       }
       co_await sleep(start_pause);
@@ -262,6 +311,7 @@ class Networks final : public VirtualNetworks {
   fs::path home_;
   fs::path program_;
   std::map<std::string, std::shared_ptr<Queue>> queues_;
+  std::map<std::string, unsigned> told_deaths_;
 };
 
 }  // namespace

@@ -7,12 +7,15 @@
 
 #include <boost/asio.hpp>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/error.h"
 #include "host/files.h"
+#include "host/harden.h"
 #include "host/process.h"
 #include "host/temporary_folder.h"
+#include "network/sandbox.h"
 #include "network/switch_files.h"
 #include "network/test_machine.h"
 #include "network/virtual_network.h"
@@ -23,6 +26,7 @@ namespace {
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 using namespace network;
+using nlohmann::json;
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -32,8 +36,10 @@ class VirtualNetworksTest : public testing::Test {
  protected:
   ~VirtualNetworksTest() override {
     std::error_code none;
-    for (const auto& entry : fs::directory_iterator(home_ / "net", none))
+    for (const auto& entry : fs::directory_iterator(home_ / "net", none)) {
+      if (const auto keeper = keeper_of(entry.path().filename())) end_process(*keeper, 0ms);
       if (const auto process = process_of(entry.path().filename())) end_process(*process, 0ms);
+    }
   }
 
   template <class T>
@@ -53,10 +59,42 @@ class VirtualNetworksTest : public testing::Test {
     return std::nullopt;
   }
 
-  std::optional<ProcessId> process_of(const std::string& id) const {
-    const auto process =
-        parse_process_id(read_file_if_there(SwitchFiles(home_ / "net" / id).process()).value_or(""));
+  static std::optional<ProcessId> running(const fs::path& file) {
+    const auto process = parse_process_id(read_file_if_there(file).value_or(""));
     return process && is_alive(*process) ? process : std::nullopt;
+  }
+  std::optional<ProcessId> process_of(const std::string& id) const {
+    return running(SwitchFiles(home_ / "net" / id).process());
+  }
+  std::optional<ProcessId> keeper_of(const std::string& id) const {
+    return running(SwitchFiles(home_ / "net" / id).keeper());
+  }
+  /// A port of this process alone: tests run side by side.
+  static Forward forward_to_ssh() {
+    return {Forward::Protocol::tcp,
+            fmt::format("127.77.{}.{}", ::getpid() >> 8 & 255, ::getpid() & 255),
+            18'022,
+            22,
+            {}};
+  }
+  /// Another switch than `before`, without anybody healing; nullopt when none comes.
+  std::optional<ProcessId> process_after(const ProcessId& before) const {
+    const auto deadline = std::chrono::steady_clock::now() + test_limit;
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (const auto now = process_of(id_); now && now != before) return now;
+      std::this_thread::sleep_for(5ms);
+    }
+    return std::nullopt;
+  }
+  json ask(const json& request) {
+    asio::local::stream_protocol::socket client(context_);
+    client.connect(
+        asio::local::stream_protocol::endpoint(SwitchFiles(networks_->folder(id_)).control().string()));
+    std::string text = request.dump() + '\n';
+    asio::write(client, asio::buffer(text));
+    text.clear();
+    asio::read_until(client, asio::dynamic_buffer(text), '\n');
+    return json::parse(text);
   }
 
   SwitchPort port(unsigned n) const {
@@ -103,7 +141,8 @@ TEST_F(VirtualNetworksTest, ApplyStartsASwitchOnceAndKeepsTheConfiguration) {
 TEST_F(VirtualNetworksTest, ItsFilesAreForThisUserOnly) {
   run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
   const SwitchFiles files(networks_->folder(id_));
-  for (const fs::path& file : {files.control(), files.configuration(), files.log(), files.process()}) {
+  for (const fs::path& file : {files.control(), files.configuration(), files.log(), files.process(),
+                               files.keeper(), files.lock(), files.keeper_lock()}) {
     struct stat status {};
     ASSERT_EQ(::stat(file.c_str(), &status), 0) << file;
     EXPECT_EQ(status.st_mode & 0777, 0600u) << file;
@@ -139,9 +178,147 @@ TEST_F(VirtualNetworksTest, ASwitchThatWasKilledIsHealedAndFindsItsMachines) {
 
 TEST_F(VirtualNetworksTest, HealLeavesASwitchThatRunsAlone) {
   run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
-  const auto process = process_of(id_);
+  const auto process = process_of(id_), keeper = keeper_of(id_);
   run(networks_->heal());
   EXPECT_EQ(process_of(id_), process);
+  EXPECT_EQ(keeper_of(id_), keeper);
+  EXPECT_FALSE(networks_->deaths(id_));
+}
+
+TEST_F(VirtualNetworksTest, ASwitchThatWasKilledComesBackWithoutARegion) {
+  SwitchConfig config{.egress = {Egress::Policy::none, {}}, .ports = {port(1)}};
+  const Forward forward = forward_to_ssh();
+  config.ports[0].forwards = {forward};
+  ASSERT_THAT(run(networks_->apply(id_, config)).refused, IsEmpty());
+  networks_.reset();  // nobody is there who could heal
+  asio::local::stream_protocol::endpoint control(SwitchFiles(home_ / "net" / id_).control().string());
+  for (int round = 0; round < 2; ++round) {
+    const auto killed = process_of(id_);
+    ASSERT_TRUE(killed);
+    send_signal(*killed, round == 0 ? SIGKILL : SIGTERM);
+    ASSERT_TRUE(process_after(*killed)) << round;
+  }
+  networks_ = make_virtual_networks(context_.get_executor(), home_.path(), "/nonexistent");
+  run(networks_->heal());  // waits until it serves
+  const json status = ask({{"status", json::object()}})["status"];
+  EXPECT_THAT(status["report"]["refused"], IsEmpty()) << "the port is open again";
+  EXPECT_TRUE(status["ports"].contains(port(1).id));
+  asio::ip::tcp::socket client(context_);
+  client.connect({asio::ip::make_address(forward.host_address), forward.host_port});
+}
+
+TEST_F(VirtualNetworksTest, ADeathIsToldWithItsCause) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto killed = process_of(id_);
+  send_signal(*killed, SIGSEGV);
+  ASSERT_TRUE(process_after(*killed));
+  run(networks_->heal());
+  const auto deaths = networks_->deaths(id_);
+  ASSERT_TRUE(deaths);
+  EXPECT_EQ(deaths->count, 1u);
+  EXPECT_THAT(deaths->why, HasSubstr("signal 11"));
+  EXPECT_THAT(deaths->at, HasSubstr("T"));
+  EXPECT_THAT(read_file(SwitchFiles(networks_->folder(id_)).log()), HasSubstr("signal 11"));
+}
+
+TEST_F(VirtualNetworksTest, TheDeathOfASwitchIsAResetAtBothEndsOfAConnection) {
+  const auto guest = machine(1);
+  SwitchConfig config{.egress = {}, .ports = {port(1)}};
+  const Forward forward = forward_to_ssh();
+  config.ports[0].forwards = {forward};
+  ASSERT_THAT(run(networks_->apply(id_, config)).refused, IsEmpty());
+  guest->connect();
+  asio::ip::tcp::socket client(context_);
+  client.connect({asio::ip::make_address(forward.host_address), forward.host_port});
+  auto served = TestTcp::accept(*guest, 22);
+  ASSERT_TRUE(served);
+  served->send("hello");
+  char bytes[16];
+  ASSERT_EQ(asio::read(client, asio::buffer(bytes, 5)), 5u);
+
+  end_process(*process_of(id_), 0ms);
+  boost::system::error_code end;
+  client.read_some(asio::buffer(bytes), end);
+  EXPECT_EQ(end, asio::error::connection_reset) << "not an end that the guest never sent";
+
+  run(networks_->heal());
+  guest->disconnect();
+  guest->connect();
+  served->send("are you there?");
+  served->read_all();
+  EXPECT_TRUE(served->was_reset());
+}
+
+TEST_F(VirtualNetworksTest, AKeeperThatWasKilledLosesNothingAndIsReplaced) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto process = process_of(id_), keeper = keeper_of(id_);
+  ASSERT_TRUE(keeper);
+  send_signal(*keeper, SIGKILL);
+  while (is_alive(*keeper)) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(ask({{"status", json::object()}}).count("status"), 1u) << "it serves on";
+
+  run(networks_->heal());
+  EXPECT_EQ(process_of(id_), process) << "taken up, not started twice";
+  ASSERT_TRUE(keeper_of(id_));
+  EXPECT_NE(keeper_of(id_), keeper);
+
+  send_signal(*process, SIGKILL);  // and the new keeper does its work
+  EXPECT_TRUE(process_after(*process));
+}
+
+TEST_F(VirtualNetworksTest, AKeeperThatWasKilledWithItsSwitchIsReplaced) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto process = process_of(id_), keeper = keeper_of(id_);
+  send_signal(*keeper, SIGKILL);
+  send_signal(*process, SIGKILL);
+  run(networks_->heal());
+  ASSERT_TRUE(process_of(id_));
+  EXPECT_NE(process_of(id_), process);
+  ASSERT_TRUE(keeper_of(id_));
+  EXPECT_NE(keeper_of(id_), keeper);
+}
+
+TEST_F(VirtualNetworksTest, RemoveLeavesNoKeeper) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto process = *process_of(id_), keeper = *keeper_of(id_);
+  run(networks_->remove(id_));
+  EXPECT_FALSE(is_alive(keeper));
+  EXPECT_FALSE(is_alive(process));
+}
+
+TEST_F(VirtualNetworksTest, ASwitchThatDiesAgainAndAgainIsStartedMoreAndMoreSeldom) {
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto began = std::chrono::steady_clock::now();
+  for (int round = 0; round < 4; ++round) {
+    const auto process = *process_of(id_);
+    send_signal(process, SIGKILL);
+    ASSERT_TRUE(process_after(process));
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 100ms + 200ms + 400ms + 800ms);
+}
+
+/// "Uid:\t60706\t…" of /proc/PID/status, by its name.
+std::string status_of(const ProcessId& process, const std::string& name) {
+  std::ifstream file(fmt::format("/proc/{}/status", process.pid));
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(name + ":")) return line.substr(name.size() + 2);
+  return {};
+}
+
+TEST_F(VirtualNetworksTest, TheSwitchIsInASandboxOfItsOwnAccount) {
+  const auto first = machine(1);
+  run(networks_->apply(id_, {.egress = {}, .ports = {port(1)}}));
+  const auto process = *process_of(id_);
+  EXPECT_EQ(status_of(process, "Seccomp"), "2");
+  EXPECT_EQ(status_of(process, "NoNewPrivs"), "1");
+  if (::geteuid() == 0) {
+    EXPECT_FALSE(status_of(process, "Uid").starts_with("0\t"));
+    EXPECT_EQ(status_of(process, "Uid"), status_of(process, "Gid"));
+    EXPECT_EQ(status_of(process, "CapPrm"), "0000000000000400") << "ports below 1024";
+    EXPECT_EQ(status_of(process, "Groups").find_first_not_of(' '), std::string::npos);
+  }
+  first->connect();
+  EXPECT_EQ(first->lease(), lease(1).address) << "it reaches the machine's socket nevertheless";
 }
 
 TEST_F(VirtualNetworksTest, AnotherControllerFindsTheSwitchOfAnEarlierOne) {
@@ -336,7 +513,10 @@ TEST(FakeVirtualNetworks, KeepsConfigurationsAndRefusesTakenPorts) {
 
 /// With one argument that is a folder this program is a switch: what VirtualNetworksTest starts.
 int main(int argc, char** argv) {
-  if (argc == 2 && std::filesystem::is_directory(argv[1])) return berth::run_switch(argv[1]);
+  if (argc == 2 && std::filesystem::is_directory(argv[1])) {
+    berth::harden_process();
+    return berth::run_switch(argv[1]);
+  }
   testing::InitGoogleMock(&argc, argv);
   return RUN_ALL_TESTS();
 }

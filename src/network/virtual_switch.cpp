@@ -142,6 +142,7 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
   } else if (wanted.egress != config_.egress) {
     gateway_.set_egress(wanted.egress);
   }
+  gateway_.egress().set_host(host_networks_.now());
   resolver_.set_names(gateway_.egress().names());
 
   // Ports that go free their forwarded ports before others take them.
@@ -195,6 +196,7 @@ nlohmann::json VirtualSwitch::counters() const {
 void VirtualSwitch::fill(PollSet& set) {
   const Time now = std::chrono::steady_clock::now();
   resolver_.fill(set);
+  host_networks_.fill(set);
   for (const auto& port : ports_) {
     port->link.fill(set, now);
     port->nat.fill(set, !port->link.congested());
@@ -206,6 +208,7 @@ void VirtualSwitch::fill(PollSet& set) {
 
 void VirtualSwitch::poll(const PollSet& set) {
   const Time now = std::chrono::steady_clock::now();
+  if (host_networks_.poll(set)) gateway_.egress().set_host(host_networks_.now());
   for (const auto& found : resolver_.take()) gateway_.egress().learn(found.name, found.addresses, now);
   for (const auto& port : ports_) {
     port->link.poll(set, [&](std::span<std::uint8_t> frame) { take(*port, frame, now); });

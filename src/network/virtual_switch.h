@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "network/gateway.h"
+#include "network/host_networks.h"
 #include "network/host_resolver.h"
 #include "network/poll_set.h"
 #include "network/relays.h"
@@ -48,6 +49,7 @@ class VirtualSwitch {
   SwitchConfig config_;
   Gateway gateway_;
   HostResolver resolver_;
+  HostNetworksWatch host_networks_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::size_t most_sockets_;
 };

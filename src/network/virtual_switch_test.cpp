@@ -536,7 +536,7 @@ std::optional<Ipv4> own_address() {
   return found;
 }
 
-TEST_F(VirtualSwitchTest, EgressIsFullNoneOrTheListedHosts) {
+TEST_F(VirtualSwitchTest, EgressIsInternetFullNoneOrTheListedHosts) {
   const auto address = own_address();
   ASSERT_TRUE(address) << "The machine needs an IPv4 address of its own beside 127.0.0.1 for this test.";
   start(1);
@@ -548,6 +548,12 @@ TEST_F(VirtualSwitchTest, EgressIsFullNoneOrTheListedHosts) {
     return TestTcp(machine(1), machine(1).self(own_port++), machine(1).outside(*address, server.port()))
         .open();
   };
+  EXPECT_FALSE(reached()) << "the policy without a word: internet";
+  config_.egress = {Egress::Policy::internet, {"0.0.0.0/0"}};
+  apply();
+  EXPECT_FALSE(reached()) << "it is this host";
+  config_.egress = {Egress::Policy::full, {}};
+  apply();
   EXPECT_TRUE(reached());
   config_.egress = {Egress::Policy::none, {}};
   apply();

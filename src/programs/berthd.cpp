@@ -24,7 +24,6 @@
 #include "endpoints/arm/arm_endpoints.h"
 #include "endpoints/classic/classic_endpoints.h"
 #include "endpoints/guest/guest_endpoints.h"
-#include "host/child.h"
 #include "host/directories.h"
 #include "host/files.h"
 #include "host/harden.h"
@@ -34,7 +33,9 @@
 #include "http/server.h"
 #include "hypervisor/driver.h"
 #include "hypervisor/fake_driver.h"
+#include "images/apt_sources.h"
 #include "images/gallery.h"
+#include "network/sandbox.h"
 #include "network/virtual_network.h"
 #include "programs/berthd_options.h"
 #include "region/access.h"
@@ -134,6 +135,7 @@ class Daemon {
         guests_(io_.get_executor()),
         gallery_(image_cache(), options_.home / "images"),
         extensions_(executable_folder() / "extensions", options_.home / "extensions"),
+        egress_(egress_setting()),
         settings_(make_settings()),
         region_(make_services(), settings_),
         guest_host_(make_guest_host(region_)),
@@ -187,11 +189,33 @@ class Daemon {
     settings.subscription = access_.subscription;
     settings.tenant = access_.tenant;
     settings.dns_suffix = setting(database_, "dns-suffix", options_.dns_suffix, "cloudapp.net");
-    settings.egress = parse_egress(setting(database_, "egress", options_.egress, "full"));
+    settings.egress = parse_egress(egress_);
+    if (settings.egress.policy == Egress::Policy::internet) settings.egress.hosts = package_mirrors();
+    if (settings.egress.policy == Egress::Policy::full)
+      spdlog::warn("virtual machines may reach services of this host and of its networks egress=full");
     const std::string hosts = setting(database_, "hosts-file", options_.hosts_file,
                                       ::geteuid() == 0 && !options_.fake ? "/etc/hosts" : "none");
     if (hosts != "none") settings.hosts_file = hosts;
     return settings;
+  }
+
+  /// Guests install from them, wherever they are.
+  static std::vector<std::string> package_mirrors() {
+    try {
+      return mirror_hosts(read_apt_sources());
+    } catch (const Error& error) {
+      spdlog::warn("package mirrors in private networks are closed to virtual machines why=\"{}\"",
+                   error.what());
+      return {};
+    }
+  }
+
+  /// Written down at the first start: a region that served when `full` went without saying keeps it.
+  std::string egress_setting() {
+    const std::string kept = setting(database_, "egress", options_.egress, "");
+    if (!kept.empty()) return kept;
+    const bool has_served = !setting(database_, "port", {}, "").empty();
+    return setting(database_, "egress", has_served ? "full" : "internet", "");
   }
 
   Region::Services make_services() {
@@ -231,6 +255,9 @@ class Daemon {
     const std::string endpoint = fmt::format("https://127.0.0.1:{}", server_->port());
     database_.put("setting", "port", std::to_string(server_->port()));
     announce(endpoint, accelerator);
+    const network::SandboxSupport support = network::sandbox_support();
+    if (!options_.fake && (!support.seccomp || support.landlock == 0 || network::sandbox_is_switched_off()))
+      spdlog::warn("switches are not wholly in a sandbox has=\"{}\"", network_sandbox());
     spdlog::info("serving endpoint={}", endpoint);
   }
 
@@ -253,6 +280,13 @@ class Daemon {
     return listen_at(0);  // somebody else has our old port
   }
 
+  /// What keeps a switch that a guest has taken over from this host.
+  std::string network_sandbox() const {
+    if (options_.fake) return "none: there are no switches";
+    if (network::sandbox_is_switched_off()) return "off (BERTH_SWITCH_SANDBOX)";
+    return network::describe(network::sandbox_support());
+  }
+
   void announce(const std::string& endpoint, Accelerator accelerator) {
     const std::filesystem::path publish_settings = classic_.write_publish_settings(endpoint + "/");
     nlohmann::ordered_json facts{
@@ -267,8 +301,10 @@ class Daemon {
         {"accelerator", to_string(accelerator)},
         {"dataDirectory", options_.home.string()},
         {"dnsSuffix", settings_.dns_suffix},
+        {"egress", egress_},
+        {"networkSandbox", network_sandbox()},
         {"version", BERTH_VERSION},
-        {"pid", to_string(parse_process_status(read_file("/proc/self/stat")).value())}};
+        {"pid", to_string(own_process())}};
     if (!region_.set_aside().empty()) facts["setAside"] = region_.set_aside();
     announcement_.emplace(options_.home / "region.json", facts);
   }
@@ -284,6 +320,7 @@ class Daemon {
   FakeGuests guests_;
   Gallery gallery_;
   ExtensionGallery extensions_;
+  const std::string egress_;
   const RegionSettings settings_;
   Region region_;
   std::unique_ptr<GuestHost> guest_host_;

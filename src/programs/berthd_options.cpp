@@ -16,7 +16,7 @@ namespace {
 
 constexpr const char* usage =
     "usage: berthd [--home FOLDER] [--driver qemu|fake] [--port N] [--dns-suffix SUFFIX]\n"
-    "              [--egress full|none|HOST[,HOST…]] [--hosts-file FILE|none]\n"
+    "              [--egress internet|full|none|HOST[,HOST…]] [--hosts-file FILE|none]\n"
     "The local region: serves until SIGTERM. 'azure region start' starts it in the background.\n";
 
 Error wrong(const std::string& what) {
@@ -73,11 +73,13 @@ std::optional<std::string> asked_words(int argc, char** argv) {
 
 DaemonOptions parse_daemon_options(int argc, char** argv) {
   DaemonOptions options;
-  const option known[] = {
-      {"home", required_argument, nullptr, 'h'},   {"driver", required_argument, nullptr, 'd'},
-      {"port", required_argument, nullptr, 'p'},   {"dns-suffix", required_argument, nullptr, 's'},
-      {"egress", required_argument, nullptr, 'e'}, {"hosts-file", required_argument, nullptr, 'f'},
-      {nullptr, 0, nullptr, 0}};
+  const option known[] = {{"home", required_argument, nullptr, 'h'},
+                          {"driver", required_argument, nullptr, 'd'},
+                          {"port", required_argument, nullptr, 'p'},
+                          {"dns-suffix", required_argument, nullptr, 's'},
+                          {"egress", required_argument, nullptr, 'e'},
+                          {"hosts-file", required_argument, nullptr, 'f'},
+                          {nullptr, 0, nullptr, 0}};
   for (int letter = 0; (letter = ::getopt_long(argc, argv, "", known, nullptr)) != -1;) switch (letter) {
       case 'h':
         options.home = optarg;
@@ -111,9 +113,12 @@ DaemonOptions parse_daemon_options(int argc, char** argv) {
 
 Egress parse_egress(const std::string& text) {
   Egress egress;
-  if (::strcasecmp(text.c_str(), "full") == 0) return egress;
-  egress.policy = ::strcasecmp(text.c_str(), "none") == 0 ? Egress::Policy::none : Egress::Policy::hosts;
-  for (std::size_t at = 0; egress.policy == Egress::Policy::hosts && at <= text.size();) {
+  for (const auto& [word, policy] : {std::pair{"internet", Egress::Policy::internet},
+                                     {"full", Egress::Policy::full},
+                                     {"none", Egress::Policy::none}})
+    if (::strcasecmp(text.c_str(), word) == 0) return {policy, {}};
+  egress.policy = Egress::Policy::hosts;
+  for (std::size_t at = 0; at <= text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
     const std::string host = text.substr(at, comma - at);
     if (!is_host(host))

@@ -23,8 +23,8 @@ std::optional<std::string> asked_words(int argc, char** argv);
 /// Throws Error(invalid) naming the option and its value.
 DaemonOptions parse_daemon_options(int argc, char** argv);
 
-/// "full", "none", or hosts separated by commas: names, addresses, blocks. Throws Error(invalid) naming the
-/// part that is none.
+/// "internet", "full", "none", or hosts separated by commas: names, addresses, blocks. Throws Error(invalid)
+/// naming the part that is none.
 Egress parse_egress(const std::string& text);
 
 }  // namespace berth

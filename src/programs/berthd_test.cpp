@@ -126,6 +126,48 @@ TEST_F(Berthd, ItsHostsFileIsWhereTheUserIs) {
   EXPECT_EQ(azure({"stop"}).exit_code, 0);
 }
 
+TEST_F(Berthd, LetsMachinesOfANewRegionReachTheInternetOnly) {
+  end_process(start(), limit);
+  EXPECT_THAT(read_file(home / "berthd.log"), Not(HasSubstr("egress=full")));
+  const ProcessId again = start();
+  EXPECT_EQ(nlohmann::json::parse(read_file(home / "region.json"))["egress"], "internet");
+  end_process(again, limit);
+}
+
+TEST_F(Berthd, KeepsTheFullEgressOfARegionThatHadItWithoutSayingSo) {
+  end_process(start(), limit);
+  const RunResult forgotten =
+      run({"python3", "-c",
+           "import sqlite3, sys\n"
+           "with sqlite3.connect(sys.argv[1]) as db:\n"
+           "  print(db.execute(\"DELETE FROM document WHERE kind = 'setting' AND key = 'egress'\").rowcount)",
+           (home / "region.db").string()},
+          {.limit = limit});
+  ASSERT_EQ(forgotten.out, "1\n") << forgotten.err;
+  const ProcessId process = start();
+  EXPECT_EQ(nlohmann::json::parse(read_file(home / "region.json"))["egress"], "full");
+  EXPECT_THAT(read_file(home / "berthd.log"), HasSubstr("egress=full"));
+  end_process(process, limit);
+}
+
+TEST_F(Berthd, SaysWhatFullEgressOpensWhenItIsChosen) {
+  const auto azure = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {AZURE, "region"});
+    return run(words,
+               {.folder = folder.path(), .environment = {{"BERTH_HOME", home.string()}}, .limit = limit});
+  };
+  const RunResult started = azure({"start", "--driver", "fake", "--egress", "full"});
+  EXPECT_EQ(started.exit_code, 0) << started.err;
+  EXPECT_THAT(started.out, HasSubstr("every service of this host"));
+  const RunResult status = azure({"status"});
+  EXPECT_THAT(status.out, HasSubstr("egress"));
+  EXPECT_THAT(status.out, HasSubstr("networkSandbox"));
+  azure({"stop"});
+  const RunResult changed = azure({"start", "--driver", "fake", "--egress", "internet"});
+  EXPECT_THAT(changed.out, Not(HasSubstr("every service of this host")));
+  azure({"stop"});
+}
+
 TEST_F(Berthd, AnnouncesNothingWhenThisHostCannotRunMachines) {
   const RunResult result = run_with({}, {{"BERTH_ACCELERATOR", "hvf"}});
   EXPECT_EQ(result.exit_code, 2);

@@ -123,7 +123,12 @@ struct Region::Impl {
   std::string network_id(const VirtualNetwork& network) const;
   asio::awaitable<void> settle(Ref network);
   asio::awaitable<void> settle_once(Ref network);
+  asio::awaitable<void> settle_or_log(Ref network);
   void settle_soon(const Ref& network);
+  /// The ports of a VM's addresses that had to move go back to where they were asked for, once its networks
+  /// are settled again: whoever had them may be gone. They move again where they are refused again. False
+  /// when none had moved.
+  bool return_ports(const Vm& vm);
   /// Within a change: once that is committed.
   void settle_after(const NetworkInterface& nic);
   /// Ports of public addresses, by the address's key.
@@ -276,6 +281,7 @@ struct Region::Impl {
   void end_operations(const Unfinished& unfinished);
   asio::awaitable<void> resume_creation(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> heal();
+  void tell_deaths();  ///< of switches, in what their VMs are shown with
 
   template <class F>
   asio::awaitable<std::invoke_result_t<F>> on_pool(F work) {

@@ -163,6 +163,29 @@ asio::awaitable<void> Region::Impl::settle_once(Ref ref) {
   }
 }
 
+bool Region::Impl::return_ports(const Vm& vm) {
+  std::set<std::string> moved;  // keys of addresses
+  for (const Ref& ref : vm.interfaces)
+    if (const NetworkInterface* nic = interfaces.find(ref))
+      for (const IpConfiguration& configuration : nic->configurations)
+        if (const PublicAddress* address = addresses.find(configuration.public_address);
+            address && std::ranges::any_of(address->ports, [](const PublicAddress::Port& port) {
+              return port.host_port != port.port;
+            }))
+          moved.insert(address->ref().key());
+  if (moved.empty()) return false;
+  insist_soon([this, moved] {
+    for (const std::string& key : moved) {
+      if (!addresses.find(key)) continue;
+      for (PublicAddress::Port& port : addresses.edit(key).ports) {
+        port.host_port = port.port;
+        port.moved_because.clear();
+      }
+    }
+  });
+  return true;
+}
+
 asio::awaitable<void> Region::Impl::settle(Ref ref) {
   const VirtualNetwork* network = networks.find(ref);
   if (!network) co_return;
@@ -190,17 +213,16 @@ asio::awaitable<void> Region::Impl::settle(Ref ref) {
   }
 }
 
+asio::awaitable<void> Region::Impl::settle_or_log(Ref network) {
+  try {
+    co_await settle(network);
+  } catch (const Error& error) {
+    spdlog::error("could not settle network={}: {}", network.key(), error.what());
+  }
+}
+
 void Region::Impl::settle_soon(const Ref& ref) {
-  asio::co_spawn(
-      host.executor,
-      [](Impl& self, Ref network) -> asio::awaitable<void> {
-        try {
-          co_await self.settle(network);
-        } catch (const Error& error) {
-          spdlog::error("could not settle network={}: {}", network.key(), error.what());
-        }
-      }(*this, ref),
-      asio::detached);
+  asio::co_spawn(host.executor, settle_or_log(ref), asio::detached);
 }
 
 void Region::Impl::settle_after(const NetworkInterface& nic) {

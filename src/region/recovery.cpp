@@ -101,16 +101,23 @@ asio::awaitable<void> Region::Impl::recover() {
   rewrite_hosts();
   co_await sweep_files();
   std::set<std::string> switches;  // of networks that a machine runs in; others have none
+  std::vector<Ref> with_moved_ports;
   for (const auto& [key, network] : networks.rows()) {
-    const auto attached = interfaces.with(term("network", network.ref()));
-    if (std::ranges::none_of(attached, [&](const NetworkInterface* nic) {
-          const Vm* vm = vms.find(nic->vm);
-          return vm && host.driver.observe(vm->id) == MachineState::running;
-        }))
-      continue;
+    bool runs = false, moved = false;
+    for (const NetworkInterface* nic : interfaces.with(term("network", network.ref()))) {
+      const Vm* vm = vms.find(nic->vm);
+      if (!vm || host.driver.observe(vm->id) != MachineState::running) continue;
+      runs = true;
+      moved = return_ports(*vm) || moved;
+    }
+    if (!runs) continue;
     switches.insert(network_id(network));
-    settle_soon(network.ref());
+    if (moved)
+      with_moved_ports.push_back(network.ref());
+    else
+      settle_soon(network.ref());
   }
+  for (const Ref& network : with_moved_ports) co_await settle_or_log(network);  // who asks next is told where
   co_await host.networks.keep(std::move(switches));
   asio::co_spawn(host.executor, heal(), asio::detached);
 }
@@ -270,6 +277,22 @@ asio::awaitable<void> Region::Impl::resume_creation(std::string operation, Ref r
   co_await await_agent(std::move(operation), ref, id);
 }
 
+void Region::Impl::tell_deaths() {
+  for (const auto& [key, network] : networks.rows()) {
+    const auto deaths = host.networks.deaths(network_id(network));
+    const std::string news = deaths
+                                 ? fmt::format(
+                                       "The switch of its virtual network died {}, last at {} ({}), and was "
+                                       "started again; connections "
+                                       "through it were lost each time.",
+                                       deaths->count == 1 ? "once" : fmt::format("{} times", deaths->count),
+                                       deaths->at, deaths->why)
+                                 : std::string();
+    for (const NetworkInterface* nic : interfaces.with(term("network", network.ref())))
+      if (Vm* vm = vms.find(nic->vm)) vm->network_news = news;
+  }
+}
+
 asio::awaitable<void> Region::Impl::heal() {
   asio::steady_timer timer(host.executor);
   while (!stopping) {
@@ -280,6 +303,7 @@ asio::awaitable<void> Region::Impl::heal() {
     } catch (const Error& error) {
       spdlog::warn("could not heal the networks: {}", error.what());
     }
+    tell_deaths();
   }
 }
 

@@ -55,6 +55,46 @@ TEST(Region, MovesAPortThatTheHostHasNotGot) {
   EXPECT_THAT(world.ports("web1").at(0).moved_because, testing::Not(IsEmpty()));
 }
 
+TEST(Region, APortThatMovedComesBackAtTheNextStart) {
+  World world;
+  world.networks.taken = {22};
+  world.make("web1");
+  ASSERT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 10022), PortAt(4243, 4243)));
+  world.finish(world.region->restart_vm({"g", "web1"}));
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 10022), PortAt(4243, 4243))) << "still taken";
+  world.networks.taken = {4243};
+  world.finish(world.region->restart_vm({"g", "web1"}));
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 14243)));
+  EXPECT_THAT(world.ports("web1").at(0).moved_because, IsEmpty());
+  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  world.networks.taken = {};
+  world.finish(world.region->start_vm({"g", "web1"}));
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 4243)));
+}
+
+TEST(Region, APortThatMovedComesBackWhenTheRegionStarts) {
+  World world;
+  world.networks.taken = {4243};
+  world.make("web1");
+  ASSERT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 14243)));
+  world.close();
+  world.networks.taken = {};
+  world.open();
+  EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 4243))) << "before it serves";
+}
+
+TEST(Region, SaysOfAVmThatItsSwitchDied) {
+  World world;
+  world.make("web1");
+  EXPECT_THAT(world.region->get_vm({"g", "web1"}).network_news, IsEmpty());
+  world.networks.dead[world.networks.networks.begin()->first] = {2, "2026-11-30T03:00:00.000Z",
+                                                                 "signal 11 (Segmentation fault)"};
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (world.region->get_vm({"g", "web1"}).network_news.empty() && std::chrono::steady_clock::now() < until)
+    world.turn();
+  EXPECT_THAT(world.region->get_vm({"g", "web1"}).network_news, testing::HasSubstr("signal 11"));
+}
+
 TEST(Region, OpensAndClosesPortsOfARunningVm) {
   World world;
   world.make("web1");

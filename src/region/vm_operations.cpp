@@ -248,6 +248,7 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
   std::optional<Error> trouble;
   try {
     phase(operation, "Connecting the network");
+    return_ports(still(ref, id));
     for (const Ref& nic_ref : std::vector<Ref>(still(ref, id).interfaces)) {
       const NetworkInterface* nic = interfaces.find(nic_ref);
       if (!nic) throw resource_not_found("Microsoft.Network/networkInterfaces", nic_ref);

@@ -113,7 +113,12 @@ class DockerHost(unittest.TestCase):
         before = [pid for pid, command in self.world.processes() if "qemu-system" in command]
         self.world.azure("region", "stop")
         self.world.docker("--context", "mydockerhost", "version")
+        for file in self.world.region.glob("net/*/switch.pid"):
+            os.kill(int(file.read_text().split()[0]), 9)
+        berth.wait_until("docker through the new switch, with no region",
+                         lambda: self.world.docker("--context", "mydockerhost", "version", check=False).returncode == 0, 120)
         self.world.start()
+        berth.wait_until("word of the switch's death", lambda: "signal 9" in self.world.show("mydockerhost")["networkNews"], 60)
         self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
         self.assertEqual(sorted(before), sorted(pid for pid, command in self.world.processes() if "qemu-system" in command))
 

@@ -49,6 +49,9 @@ TEST(VmDocument, SaysThatTheHostHasNoSpaceForAVmThatRuns) {
   EXPECT_THAT(written(vm, true), Not(HasSubstr("HostState")));
   vm.held_until = std::chrono::steady_clock::now() + std::chrono::minutes(10);
   EXPECT_THAT(written(vm, true), HasSubstr(R"("code":"HostState/noSpace","level":"Error")"));
+  EXPECT_THAT(written(vm, true), Not(HasSubstr("HostState/networkRestarted")));
+  vm.network_news = "The switch died once.";
+  EXPECT_THAT(written(vm, true), HasSubstr(R"("code":"HostState/networkRestarted","level":"Warning")"));
   vm.power = PowerState::stopped;
   EXPECT_THAT(written(vm, true), Not(HasSubstr("HostState")));
 }

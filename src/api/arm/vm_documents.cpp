@@ -141,6 +141,8 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
   write_status(out, fmt::format("PowerState/{}", power), fmt::format("VM {}", power));
   if (vm.generalized) write_status(out, "OSState/generalized", "VM generalized");
   if (vm.waits_for_space()) write_status(out, "HostState/noSpace", "VM halted", "Error", held_for_space);
+  if (vm.power == PowerState::running && !vm.network_news.empty())
+    write_status(out, "HostState/networkRestarted", "Network restarted", "Warning", vm.network_news);
   out.close_list().close();
 }
 
