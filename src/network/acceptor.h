@@ -18,6 +18,7 @@ class Acceptor {
   Acceptor() = default;
   explicit Acceptor(Fd socket) : socket_(std::move(socket)) {}
 
+  int socket() const { return socket_.get(); }
   /// `wanted` false: whoever connects waits in the system's queue.
   void fill(PollSet& set, Time now, bool wanted = true);
   bool ready(const PollSet& set) const { return (set.events(index_) & POLLIN) != 0; }

@@ -40,8 +40,16 @@ Fd open_port(const Forward& forward, int type) {
   if (type == SOCK_STREAM) ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const auto address = socket_address(parse_ipv4(forward.host_address).value_or(Ipv4{}), forward.host_port);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail();
-  if (type == SOCK_STREAM && ::listen(socket.get(), backlog) != 0) fail();
   return socket;
+}
+
+/// Listens at a bound TCP socket, or stops and keeps its port. A port that is kept and not listened at must
+/// not be had by others who set SO_REUSEADDR; one that is must be had over what is left of old connections.
+bool set_listening(int socket, bool listening) {
+  const int reuse = listening ? 1 : 0;
+  if (!listening && ::shutdown(socket, SHUT_RD) != 0) return false;
+  ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
+  return !listening || ::listen(socket, backlog) == 0;
 }
 
 std::string explain(const std::system_error& error) {
@@ -78,7 +86,9 @@ TcpForward::TcpForward(const Forward& forward, Nat& nat, std::filesystem::path i
       inner_socket_(std::move(inner_socket)),
       sources_(parse_sources(forward)),
       door_(open_port(forward, SOCK_STREAM)) {
-  if (!nat_.listen(inner_socket_, forward.guest_port))
+  // Whether somebody else has the port shows only when one listens.
+  const bool had = set_listening(door_.socket(), true) && set_listening(door_.socket(), false);
+  if (!had || !nat_.listen(inner_socket_, forward.guest_port))
     throw std::system_error(errno, std::generic_category());
 }
 
@@ -86,20 +96,25 @@ TcpForward::~TcpForward() {
   nat_.stop_listening(inner_socket_);
 }
 
-void TcpForward::poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now) {
+void TcpForward::open(bool open) {
+  if (open != open_ && set_listening(door_.socket(), open)) open_ = open;
+}
+
+void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
   if (!door_.ready(set)) return;
   for (int i = 0; i < most_per_round && !relays.full(); ++i) {
     sockaddr_in from{};
     socklen_t length = sizeof from;
     Fd client = door_.accept(now, reinterpret_cast<sockaddr*>(&from), &length);
     if (!client) return;
-    if (!machine_is_there || !may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
+    if (!may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
       reset_connection(std::move(client));
       continue;
     }
     const int on = 1;
     ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ::setsockopt(client.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    ::setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // see set_listening
     relays.add(std::move(client), inner_socket_, now);
   }
 }
@@ -197,17 +212,56 @@ std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted)
       refused.push_back({forward, explain(error)});
     }
   }
+  std::set<std::uint16_t> guest_ports;
+  for (const auto& [key, forward] : tcp_) guest_ports.insert(key.guest_port);
+  probes_.watch(guest_ports);
+  open_and_close();
   return refused;
 }
 
 void Forwards::fill(PollSet& set, const Relays& relays, Relays::Time now) {
   for (auto& [key, forward] : tcp_) forward.fill(set, relays, now);
   for (auto& [key, forward] : udp_) forward.fill(set);
+  if (const auto next = probes_.next(); machine_was_there_ && next)
+    set.wake_within(static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(*next - now).count()));
 }
 
 void Forwards::poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now) {
-  for (auto& [key, forward] : tcp_) forward.poll(set, link.connected(), relays, now);
+  if (machine_was_there_ && !link.connected()) {
+    probes_.machine_left();
+    open_and_close();
+  }
+  machine_was_there_ = link.connected();
+  if (machine_was_there_) {
+    if (const auto questions = probes_.due(now); !questions.empty()) {
+      for (const Bytes& frame : questions) link.send(frame);
+      open_and_close();
+    }
+  }
+  for (auto& [key, forward] : tcp_) forward.poll(set, relays, now);
   for (auto& [key, forward] : udp_) forward.poll(set, link, now);
+}
+
+void Forwards::open_and_close() {
+  for (auto& [key, forward] : tcp_) forward.open(probes_.open(key.guest_port));
+}
+
+std::size_t Forwards::open_ports() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(tcp_, [](const auto& forward) { return forward.second.is_open(); }));
+}
+
+bool Forwards::take_answer(const Ipv4Packet& packet, MachineLink& link, Relays::Time now) {
+  const auto end = probes_.take(packet, now);
+  if (!end) {
+    // It may have refused, or broken off, a connection: perhaps nobody listens any more.
+    if (const auto segment = parse_tcp(packet); segment && (segment->header.flags & tcp_rst))
+      probes_.doubt(packet.source_port, now);
+    return false;
+  }
+  if (!end->empty()) link.send(*end);
+  open_and_close();
+  return true;
 }
 
 void Forwards::answer_udp(const Ipv4Packet& packet, Relays::Time now) {

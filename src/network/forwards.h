@@ -9,30 +9,38 @@
 #include "network/acceptor.h"
 #include "network/machine_link.h"
 #include "network/nat.h"
+#include "network/port_probes.h"
 #include "network/relays.h"
 #include "network/virtual_network.h"
 
 namespace berth::network {
 
 /// Connections to a TCP port of this host, filtered by source and carried to a machine through its NAT. We
-/// listen ourselves: libslirp knows no source filter, and queues one connection only.
+/// listen ourselves: libslirp knows no source filter, and queues one connection only. While nobody listens in
+/// the machine the port is ours but closed, so that the system refuses whoever connects.
 class TcpForward {
  public:
-  /// Throws std::system_error when the port cannot be had.
+  /// Takes the port, closed. Throws std::system_error when it cannot be had.
   TcpForward(const Forward& forward, Nat& nat, std::filesystem::path inner_socket);
   TcpForward(const TcpForward&) = delete;
   TcpForward& operator=(const TcpForward&) = delete;
   ~TcpForward();
 
   void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
-  void fill(PollSet& set, const Relays& relays, Relays::Time now) { door_.fill(set, now, !relays.full()); }
-  void poll(const PollSet& set, bool machine_is_there, Relays& relays, Relays::Time now);
+  /// Opens the port, or closes it: then those who wait are reset.
+  void open(bool open);
+  bool is_open() const { return open_; }
+  void fill(PollSet& set, const Relays& relays, Relays::Time now) {
+    door_.fill(set, now, open_ && !relays.full());
+  }
+  void poll(const PollSet& set, Relays& relays, Relays::Time now);
 
  private:
   Nat& nat_;
   std::filesystem::path inner_socket_;
   std::vector<Cidr> sources_;
   Acceptor door_;
+  bool open_ = false;
 };
 
 class UdpForward;
@@ -90,7 +98,7 @@ class Forwards {
  public:
   /// `inner` is the start of the path of sockets between us and libslirp; nobody else may reach them.
   Forwards(Nat& nat, const DhcpLease& lease, std::string inner)
-      : nat_(nat), lease_(lease), inner_(std::move(inner)) {}
+      : nat_(nat), lease_(lease), inner_(std::move(inner)), probes_(lease) {}
 
   struct Refused {
     Forward forward;
@@ -101,16 +109,26 @@ class Forwards {
   /// be opened; it is tried again at the next call. Connections that exist live on.
   std::vector<Refused> set(const std::vector<Forward>& wanted);
 
+  /// How many TCP ports are open: somebody listens in the machine.
+  std::size_t open_ports() const;
+
   /// While `relays` is full new TCP connections wait.
   void fill(PollSet& set, const Relays& relays, Relays::Time now);
   void poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now);
   void answer_udp(const Ipv4Packet& packet, Relays::Time now);
+  /// Looks at what the machine sends to the gateway by TCP. True: it answered a question of ours, and nobody
+  /// else need see it.
+  bool take_answer(const Ipv4Packet& packet, MachineLink& link, Relays::Time now);
 
  private:
+  void open_and_close();
+
   Nat& nat_;
   DhcpLease lease_;
   std::string inner_;
+  bool machine_was_there_ = false;
   unsigned opened_ = 0;
+  PortProbes probes_;
   std::map<Forward, TcpForward> tcp_;  ///< keys have no sources: those may change while it is open
   UdpTalks talks_;
   std::map<Forward, UdpForward> udp_;

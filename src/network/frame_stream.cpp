@@ -43,6 +43,12 @@ std::optional<std::span<std::uint8_t>> FrameReader::next() {
   return frame;
 }
 
+bool FrameReader::holds_frame() const {
+  if (broken_ || end_ - begin_ < length_field) return false;
+  const std::size_t length = load32(bytes_.data() + begin_);
+  return length > largest_frame || end_ - begin_ - length_field >= length;
+}
+
 void FrameReader::reset() {
   begin_ = end_ = 0;
   broken_ = false;

@@ -13,9 +13,10 @@ class FrameReader {
  public:
   FrameReader();
 
-  std::span<std::uint8_t> room();                 ///< where the next bytes of the stream go; never empty
-  void filled(std::size_t bytes);                 ///< that many came
+  std::span<std::uint8_t> room();  ///< where the next bytes go; never empty, unless it holds frames
+  void filled(std::size_t bytes);  ///< that many came
   std::optional<std::span<std::uint8_t>> next();  ///< valid until room(); nullopt: no whole frame is left
+  bool holds_frame() const;                       ///< next() has something to say, without more bytes
   bool broken() const { return broken_; }         ///< a length no frame can have: the stream is worthless
   void reset();
 

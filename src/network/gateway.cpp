@@ -30,6 +30,16 @@ EndpointAddress public_address(Endpoint endpoint) {
   return {metadata_address, 80};
 }
 
+std::optional<Ipv4Packet> Gateway::piece_for_gateway(const Member& member,
+                                                     std::span<std::uint8_t> frame) const {
+  if (frame.size() < ethernet_header || source_mac(frame) != member.lease.mac ||
+      destination_mac(frame) != subnet_.gateway_mac())
+    return std::nullopt;
+  const auto packet = parse_ipv4_packet(frame);
+  if (!packet || !packet->fragment || packet->source != member.lease.address) return std::nullopt;
+  return packet;
+}
+
 Gateway::Decision Gateway::from_machine(const Member& member, std::span<std::uint8_t> frame, Time now) const {
   if (frame.size() < ethernet_header || source_mac(frame) != member.lease.mac) return {};
   if (ethertype(frame) == ethertype_arp) return arp(member, frame);
@@ -67,6 +77,13 @@ Gateway::Decision Gateway::arp(const Member& member, std::span<std::uint8_t> fra
 }
 
 Gateway::Decision Gateway::to_neighbour(std::span<const std::uint8_t> frame, const Ipv4Packet& packet) const {
+  // Only the gateway speaks DHCP to machines. A later piece cannot change the ports in the first.
+  if (packet.is(IpProtocol::udp) && (load16(packet.header + 6) & 0x1fff) == 0) {
+    if (packet.payload.size() < 8) return {};
+    const std::uint16_t from_port = load16(packet.payload.data()),
+                        to_port = load16(packet.payload.data() + 2);
+    if (from_port == dhcp_server || to_port == dhcp_client) return {};
+  }
   const Ipv4 to = packet.destination;
   if (!is_group(destination_mac(frame)))
     return {subnet_.block.contains(to) && to != subnet_.broadcast() ? Path::machine : Path::nowhere, {}};
@@ -77,11 +94,12 @@ Gateway::Decision Gateway::to_neighbour(std::span<const std::uint8_t> frame, con
 Gateway::Decision Gateway::routed(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet,
                                   Time now) const {
   const Ipv4 to = packet.destination;
-  if (packet.header_length != 20) return {};  // nobody needs IP options; libslirp strips them clumsily
+  if (packet.header_length != 20 || packet.fragment)
+    return {};  // nobody needs IP options; libslirp strips them clumsily
   if (to == wire_server_address || to == metadata_address) return to_endpoint(member, frame, packet);
   if (to == subnet_.name_server()) return to_name_server(member, frame, packet);
   if (to == subnet_.gateway()) {
-    if (is_ping(packet)) return {Path::nat, {}};
+    if (is_ping(packet)) return answer_ping(frame, packet);
     if (packet.is(IpProtocol::udp)) return {packet.has_ports() ? Path::forwarded_udp : Path::nowhere, {}};
     // Connections through forwarded ports come from the gateway; nothing can be opened towards it.
     if (packet.is(IpProtocol::tcp) && packet.has_ports() && !packet.opens_tcp()) return {Path::nat, {}};
@@ -112,7 +130,7 @@ Gateway::Decision Gateway::to_endpoint(const Member& member, std::span<std::uint
 
 Gateway::Decision Gateway::to_name_server(const Member& member, std::span<std::uint8_t> frame,
                                           Ipv4Packet& packet) const {
-  if (is_ping(packet)) return {Path::nat, {}};
+  if (is_ping(packet)) return answer_ping(frame, packet);
   if (!packet.has_ports() || packet.destination_port != dns_port)
     return refuse(frame, packet, Refusal::port_unreachable);
   if (packet.is(IpProtocol::udp)) {
@@ -132,6 +150,11 @@ Gateway::Decision Gateway::to_name_server(const Member& member, std::span<std::u
     set_source(packet, subnet_.hidden());
   }
   return {Path::nat, {}};
+}
+
+Gateway::Decision Gateway::answer_ping(std::span<const std::uint8_t> frame, const Ipv4Packet& packet) const {
+  if (packet.payload.size() < 8 || !checksums_hold(packet)) return {};
+  return {Path::nowhere, echo_reply(frame, packet, subnet_.gateway_mac())};
 }
 
 Gateway::Decision Gateway::refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "network/dhcp.h"
@@ -34,8 +35,8 @@ struct Member {
 /// (libslirp) for it. No I/O and no clock, so that every rule can be tried byte by byte.
 ///
 /// A machine sends from its own MAC and IPv4 address only, since the guest endpoints know it by its port.
-/// Only ARP and IPv4 pass. The gateway answers ARP for itself, the name server and the guest endpoints, and
-/// DHCP, and questions for the network's own names.
+/// Only ARP and IPv4 pass, and no DHCP between machines. The gateway answers ARP for itself, the name server
+/// and the guest endpoints, and DHCP, pings to itself, and questions for the network's own names.
 class Gateway {
  public:
   using Time = EgressFilter::Time;
@@ -55,7 +56,10 @@ class Gateway {
     Bytes answer;  ///< to the sender; empty: none
   };
 
-  /// What to do with a frame that `member` sent. May change it.
+  /// The packet in a frame of `member` when it is a piece of one that the gateway can only judge whole.
+  std::optional<Ipv4Packet> piece_for_gateway(const Member& member, std::span<std::uint8_t> frame) const;
+  /// What to do with a frame that `member` sent. May change it. Pieces for the gateway are dropped: they must
+  /// be made whole before (see Reassembler).
   Decision from_machine(const Member& member, std::span<std::uint8_t> frame, Time now) const;
 
   /// Makes a frame of `member`'s NAT fit for it, in place; false: drop it. Learns what allowed names lead to
@@ -74,6 +78,7 @@ class Gateway {
   Decision routed(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet, Time now) const;
   Decision to_endpoint(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet) const;
   Decision to_name_server(const Member& member, std::span<std::uint8_t> frame, Ipv4Packet& packet) const;
+  Decision answer_ping(std::span<const std::uint8_t> frame, const Ipv4Packet& packet) const;
   Decision refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, Refusal why) const;
 
   Subnet subnet_;

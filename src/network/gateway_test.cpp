@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "network/test_machine.h"
 
 namespace berth::network {
@@ -91,6 +93,67 @@ TEST(Gateway, LetsNothingButArpAndIpv4Pass) {
     EXPECT_TRUE(dropped(decide(gateway, frame))) << type;
   }
   for (std::size_t size = 0; size < 34; ++size) EXPECT_TRUE(dropped(decide(gateway, Bytes(size)))) << size;
+}
+
+TEST(Gateway, LetsNoMachineSpeakDhcpToAnother) {
+  const Gateway gateway(subnet);
+  for (const auto& [to, mac] : {std::pair{other, other_mac}, {everybody, broadcast_mac}}) {
+    EXPECT_TRUE(dropped(decide(gateway, udp(own, to, 68, mac, own_mac, 67))));
+    EXPECT_TRUE(dropped(decide(gateway, udp(own, to, 68, mac))))
+        << "some clients look at their own port only";
+    EXPECT_TRUE(dropped(decide(gateway, udp(own, to, 9, mac, own_mac, 67))));
+    Bytes first = udp(own, to, 68, mac, own_mac, 67, Bytes(64));
+    store16(first.data() + ethernet_header + 6, 0x2000);
+    EXPECT_TRUE(dropped(decide(gateway, first))) << "in pieces";
+    Bytes tiny = udp(own, to, 9, mac);
+    tiny.resize(ethernet_header + 24);
+    store16(tiny.data() + ethernet_header + 2, 24);
+    store16(tiny.data() + ethernet_header + 6, 0x2000);
+    EXPECT_TRUE(dropped(decide(gateway, tiny))) << "the ports in two pieces";
+  }
+}
+
+TEST(Gateway, AnswersPingsToItselfWhateverThePolicy) {
+  for (const auto policy : {Egress::Policy::full, Egress::Policy::none}) {
+    const Gateway gateway(subnet, {policy, {}});
+    for (const Ipv4 to : {subnet.gateway(), subnet.name_server()}) {
+      Bytes ping = udp(own, to, 9, subnet.gateway_mac(), own_mac, 9, Bytes(33, 'p'));
+      std::uint8_t* ip = ping.data() + ethernet_header;
+      ip[9] = 1;
+      store16(ip + 10, 0);
+      store16(ip + 10, checksum_end(checksum_add(0, {ip, 20})));
+      store32(ip + 20, 0x08000000);
+      store16(ip + 22, checksum_end(checksum_add(0, std::span(ping).subspan(ethernet_header + 20))));
+      ASSERT_TRUE(checksums_hold(ping));
+      auto decision = decide(gateway, ping);
+      EXPECT_EQ(decision.path, Path::nowhere);
+      ASSERT_THAT(decision.answer, Not(IsEmpty()));
+      EXPECT_TRUE(checksums_hold(decision.answer));
+      const auto pong = parse_ipv4_packet(decision.answer);
+      EXPECT_EQ(pong->source, to);
+      EXPECT_EQ(pong->destination, own);
+      EXPECT_EQ(pong->payload[0], 0);
+      EXPECT_TRUE(
+          std::ranges::equal(pong->payload.subspan(4), std::span(ping).subspan(ethernet_header + 24)));
+      ping.back() ^= 1;
+      EXPECT_TRUE(dropped(decide(gateway, ping))) << "a wrong checksum";
+    }
+  }
+}
+
+TEST(Gateway, LetsNoFragmentToTheOutside) {
+  const Gateway gateway(subnet);
+  for (const Ipv4 to : {world, subnet.gateway(), subnet.name_server(), wire_server_address}) {
+    for (const unsigned field : {0x2000u, 0x2001u, 0x0001u, 0x1fffu}) {
+      Bytes fragment = udp(own, to, 53, subnet.gateway_mac(), own_mac, 40'000, Bytes(64));
+      store16(fragment.data() + ethernet_header + 6, field);
+      EXPECT_TRUE(gateway.piece_for_gateway(member, fragment)) << "it is made whole before";
+      EXPECT_TRUE(dropped(decide(gateway, fragment)));
+    }
+  }
+  Bytes spoofed = udp(other, world, 53);
+  store16(spoofed.data() + ethernet_header + 6, 0x2000);
+  EXPECT_FALSE(gateway.piece_for_gateway(member, spoofed));
 }
 
 TEST(Gateway, AnswersDhcpBeforeTheMachineHasAnAddress) {

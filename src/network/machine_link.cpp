@@ -37,6 +37,7 @@ void MachineLink::fill(PollSet& set, Time now) {
       return;
     }
   }
+  if (reader_.holds_frame()) set.wake_within(0);
   index_ = set.add(socket_.get(), static_cast<short>(queue_.empty() ? POLLIN : POLLIN | POLLOUT));
 }
 

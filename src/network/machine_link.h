@@ -26,16 +26,23 @@ class MachineLink {
   void flush();
 
   void fill(PollSet& set, Time now);
-  /// Hands each frame that came to `on_frame(std::span<std::uint8_t>)`; at most one buffer full, so that no
-  /// machine holds up the others.
+  /// Hands frames that came to `on_frame(std::span<std::uint8_t>)` for as long as a turn; the others have to
+  /// wait for the next round, so that no machine holds up its neighbours.
   template <class OnFrame>
   void poll(const PollSet& set, OnFrame&& on_frame) {
-    if (!receive(set)) return;
-    while (const auto frame = reader_.next()) on_frame(*frame);
+    if (!reader_.holds_frame() && !receive(set)) return;
+    const Time end = std::chrono::steady_clock::now() + turn;
+    for (unsigned count = 1; const auto frame = reader_.next(); ++count) {
+      on_frame(*frame);
+      if (count % frames_between_looks == 0 && std::chrono::steady_clock::now() > end) break;
+    }
     if (reader_.broken()) drop("it sent a frame of impossible length");
   }
 
  private:
+  static constexpr std::chrono::microseconds turn{100};
+  static constexpr unsigned frames_between_looks = 8;
+
   bool receive(const PollSet& set);
   void drop(const char* why);
 

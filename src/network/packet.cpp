@@ -9,9 +9,8 @@ namespace {
 constexpr std::size_t ip_header = 20;
 constexpr std::size_t udp_header = 8;
 constexpr std::size_t tcp_header = 20;
-constexpr std::size_t mtu = 1500;
 constexpr std::uint8_t ip_time_to_live = 64;
-constexpr std::uint8_t tcp_fin = 0x01, tcp_syn = 0x02, tcp_rst = 0x04, tcp_ack = 0x10;  // TCP's flags
+constexpr std::uint8_t echo = 8;  // ICMP's type of a ping
 
 void put_ethernet(Bytes& frame, const Mac& to, const Mac& from, std::uint16_t type) {
   frame.insert(frame.end(), to.begin(), to.end());
@@ -127,10 +126,26 @@ std::optional<Ipv4Packet> parse_ipv4_packet(std::span<std::uint8_t> frame) {
 }
 
 std::uint32_t checksum_add(std::uint32_t sum, std::span<const std::uint8_t> bytes) {
-  std::uint64_t wide = sum;
-  std::size_t i = 0;
-  for (; i + 1 < bytes.size(); i += 2) wide += load16(bytes.data() + i);
-  if (i < bytes.size()) wide += std::uint32_t{bytes[i]} << 8;
+  // The sum of 16-bit words is the same in any byte order, but for its own (RFC 1071, section 2): words are
+  // added as this machine has them, four bytes at a time.
+  const std::uint8_t* at = bytes.data();
+  std::size_t left = bytes.size();
+  std::uint64_t native = 0;
+  for (; left >= 4; at += 4, left -= 4) {
+    std::uint32_t word;
+    std::memcpy(&word, at, sizeof word);
+    native += word;
+  }
+  std::uint8_t last[4]{};
+  std::memcpy(last, at, left);
+  std::uint32_t word;
+  std::memcpy(&word, last, sizeof word);
+  native += word;
+  while (native >> 16) native = (native & 0xffff) + (native >> 16);
+  const auto folded = static_cast<std::uint16_t>(native);
+  std::uint8_t in_order[2];
+  std::memcpy(in_order, &folded, sizeof folded);
+  std::uint64_t wide = std::uint64_t{sum} + load16(in_order);
   while (wide >> 32) wide = (wide & 0xffffffff) + (wide >> 32);
   return static_cast<std::uint32_t>(wide);
 }
@@ -177,33 +192,125 @@ std::uint16_t transport_checksum_of(Ipv4 from, Ipv4 to, IpProtocol protocol,
 
 }  // namespace
 
+bool checksums_hold(const Ipv4Packet& packet) {
+  if (checksum_end(checksum_add(0, {packet.header, packet.header_length})) != 0) return false;
+  if (packet.is(IpProtocol::icmp)) return checksum_end(checksum_add(0, packet.payload)) == 0;
+  if (packet.is(IpProtocol::udp)) {
+    if (packet.payload.size() < udp_header) return false;
+    const std::size_t length = load16(packet.payload.data() + 4);
+    if (length < udp_header || length > packet.payload.size()) return false;
+    return load16(packet.payload.data() + 6) == 0 ||
+           transport_checksum_of(packet.source, packet.destination, IpProtocol::udp,
+                                 packet.payload.first(length)) == 0;
+  }
+  return packet.is(IpProtocol::tcp) &&
+         transport_checksum_of(packet.source, packet.destination, IpProtocol::tcp, packet.payload) == 0;
+}
+
+namespace {
+
+constexpr std::uint8_t end_of_options = 0, no_operation = 1;
+
+bool options_are_sound(std::span<const std::uint8_t> options) {
+  while (!options.empty() && options[0] != end_of_options) {
+    const std::size_t length = options[0] == no_operation ? 1 : options.size() < 2 ? 0 : options[1];
+    if (length == 0 || length > options.size() || (options[0] != no_operation && length < 2)) return false;
+    options = options.subspan(length);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<TcpSegment> parse_tcp(const Ipv4Packet& packet) {
+  if (!packet.is(IpProtocol::tcp) || packet.fragment || packet.payload.size() < tcp_header)
+    return std::nullopt;
+  const std::uint8_t* at = packet.payload.data();
+  const std::size_t length = (at[12] >> 4) * 4u;
+  if (length < tcp_header || length > packet.payload.size()) return std::nullopt;
+  TcpSegment segment{{load32(at + 4), load32(at + 8), at[13], load16(at + 14)},
+                     packet.payload.subspan(tcp_header, length - tcp_header),
+                     packet.payload.subspan(length)};
+  if (!options_are_sound(segment.options)) return std::nullopt;
+  return segment;
+}
+
+void rewrite_tcp(Ipv4Packet& packet, const TcpHeader& header, std::size_t data) {
+  std::uint8_t* at = packet.payload.data();
+  const std::size_t length = (at[12] >> 4) * 4u + data;
+  packet.payload = packet.payload.first(length);
+  store16(packet.header + 2, static_cast<unsigned>(packet.header_length + length));
+  store16(packet.header + 10, 0);
+  store16(packet.header + 10, checksum_end(checksum_add(0, {packet.header, packet.header_length})));
+  store32(at + 4, header.sequence);
+  store32(at + 8, header.acknowledged);
+  at[13] = header.flags;
+  store16(at + 14, header.window);
+  store16(at + 16, 0);
+  store16(at + 18, 0);  // the urgent pointer
+  store16(at + 16, transport_checksum_of(packet.source, packet.destination, IpProtocol::tcp, packet.payload));
+}
+
+Bytes tcp_frame(const End& from, const End& to, const TcpHeader& header, std::string_view data) {
+  Bytes frame;
+  put_ethernet(frame, to.mac, from.mac, ethertype_ipv4);
+  frame.resize(ethernet_header + ip_header + tcp_header);
+  frame.insert(frame.end(), data.begin(), data.end());
+  std::uint8_t* ip = frame.data() + ethernet_header;
+  put_ip(ip, ip_header + tcp_header + data.size(), 0, 0, IpProtocol::tcp, from.address, to.address);
+  std::uint8_t* tcp = ip + ip_header;
+  store16(tcp, from.port);
+  store16(tcp + 2, to.port);
+  store32(tcp + 4, header.sequence);
+  store32(tcp + 8, header.acknowledged);
+  tcp[12] = tcp_header / 4 << 4;
+  tcp[13] = header.flags;
+  store16(tcp + 14, header.window);
+  store16(tcp + 16,
+          transport_checksum_of(from.address, to.address, IpProtocol::tcp, {tcp, tcp_header + data.size()}));
+  return frame;
+}
+
+std::vector<Bytes> fragments_of(std::span<const std::uint8_t> frame) {
+  const std::uint8_t* ip = frame.data() + ethernet_header;
+  const auto payload = frame.subspan(ethernet_header + ip_header, load16(ip + 2) - ip_header);
+  std::vector<Bytes> frames;
+  constexpr std::size_t piece = (mtu - ip_header) / 8 * 8;
+  for (std::size_t offset = 0; offset == 0 || offset < payload.size(); offset += piece) {
+    const std::size_t here =
+        std::min(payload.size() <= mtu - ip_header ? payload.size() : piece, payload.size() - offset);
+    const bool more = offset + here < payload.size();
+    Bytes& made = frames.emplace_back(frame.begin(), frame.begin() + ethernet_header + ip_header);
+    const auto part = payload.subspan(offset, here);
+    made.insert(made.end(), part.begin(), part.end());
+    std::uint8_t* header = made.data() + ethernet_header;
+    store16(header + 2, static_cast<unsigned>(ip_header + here));
+    store16(header + 6, static_cast<unsigned>((more ? 0x2000 : 0) | offset / 8));
+    store16(header + 10, 0);
+    store16(header + 10, checksum_end(checksum_add(0, {header, ip_header})));
+    if (!more) break;
+  }
+  return frames;
+}
+
 std::vector<Bytes> udp_frames(const End& from, const End& to, std::span<const std::uint8_t> data,
                               std::uint16_t id) {
   const std::size_t length = udp_header + data.size();
   if (length > 65'535 - ip_header) return {};
-  Bytes datagram(length);
-  store16(datagram.data(), from.port);
-  store16(datagram.data() + 2, to.port);
-  store16(datagram.data() + 4, static_cast<unsigned>(length));
-  std::ranges::copy(data, datagram.begin() + udp_header);
-  const std::uint16_t checksum = transport_checksum_of(from.address, to.address, IpProtocol::udp, datagram);
-  store16(datagram.data() + 6, checksum == 0 ? 0xffff : checksum);
-
-  std::vector<Bytes> frames;
-  constexpr std::size_t piece = (mtu - ip_header) / 8 * 8;
-  for (std::size_t offset = 0; offset < length; offset += piece) {
-    const std::size_t here = std::min(piece, length - offset);
-    const bool more = offset + here < length;
-    Bytes& frame = frames.emplace_back();
-    put_ethernet(frame, to.mac, from.mac, ethertype_ipv4);
-    frame.resize(ethernet_header + ip_header + here);
-    put_ip(frame.data() + ethernet_header, ip_header + here, id,
-           static_cast<std::uint16_t>((more ? 0x2000 : 0) | offset / 8), IpProtocol::udp, from.address,
-           to.address);
-    std::copy_n(datagram.begin() + static_cast<std::ptrdiff_t>(offset), here,
-                frame.begin() + ethernet_header + ip_header);
-  }
-  return frames;
+  Bytes frame;
+  put_ethernet(frame, to.mac, from.mac, ethertype_ipv4);
+  frame.resize(ethernet_header + ip_header + udp_header);
+  frame.insert(frame.end(), data.begin(), data.end());
+  std::uint8_t* ip = frame.data() + ethernet_header;
+  put_ip(ip, ip_header + length, id, 0, IpProtocol::udp, from.address, to.address);
+  std::uint8_t* udp = ip + ip_header;
+  store16(udp, from.port);
+  store16(udp + 2, to.port);
+  store16(udp + 4, static_cast<unsigned>(length));
+  const std::uint16_t checksum =
+      transport_checksum_of(from.address, to.address, IpProtocol::udp, {udp, length});
+  store16(udp + 6, checksum == 0 ? 0xffff : checksum);
+  return fragments_of(frame);
 }
 
 namespace {
@@ -272,11 +379,24 @@ Bytes tcp_reset(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, c
 
 }  // namespace
 
+Bytes echo_reply(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac) {
+  Bytes reply;
+  put_ethernet(reply, source_mac(frame), mac, ethertype_ipv4);
+  reply.resize(ethernet_header + ip_header);
+  reply.insert(reply.end(), packet.payload.begin(), packet.payload.end());
+  std::uint8_t* ip = reply.data() + ethernet_header;
+  put_ip(ip, ip_header + packet.payload.size(), load16(packet.header + 4), 0, IpProtocol::icmp,
+         packet.destination, packet.source);
+  std::uint8_t* icmp = ip + ip_header;
+  adjust(icmp + 2, std::uint32_t{echo} << 8, 0);
+  icmp[0] = 0;
+  return reply;
+}
+
 Bytes refuse(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac, Ipv4 router,
              Refusal why) {
   if (is_group(destination_mac(frame)) || (load16(packet.header + 6) & 0x1fff) != 0) return {};
   if (packet.is(IpProtocol::tcp)) return packet.has_ports() ? tcp_reset(frame, packet, mac) : Bytes{};
-  constexpr std::uint8_t echo = 8;
   if (packet.is(IpProtocol::icmp) && (packet.payload.empty() || packet.payload[0] != echo)) return {};
   const std::size_t quoted = packet.header_length + std::min<std::size_t>(packet.payload.size(), 8);
   Bytes reply;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "network/addresses.h"
@@ -15,6 +16,7 @@ namespace berth::network {
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t ethernet_header = 14;
+constexpr std::size_t mtu = 1500;  ///< of the virtual network
 constexpr std::size_t largest_frame = 65'550;  ///< Ethernet header, largest IPv4 packet, and a little
 constexpr std::uint16_t ethertype_ipv4 = 0x0800;
 constexpr std::uint16_t ethertype_arp = 0x0806;
@@ -60,12 +62,36 @@ struct Ipv4Packet {
   bool opens_tcp() const;  ///< SYN without ACK
 };
 
+enum TcpFlag : std::uint8_t { tcp_fin = 1, tcp_syn = 2, tcp_rst = 4, tcp_ack = 16, tcp_urg = 32 };
+struct TcpHeader {
+  std::uint32_t sequence = 0, acknowledged = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t window = 0xffff;
+};
+
 /// nullopt when it is not IPv4 or its lengths contradict each other.
 std::optional<Ipv4Packet> parse_ipv4_packet(std::span<std::uint8_t> frame);
 
 /// The Internet checksum (RFC 1071) of bytes that start at an even offset, over a running sum.
 std::uint32_t checksum_add(std::uint32_t sum, std::span<const std::uint8_t> bytes);
 std::uint16_t checksum_end(std::uint32_t sum);
+
+/// The header's, and the one of TCP, UDP (zero: none was made) or ICMP over the payload. Of a whole packet.
+bool checksums_hold(const Ipv4Packet& packet);
+
+/// A TCP segment; `data` points into its packet.
+struct TcpSegment {
+  TcpHeader header;
+  std::span<std::uint8_t> options;
+  std::span<std::uint8_t> data;
+};
+/// nullopt unless it is TCP, whole, and its header and options fit into it.
+std::optional<TcpSegment> parse_tcp(const Ipv4Packet& packet);
+/// Makes the segment of `packet` one with this header and the first `data` bytes of its data; the frame gets
+/// shorter. All checksums are right afterwards.
+void rewrite_tcp(Ipv4Packet& packet, const TcpHeader& header, std::size_t data);
+/// The answer to the ping in `packet`.
+Bytes echo_reply(std::span<const std::uint8_t> frame, const Ipv4Packet& packet, const Mac& mac);
 
 /// Change an address or a port and keep all checksums right (incremental, RFC 1624), a wrong one wrong.
 void set_source(Ipv4Packet& packet, Ipv4 address);
@@ -83,6 +109,12 @@ struct End {
 /// A UDP datagram in as many frames as an MTU of 1500 needs. `id` tells its fragments from those of others.
 std::vector<Bytes> udp_frames(const End& from, const End& to, std::span<const std::uint8_t> data,
                               std::uint16_t id = 0);
+
+/// A TCP segment in a frame.
+Bytes tcp_frame(const End& from, const End& to, const TcpHeader& header, std::string_view data = {});
+
+/// A frame's IPv4 packet in as many frames as the MTU needs.
+std::vector<Bytes> fragments_of(std::span<const std::uint8_t> frame);
 
 /// "`address` is at `mac`", to whom asked in `request`, a whole ARP frame.
 Bytes arp_reply(std::span<const std::uint8_t> request, const Mac& mac, Ipv4 address);

@@ -25,6 +25,7 @@ class Relays {
 
   void fill(PollSet& set, Time now);
   void poll(const PollSet& set, Time now);
+  void set_most(std::size_t most) { most_ = most; }
   std::size_t size() const { return relays_.size(); }
   bool full() const { return size() >= most_; }
 

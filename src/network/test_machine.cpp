@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "network/port_probes.h"
 #include "network/unix_socket.h"
 
 namespace berth::network {
@@ -15,41 +16,9 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-Bytes tcp_frame(const End& from, const End& to, const TcpHeader& header, std::string_view data) {
-  Bytes segment(20);
-  store16(segment.data(), from.port);
-  store16(segment.data() + 2, to.port);
-  store32(segment.data() + 4, header.sequence);
-  store32(segment.data() + 8, header.acknowledged);
-  segment[12] = 0x50;
-  segment[13] = header.flags;
-  store16(segment.data() + 14, 0xffff);
-  segment.insert(segment.end(), data.begin(), data.end());
-
-  Bytes frame = udp_frames(from, to, Bytes(segment.size() - 8)).front();
-  std::uint8_t* ip = frame.data() + ethernet_header;
-  ip[9] = 6;
-  store16(ip + 10, 0);
-  store16(ip + 10, checksum_end(checksum_add(0, {ip, 20})));
-  Bytes pseudo(12);
-  store32(pseudo.data(), from.address.bits);
-  store32(pseudo.data() + 4, to.address.bits);
-  pseudo[9] = 6;
-  store16(pseudo.data() + 10, static_cast<unsigned>(segment.size()));
-  store16(segment.data() + 16, checksum_end(checksum_add(checksum_add(0, pseudo), segment)));
-  std::ranges::copy(segment, ip + 20);
-  return frame;
-}
-
 bool checksums_hold(Bytes frame) {
   const auto packet = parse_ipv4_packet(frame);
-  if (!packet || checksum_end(checksum_add(0, {packet->header, packet->header_length})) != 0) return false;
-  Bytes pseudo(12);
-  store32(pseudo.data(), packet->source.bits);
-  store32(pseudo.data() + 4, packet->destination.bits);
-  pseudo[9] = packet->protocol;
-  store16(pseudo.data() + 10, static_cast<unsigned>(packet->payload.size()));
-  return checksum_end(checksum_add(checksum_add(0, pseudo), packet->payload)) == 0;
+  return packet && checksums_hold(*packet);
 }
 
 Bytes dhcp_message(const Mac& mac, std::uint8_t type, std::optional<Ipv4> requested) {
@@ -124,6 +93,22 @@ bool TestMachine::take_frame(Bytes& frame) {
   }
   if (!next) return false;
   frame.assign(next->begin(), next->end());
+  return !answer_question(frame) || take_frame(frame);
+}
+
+/// What the machine's system does without its programs' knowledge.
+bool TestMachine::answer_question(Bytes& frame) {
+  const auto packet = parse_ipv4_packet(frame);
+  if (!packet || !packet->is(IpProtocol::tcp) || packet->source != lease_.subnet.gateway() ||
+      !PortProbes::is_probe_port(packet->source_port))
+    return false;
+  if (!packet->opens_tcp() || silent_) return true;
+  ++questions_;
+  const bool listens = listening_.contains(packet->destination_port);
+  const std::uint32_t sequence = load32(packet->payload.data() + 4);
+  send(tcp_frame(self(packet->destination_port), {source_mac(frame), packet->source, packet->source_port},
+                 {listens ? 5'000u : 0u, sequence + 1,
+                  static_cast<std::uint8_t>((listens ? tcp_syn : tcp_rst) | tcp_ack)}));
   return true;
 }
 
@@ -183,13 +168,15 @@ TestTcp::TestTcp(TestMachine& machine, const End& from, const End& to)
 TestTcp::TestTcp(TestMachine& machine, const End& from, const End& to, std::uint32_t their_sequence)
     : machine_(&machine), from_(from), to_(to), expected_(their_sequence) {}
 
-std::optional<TestTcp> TestTcp::accept(TestMachine& machine, std::uint16_t port) {
+std::optional<TestTcp> TestTcp::accept(TestMachine& machine, std::uint16_t port,
+                                       std::uint32_t first_sequence) {
   auto frame =
       machine.receive([&](const Ipv4Packet& p) { return p.opens_tcp() && p.destination_port == port; });
   if (!frame) return std::nullopt;
   const auto packet = *parse_ipv4_packet(*frame);
   TestTcp connection(machine, machine.self(port), {source_mac(*frame), packet.source, packet.source_port},
                      load32(packet.payload.data() + 4) + 1);
+  connection.sequence_ = first_sequence;
   machine.send(tcp_frame(connection.from_, connection.to_,
                          {connection.sequence_++, connection.expected_, tcp_syn | tcp_ack}));
   connection.open_ = true;
@@ -197,15 +184,18 @@ std::optional<TestTcp> TestTcp::accept(TestMachine& machine, std::uint16_t port)
 }
 
 /// Takes the next segment of this connection in; false at the limit.
-bool TestTcp::next_segment() {
-  auto frame = machine_->receive([&](const Ipv4Packet& p) {
-    return p.is(IpProtocol::tcp) && p.source == to_.address && p.source_port == to_.port &&
-           p.destination_port == from_.port;
-  });
+bool TestTcp::next_segment(std::chrono::milliseconds limit) {
+  auto frame = machine_->receive(
+      [&](const Ipv4Packet& p) {
+        return p.is(IpProtocol::tcp) && p.source == to_.address && p.source_port == to_.port &&
+               p.destination_port == from_.port;
+      },
+      limit);
   if (!frame || !checksums_hold(*frame)) return false;
   const auto payload = parse_ipv4_packet(*frame)->payload;
   const std::uint8_t flags = payload[13];
   const std::uint32_t sequence = load32(payload.data() + 4);
+  window_ = load16(payload.data() + 14);
   if (flags & tcp_rst) {
     reset_ = true;
     open_ = false;
@@ -230,6 +220,14 @@ bool TestTcp::next_segment() {
 void TestTcp::send(std::string_view data) {
   machine_->send(tcp_frame(from_, to_, {sequence_, expected_, tcp_ack}, data));
   sequence_ += static_cast<std::uint32_t>(data.size());
+}
+
+void TestTcp::send_ahead(std::uint32_t bytes, std::string_view data) {
+  machine_->send(tcp_frame(from_, to_, {sequence_ + bytes, expected_, tcp_ack}, data));
+}
+
+std::optional<std::uint16_t> TestTcp::window() {
+  return next_segment(std::chrono::milliseconds(200)) ? std::optional(window_) : std::nullopt;
 }
 
 void TestTcp::finish() {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,14 +19,6 @@ namespace berth::network {
 
 constexpr std::chrono::seconds test_limit{20};  ///< for what takes milliseconds
 
-struct TcpHeader {
-  std::uint32_t sequence = 0, acknowledged = 0;
-  std::uint8_t flags = 0;
-};
-enum TcpFlag : std::uint8_t { tcp_fin = 1, tcp_syn = 2, tcp_rst = 4, tcp_ack = 16 };
-
-/// A TCP segment in a frame, all checksums right.
-Bytes tcp_frame(const End& from, const End& to, const TcpHeader& header, std::string_view data = {});
 /// All checksums of an IPv4 frame are right, as a receiver computes them.
 bool checksums_hold(Bytes frame);
 
@@ -39,6 +32,13 @@ class TestMachine {
   /// `work` makes the switch go on when it is in this process; else it waits a moment.
   TestMachine(std::filesystem::path socket, DhcpLease lease, std::function<void()> work,
               Side side = Side::listens);
+
+  /// From now on somebody listens at this port, as far as the switch can tell: others refuse its questions.
+  void listen(std::uint16_t port) { listening_.insert(port); }
+  void stop_listening(std::uint16_t port) { listening_.erase(port); }
+  /// Says nothing at all, as while it boots.
+  void be_silent(bool silent) { silent_ = silent; }
+  int questions() const { return questions_; }  ///< of the switch, whether somebody listens
 
   void connect();     ///< waits for the switch
   void disconnect();  ///< as when QEMU goes
@@ -66,12 +66,16 @@ class TestMachine {
 
  private:
   bool take_frame(Bytes& frame);
+  bool answer_question(Bytes& frame);
 
   std::filesystem::path path_;
   DhcpLease lease_;
   std::function<void()> work_;
   Fd listener_, socket_;
   FrameReader reader_;
+  std::set<std::uint16_t> listening_;
+  bool silent_ = false;
+  int questions_ = 0;
 };
 
 /// One TCP connection of a TestMachine: in order, small, no retransmission.
@@ -80,23 +84,29 @@ class TestTcp {
   /// Connects; see open().
   TestTcp(TestMachine& machine, const End& from, const End& to);
   /// Waits for a connection to `port`.
-  static std::optional<TestTcp> accept(TestMachine& machine, std::uint16_t port);
+  static std::optional<TestTcp> accept(TestMachine& machine, std::uint16_t port,
+                                       std::uint32_t first_sequence = 7'000);
 
   bool open() const { return open_; }
   bool was_reset() const { return reset_; }
   void send(std::string_view data);
+  /// A segment that begins so many bytes after the next one; what it holds counts as not sent.
+  void send_ahead(std::uint32_t bytes, std::string_view data);
   void finish();           ///< sends its end
   std::string read_all();  ///< until the other side's end, or reset
   std::string read(std::size_t count);
+  /// What the other side has room for, after its next segment; nullopt when none comes.
+  std::optional<std::uint16_t> window();
 
  private:
   TestTcp(TestMachine& machine, const End& from, const End& to, std::uint32_t their_sequence);
-  bool next_segment();
+  bool next_segment(std::chrono::milliseconds limit = test_limit);
 
   TestMachine* machine_;
   End from_, to_;
   std::uint32_t sequence_ = 7'000, expected_ = 0;
   bool open_ = false, reset_ = false, ended_ = false;
+  std::uint16_t window_ = 0;
   std::string received_;
 };
 

@@ -13,6 +13,7 @@
 #include "network/forwards.h"
 #include "network/machine_link.h"
 #include "network/nat.h"
+#include "network/reassembly.h"
 #include "network/switch_config.h"
 #include "network/unix_socket.h"
 
@@ -23,8 +24,9 @@ namespace {
 // and we are the ones to empty it: we do so after as many frames as could have made that many connections.
 constexpr int endpoint_backlog = 128;
 constexpr unsigned most_waiting_at_doors = 64;
-// A connection costs libslirp up to 256 KiB. A machine that is full still reaches its endpoints.
-constexpr std::size_t more_for_endpoints = 128;
+// A connection costs libslirp up to 256 KiB, so all that machines open up to 512 MiB. Each machine has its
+// share of them, whatever the others do.
+constexpr std::size_t most_connections = 2048, least_share = 64;
 
 /// Each machine's connections are descriptors of this process: as many as the system lets us have.
 std::size_t raise_descriptor_limit() {
@@ -37,6 +39,11 @@ std::size_t raise_descriptor_limit() {
 
 bool same_machine(const SwitchPort& a, const SwitchPort& b) {
   return a.mac == b.mac && a.address == b.address && a.host_name == b.host_name;
+}
+
+bool same_door(Forward a, const Forward& b) {
+  a.sources = b.sources;
+  return a == b;
 }
 
 DhcpLease lease_of(const SwitchPort& port, const Subnet& subnet) {
@@ -64,10 +71,8 @@ struct VirtualSwitch::Port {
         member{lease_of(wanted, owner.gateway_.subnet()), {}},
         link(wanted.machine_socket),
         nat(member.lease,
-            [this, &owner](std::span<const std::uint8_t> frame) {
-              scratch.assign(frame.begin(), frame.end());
-              if (owner.gateway_.from_nat(member, scratch, std::chrono::steady_clock::now()))
-                owner.give(*this, scratch);
+            [this, &owner](std::span<std::uint8_t> frame) {
+              owner.from_nat(*this, frame, std::chrono::steady_clock::now());
             }),
         forwards(nat, member.lease, (owner.folder_ / wanted.id).string()),
         relays(owner.most_sockets_) {
@@ -111,7 +116,7 @@ struct VirtualSwitch::Port {
   SwitchPort config;
   Member member;
   MachineLink link;
-  Bytes scratch;
+  Reassembler pieces, pieces_from_nat;
   Nat nat;
   EndpointDoor doors[std::size(endpoints)];
   Forwards forwards;
@@ -126,7 +131,8 @@ struct VirtualSwitch::Port {
 VirtualSwitch::VirtualSwitch(std::filesystem::path folder, std::size_t most_sockets)
     : folder_(std::move(folder)),
       gateway_(Subnet{}),
-      most_sockets_(std::min(most_sockets, raise_descriptor_limit() / 8)) {
+      all_sockets_(raise_descriptor_limit() / 8),
+      most_sockets_(std::min(most_sockets, all_sockets_)) {
   std::filesystem::remove_all(folder_);  // sockets of a switch that was killed
   make_folder(folder_);
 }
@@ -152,9 +158,11 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
   });
   for (const auto& port : ports_) {
     const auto same = std::ranges::find(wanted.ports, port->config.id, &SwitchPort::id);
-    std::vector<Forward> staying;
-    for (const Forward& forward : port->config.forwards)
-      if (std::ranges::find(same->forwards, forward) != same->forwards.end()) staying.push_back(forward);
+    std::vector<Forward> staying;  // with other sources, perhaps
+    for (const Forward& forward : same->forwards)
+      if (std::ranges::any_of(port->config.forwards,
+                              [&](const Forward& open) { return same_door(open, forward); }))
+        staying.push_back(forward);
     port->forwards.set(staying);
   }
   HostNames names(subnet.block);
@@ -164,9 +172,20 @@ void VirtualSwitch::apply(const SwitchConfig& wanted) {
     (*port)->update(want);
     names.add(want.host_name, (*port)->member.lease.address);
   }
+  const std::size_t share = share_of_each();
+  for (const auto& port : ports_) {
+    port->nat.set_limits({.connections = share, .half_open = (share + 1) / 2, .datagrams = (share + 1) / 2});
+    port->relays.set_most(share);
+  }
   gateway_.set_names(std::move(names));
   config_ = wanted;
   spdlog::info("applied ports={} subnet={}", ports_.size(), wanted.subnet);
+}
+
+std::size_t VirtualSwitch::share_of_each() const {
+  if (ports_.empty()) return most_sockets_;
+  return std::min(most_sockets_,
+                  std::max(std::min(most_connections, all_sockets_) / ports_.size(), least_share));
 }
 
 void VirtualSwitch::retry() {
@@ -187,9 +206,14 @@ SwitchReport VirtualSwitch::report() const {
 nlohmann::json VirtualSwitch::counters() const {
   nlohmann::json all = nlohmann::json::object();
   for (const auto& port : ports_)
-    all[port->config.id] = {{"received", port->count.received},  {"sent", port->count.sent},
-                            {"refused", port->count.refused},    {"overflowed", port->count.overflowed},
-                            {"natSockets", port->nat.sockets()}, {"relays", port->relays.size()}};
+    all[port->config.id] = {{"received", port->count.received},
+                            {"sent", port->count.sent},
+                            {"refused", port->count.refused},
+                            {"overflowed", port->count.overflowed},
+                            {"natSockets", port->nat.guard().connections() + port->nat.guard().datagrams()},
+                            {"halfOpen", port->nat.guard().half_open()},
+                            {"relays", port->relays.size()},
+                            {"openPorts", port->forwards.open_ports()}};
   return all;
 }
 
@@ -199,7 +223,7 @@ void VirtualSwitch::fill(PollSet& set) {
   host_networks_.fill(set);
   for (const auto& port : ports_) {
     port->link.fill(set, now);
-    port->nat.fill(set, !port->link.congested());
+    port->nat.fill(set, !port->link.congested(), now);
     for (EndpointDoor& door : port->doors) door.socket.fill(set, now);
     port->forwards.fill(set, port->relays, now);
     port->relays.fill(set, now);
@@ -212,7 +236,7 @@ void VirtualSwitch::poll(const PollSet& set) {
   for (const auto& found : resolver_.take()) gateway_.egress().learn(found.name, found.addresses, now);
   for (const auto& port : ports_) {
     port->link.poll(set, [&](std::span<std::uint8_t> frame) { take(*port, frame, now); });
-    port->nat.poll(set);
+    port->nat.poll(set, now);
     port->forwards.poll(set, port->link, port->relays, now);
     port->relays.poll(set, now);
     for (EndpointDoor& door : port->doors) door.poll(set, port->relays, now);
@@ -222,8 +246,14 @@ void VirtualSwitch::poll(const PollSet& set) {
 
 void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
   ++port.count.received;
+  std::optional<Bytes> whole;
+  if (const auto piece = gateway_.piece_for_gateway(port.member, frame)) {
+    whole = port.pieces.add(frame, *piece, now);
+    if (!whole) return;
+    frame = *whole;
+  }
   const Gateway::Decision decision = gateway_.from_machine(port.member, frame, now);
-  if (!decision.answer.empty()) give(port, decision.answer);
+  if (!decision.answer.empty()) give_whole(port, decision.answer);
   switch (decision.path) {
     case Gateway::Path::nowhere:
       if (decision.answer.empty()) ++port.count.refused;
@@ -247,17 +277,33 @@ void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
 void VirtualSwitch::into_nat(Port& port, std::span<std::uint8_t> frame, Time now) {
   const auto packet = parse_ipv4_packet(frame);
   if (!packet) return;
-  const bool to_endpoint = packet->destination == gateway_.subnet().hidden();
-  const bool may_open = !packet->is(IpProtocol::tcp) || packet->opens_tcp();
-  if (may_open && port.nat.sockets() >= most_sockets_ + (to_endpoint ? more_for_endpoints : 0)) {
-    ++port.count.overflowed;
+  if (packet->destination == gateway_.subnet().gateway() &&
+      port.forwards.take_answer(*packet, port.link, now))
     return;
-  }
+  const bool to_endpoint = packet->destination == gateway_.subnet().hidden();
   if (to_endpoint && ++port.frames_to_doors >= most_waiting_at_doors) {
     for (EndpointDoor& door : port.doors) door.accept(port.relays, now);
     port.frames_to_doors = 0;
   }
-  port.nat.input(frame);
+  if (!port.nat.input(frame, now)) ++port.count.overflowed;
+}
+
+/// A frame that libslirp made.
+void VirtualSwitch::from_nat(Port& port, std::span<std::uint8_t> frame, Time now) {
+  const auto packet = parse_ipv4_packet(frame);
+  if (!packet) return;
+  if (!packet->fragment || packet->destination != gateway_.subnet().hidden()) {
+    if (gateway_.from_nat(port.member, frame, now)) give(port, frame);
+    return;
+  }
+  // A long answer of the name server, for the face of it that is rewritten.
+  auto whole = port.pieces_from_nat.add(frame, *packet, now);
+  if (whole && gateway_.from_nat(port.member, *whole, now)) give_whole(port, *whole);
+}
+
+void VirtualSwitch::give_whole(Port& port, std::span<const std::uint8_t> frame) {
+  if (frame.size() <= ethernet_header + mtu) return give(port, frame);
+  for (const Bytes& part : fragments_of(frame)) give(port, part);
 }
 
 void VirtualSwitch::give(Port& port, std::span<const std::uint8_t> frame) {

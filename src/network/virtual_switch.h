@@ -21,7 +21,8 @@ class VirtualSwitch {
   using Time = std::chrono::steady_clock::time_point;
 
   /// `folder` gets sockets that are ours alone. A machine has at most `most_sockets` connections through its
-  /// NAT and as many through its forwarded ports; fewer when this process gets few descriptors.
+  /// NAT and as many through its forwarded ports; fewer when there are many machines, or this process gets
+  /// few descriptors.
   explicit VirtualSwitch(std::filesystem::path folder, std::size_t most_sockets = 1024);
   ~VirtualSwitch();
 
@@ -42,7 +43,10 @@ class VirtualSwitch {
 
   void take(Port& port, std::span<std::uint8_t> frame, Time now);
   void give(Port& port, std::span<const std::uint8_t> frame);
+  void give_whole(Port& port, std::span<const std::uint8_t> frame);  ///< in pieces if need be
   void into_nat(Port& port, std::span<std::uint8_t> frame, Time now);
+  void from_nat(Port& port, std::span<std::uint8_t> frame, Time now);
+  std::size_t share_of_each() const;
   Port* find(const Mac& mac) const;
 
   std::filesystem::path folder_;
@@ -51,7 +55,7 @@ class VirtualSwitch {
   HostResolver resolver_;
   HostNetworksWatch host_networks_;
   std::vector<std::unique_ptr<Port>> ports_;
-  std::size_t most_sockets_;
+  std::size_t all_sockets_, most_sockets_;
 };
 
 }  // namespace berth::network
