@@ -33,7 +33,7 @@ Settings parse_with_certificates(const std::string& open) {
   return parse(open, FakeMachine::protected_json(some_certificates()));
 }
 
-std::string refusal(const std::string& open, const std::string& closed = "{}") {
+std::string setting_refusal(const std::string& open, const std::string& closed = "{}") {
   try {
     parse(open, closed);
   } catch (const Error& error) {
@@ -69,7 +69,7 @@ TEST(Settings, TakeAnEmptyOrAbsentPortAsNoTcp) {
 TEST(Settings, RefuseWhatIsNoPort) {
   for (const char* port : {R"("0")", "0", "65536", "-1", R"("2376x")", R"(" 2376")", "1.5", "true", "[]",
                            "99999999999999999999", R"("١٢")"})
-    EXPECT_THAT(refusal(R"({"docker":{"port":)" + std::string(port) + "}}"), HasSubstr("docker.port"))
+    EXPECT_THAT(setting_refusal(R"({"docker":{"port":)" + std::string(port) + "}}"), HasSubstr("docker.port"))
         << port;
 }
 
@@ -108,13 +108,13 @@ TEST(Settings, AcceptBothFormsOfOneSettingIfTheyAgree) {
 }
 
 TEST(Settings, NameBothFormsWhenTheyDiffer) {
-  EXPECT_THAT(refusal(R"({"docker":{"port":2376},"dockerport":4243})"),
+  EXPECT_THAT(setting_refusal(R"({"docker":{"port":2376},"dockerport":4243})"),
               AllOf(HasSubstr("docker.port"), HasSubstr("dockerport")));
   const TestCertificates other;
   json closed = json::parse(FakeMachine::protected_json(some_certificates()));
   closed["server-key"] = other.key.to_pem().reveal();
-  EXPECT_THAT(refusal("{}", closed.dump()), AllOf(HasSubstr("certs.key"), HasSubstr("server-key")));
-  EXPECT_THAT(refusal(R"({"compose":{"a":{}},"composeup":{"b":{}}})"),
+  EXPECT_THAT(setting_refusal("{}", closed.dump()), AllOf(HasSubstr("certs.key"), HasSubstr("server-key")));
+  EXPECT_THAT(setting_refusal(R"({"compose":{"a":{}},"composeup":{"b":{}}})"),
               AllOf(HasSubstr("compose"), HasSubstr("composeup")));
 }
 
@@ -127,15 +127,15 @@ TEST(Settings, WarnOfKeysTheyDoNotKnow) {
 }
 
 TEST(Settings, RefuseAWrongTypeNamingTheKey) {
-  EXPECT_THAT(refusal(R"({"docker":[]})"), HasSubstr("docker is not an object"));
-  EXPECT_THAT(refusal(R"({"docker":{"options":"-D"}})"),
+  EXPECT_THAT(setting_refusal(R"({"docker":[]})"), HasSubstr("docker is not an object"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"options":"-D"}})"),
               HasSubstr("docker.options is not an array of strings"));
-  EXPECT_THAT(refusal(R"({"docker":{"options":[1]}})"), HasSubstr("docker.options"));
-  EXPECT_THAT(refusal(R"({"compose":"text"})"), HasSubstr("compose is not an object"));
-  EXPECT_THAT(refusal(R"({"compose-environment":{"A":1}})"), HasSubstr("compose-environment.A"));
-  EXPECT_THAT(refusal(R"({"installonly":"yes"})"), HasSubstr("installonly is not true or false"));
-  EXPECT_THAT(refusal("{}", R"({"login":"me"})"), HasSubstr("login is not an object"));
-  EXPECT_THAT(refusal("{}", R"({"certs":{"ca":7}})"), HasSubstr("certs.ca is not a string"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"options":[1]}})"), HasSubstr("docker.options"));
+  EXPECT_THAT(setting_refusal(R"({"compose":"text"})"), HasSubstr("compose is not an object"));
+  EXPECT_THAT(setting_refusal(R"({"compose-environment":{"A":1}})"), HasSubstr("compose-environment.A"));
+  EXPECT_THAT(setting_refusal(R"({"installonly":"yes"})"), HasSubstr("installonly is not true or false"));
+  EXPECT_THAT(setting_refusal("{}", R"({"login":"me"})"), HasSubstr("login is not an object"));
+  EXPECT_THAT(setting_refusal("{}", R"({"certs":{"ca":7}})"), HasSubstr("certs.ca is not a string"));
 }
 
 TEST(Settings, LetProtectedEnvironmentWin) {
@@ -157,13 +157,15 @@ TEST(Settings, ReadALoginAndIgnoreItsEmail) {
 }
 
 TEST(Settings, RefuseALoginThatWouldBecomeAFlag) {
-  EXPECT_THAT(refusal("{}", R"({"login":{"server":"--config=/x","username":"me","password":"hunter22"}})"),
-              HasSubstr("login.server"));
-  EXPECT_THAT(refusal("{}", R"({"login":{"username":"me"}})"), HasSubstr("no password"));
+  EXPECT_THAT(
+      setting_refusal("{}", R"({"login":{"server":"--config=/x","username":"me","password":"hunter22"}})"),
+      HasSubstr("login.server"));
+  EXPECT_THAT(setting_refusal("{}", R"({"login":{"username":"me"}})"), HasSubstr("no password"));
 }
 
 TEST(Settings, KnowTheCloudsOf2015) {
-  EXPECT_THAT(refusal(R"({"azure-environment":"Mars"})"), HasSubstr("invalid environment name: Mars"));
+  EXPECT_THAT(setting_refusal(R"({"azure-environment":"Mars"})"),
+              HasSubstr("invalid environment name: Mars"));
   EXPECT_NO_THROW(parse(R"({"azure-environment":"AzureChinaCloud"})"));
 }
 
@@ -180,53 +182,58 @@ TEST(Settings, ReadOurAdditions) {
   EXPECT_FALSE(settings.add_user_to_docker_group);
   EXPECT_TRUE(settings.disable_stops_engine);
   EXPECT_TRUE(settings.remove_engine_on_uninstall);
-  EXPECT_THAT(refusal(R"({"docker":{"channel":"snap"}})"), HasSubstr("distro, docker-ce, static, none"));
-  EXPECT_THAT(refusal(R"({"docker":{"channel":"static"}})"), HasSubstr("archiveSha256"));
-  EXPECT_THAT(refusal(R"({"docker":{"channel":"docker-ce","repository":"x"}})"), HasSubstr("repositoryKey"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"channel":"snap"}})"),
+              HasSubstr("distro, docker-ce, static, none"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"channel":"static"}})"), HasSubstr("archiveSha256"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"channel":"docker-ce","repository":"x"}})"),
+              HasSubstr("repositoryKey"));
 }
 
 // -- fail closed ------------------------------------------------------------------------------------------
 
 TEST(Settings, RefuseAPortWithoutCertificates) {
-  EXPECT_THAT(refusal(R"({"docker":{"port":2375}})"), HasSubstr("without certificates"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"port":2375}})"), HasSubstr("without certificates"));
 }
 
 TEST(Settings, NameTheCertificateThatIsMissing) {
   json closed = json::parse(FakeMachine::protected_json(some_certificates()));
   closed["certs"].erase("key");
-  EXPECT_THAT(refusal(R"({"docker":{"port":2376}})", closed.dump()), HasSubstr("the key is not given"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"port":2376}})", closed.dump()),
+              HasSubstr("the key is not given"));
   closed["certs"].erase("ca");
-  EXPECT_THAT(refusal("{}", closed.dump()), HasSubstr("the CA is not given"));
+  EXPECT_THAT(setting_refusal("{}", closed.dump()), HasSubstr("the CA is not given"));
 }
 
 TEST(Settings, AllowPlainTcpOnlyOnLoopbackAndOnlyOnRequest) {
   EXPECT_EQ(parse(R"({"docker":{"port":2375,"allowPlainTcp":true,"address":"127.0.0.1"}})").port, 2375);
-  EXPECT_THAT(refusal(R"({"docker":{"port":2375,"allowPlainTcp":true}})"), HasSubstr("loopback"));
-  EXPECT_THAT(refusal(R"({"docker":{"port":2375,"address":"127.0.0.1"}})"),
+  EXPECT_THAT(setting_refusal(R"({"docker":{"port":2375,"allowPlainTcp":true}})"), HasSubstr("loopback"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"port":2375,"address":"127.0.0.1"}})"),
               HasSubstr("without certificates"));
-  EXPECT_THAT(refusal(R"({"docker":{"port":2375,"allowPlainTcp":true,"address":"127.0.0.1.example.com"}})"),
-              HasSubstr("not an IP address"));
+  EXPECT_THAT(
+      setting_refusal(R"({"docker":{"port":2375,"allowPlainTcp":true,"address":"127.0.0.1.example.com"}})"),
+      HasSubstr("not an IP address"));
 }
 
 TEST(Settings, RefuseSecretsInPublicSettings) {
   for (const char* key : {"certs", "server-key", "login", "environment"})
-    EXPECT_THAT(refusal(json{{key, {{"key", "x"}}}}.dump()),
+    EXPECT_THAT(setting_refusal(json{{key, {{"key", "x"}}}}.dump()),
                 AllOf(HasSubstr(key), HasSubstr("protected settings")))
         << key;
-  EXPECT_THAT(refusal(json{{"anything", some_certificates().key.to_pem().reveal()}}.dump()),
+  EXPECT_THAT(setting_refusal(json{{"anything", some_certificates().key.to_pem().reveal()}}.dump()),
               HasSubstr("private key"));
 }
 
 TEST(Settings, DoNotRepeatASecretInTheirRefusal) {
-  EXPECT_THAT(refusal(R"({"login":{"password":"hunter22"}})"), Not(HasSubstr("hunter22")));
-  EXPECT_THAT(refusal("{}", R"({"login":{"password":"hunter22", "username" )"), Not(HasSubstr("hunter22")));
+  EXPECT_THAT(setting_refusal(R"({"login":{"password":"hunter22"}})"), Not(HasSubstr("hunter22")));
+  EXPECT_THAT(setting_refusal("{}", R"({"login":{"password":"hunter22", "username" )"),
+              Not(HasSubstr("hunter22")));
 }
 
 TEST(Settings, RefuseControlCharactersWhereTheyWouldReachAUnitFile) {
-  EXPECT_THAT(refusal(R"({"docker":{"options":["--label=a\nExecStartPre=/bin/evil"]}})"),
+  EXPECT_THAT(setting_refusal(R"({"docker":{"options":["--label=a\nExecStartPre=/bin/evil"]}})"),
               HasSubstr("control character"));
-  EXPECT_THAT(refusal(R"({"docker":{"address":"0.0.0.0\n"}})"), HasSubstr("control character"));
-  EXPECT_THAT(refusal(R"({"compose-environment":{"A=B":"x"}})"), HasSubstr("environment"));
+  EXPECT_THAT(setting_refusal(R"({"docker":{"address":"0.0.0.0\n"}})"), HasSubstr("control character"));
+  EXPECT_THAT(setting_refusal(R"({"compose-environment":{"A=B":"x"}})"), HasSubstr("environment"));
 }
 
 // -- hostile bytes ----------------------------------------------------------------------------------------
@@ -235,17 +242,17 @@ TEST(Settings, RefuseTruncatedAndForeignBytes) {
   const std::string good =
       R"({"docker":{"port":"2376","options":["-D"]},"compose":{"web":{"image":"nginx"}}})";
   for (std::size_t length = 1; length < good.size(); ++length)
-    EXPECT_THAT(refusal(good.substr(0, length)), HasSubstr("not valid JSON")) << length;
-  EXPECT_THAT(refusal("{\"docker\":{\"address\":\"\xff\xfe\"}}"), HasSubstr("UTF-8"));
-  EXPECT_THAT(refusal("[1]"), HasSubstr("not a JSON object"));
-  EXPECT_THAT(refusal(std::string(1'000'000, '[')), HasSubstr("nested deeper"));
-  EXPECT_THAT(refusal("{\"a\":\"" + std::string(5'000'000, 'x') + "\"}"), HasSubstr("at most"));
+    EXPECT_THAT(setting_refusal(good.substr(0, length)), HasSubstr("not valid JSON")) << length;
+  EXPECT_THAT(setting_refusal("{\"docker\":{\"address\":\"\xff\xfe\"}}"), HasSubstr("UTF-8"));
+  EXPECT_THAT(setting_refusal("[1]"), HasSubstr("not a JSON object"));
+  EXPECT_THAT(setting_refusal(std::string(1'000'000, '[')), HasSubstr("nested deeper"));
+  EXPECT_THAT(setting_refusal("{\"a\":\"" + std::string(5'000'000, 'x') + "\"}"), HasSubstr("at most"));
 }
 
 TEST(Settings, RefuseAComposeObjectWithoutBottom) {
   std::string deep = "1";
   for (int i = 0; i < 80; ++i) deep = R"({"a":)" + deep + "}";
-  EXPECT_THAT(refusal(R"({"compose":)" + deep + "}"), HasSubstr("nested deeper"));
+  EXPECT_THAT(setting_refusal(R"({"compose":)" + deep + "}"), HasSubstr("nested deeper"));
 }
 
 // -- envelope ---------------------------------------------------------------------------------------------
@@ -347,7 +354,7 @@ TEST(ComposeFile, WritesObjectsInLists) {
 
 TEST(ComposeFile, MayBeGivenAsText) {
   EXPECT_EQ(parse(R"({"compose-file":"services: {}\n"})").compose, "services: {}\n");
-  EXPECT_THAT(refusal(R"({"compose-file":"x","compose":{"a":{}}})"), HasSubstr("both set"));
+  EXPECT_THAT(setting_refusal(R"({"compose-file":"x","compose":{"a":{}}})"), HasSubstr("both set"));
 }
 
 }  // namespace

@@ -165,7 +165,7 @@ void remove_drafts(const fs::path& folder) {
 }
 
 void move_into_place(const fs::path& draft, const fs::path& file) {
-  const Fd fd = open_to_read(draft);
+  const Fd fd(::open(draft.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd || ::fsync(fd.get()) != 0 || ::rename(draft.c_str(), file.c_str()) != 0)
     throw_unwritable(file, errno);
   sync_folder_of(file);

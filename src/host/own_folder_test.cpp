@@ -23,7 +23,7 @@ std::string claim(const fs::path& folder) {
   return claim_folder(region_home_folder, folder);
 }
 
-mode_t mode_of(const fs::path& file) {
+mode_t permissions_of(const fs::path& file) {
   struct stat status {};
   EXPECT_EQ(::lstat(file.c_str(), &status), 0) << file;
   return status.st_mode & 07777;
@@ -80,8 +80,8 @@ class OwnFolderTest : public testing::Test {
 
 TEST_F(OwnFolderTest, IsMadeForItsUserAloneAndMarked) {
   EXPECT_EQ(claim(home), "");
-  EXPECT_EQ(mode_of(home), 0700u);
-  EXPECT_EQ(mode_of(home / ".berth"), 0600u);
+  EXPECT_EQ(permissions_of(home), 0700u);
+  EXPECT_EQ(permissions_of(home / ".berth"), 0600u);
   EXPECT_EQ(claim(home), "");
   fs::create_directory(folder / "empty");
   ::chmod((folder / "empty").c_str(), 0700);
@@ -107,7 +107,7 @@ TEST_F(OwnFolderTest, WithAnythingElseInItIsRefusedAndUntouched) {
     put(name, 0644);
     ::chmod(home.c_str(), 0755);
     EXPECT_THAT(refused(home), HasSubstr(name));
-    EXPECT_EQ(mode_of(home), 0755u);
+    EXPECT_EQ(permissions_of(home), 0755u);
     EXPECT_FALSE(fs::exists(home / ".berth"));
   }
   fs::remove_all(home);
@@ -135,9 +135,9 @@ TEST_F(OwnFolderTest, FromBeforeTheMarkIsTakenOverAndClosed) {
   EXPECT_THAT(claim(home), HasSubstr(home.string()));
 
   EXPECT_TRUE(fs::exists(home / ".berth"));
-  EXPECT_EQ(mode_of(home), 0700u);
+  EXPECT_EQ(permissions_of(home), 0700u);
   for (const auto& entry : fs::recursive_directory_iterator(home))
-    EXPECT_EQ(mode_of(entry.path()) & 077, 0u) << entry.path();
+    EXPECT_EQ(permissions_of(entry.path()) & 077, 0u) << entry.path();
   EXPECT_EQ(claim(home), "");
 }
 
@@ -145,12 +145,12 @@ TEST_F(OwnFolderTest, LoosenedLaterIsClosedAgainWithAWord) {
   claim(home);
   put("disks/a.qcow2", 0666);
   fs::create_symlink("/etc/hosts", home / "link");
-  const mode_t outside = mode_of("/etc/hosts");
+  const mode_t outside = permissions_of("/etc/hosts");
   ::chmod(home.c_str(), 0750);
   EXPECT_THAT(claim(home), HasSubstr("closed"));
-  EXPECT_EQ(mode_of(home), 0700u);
-  EXPECT_EQ(mode_of(home / "disks/a.qcow2"), 0600u);
-  EXPECT_EQ(mode_of("/etc/hosts"), outside);
+  EXPECT_EQ(permissions_of(home), 0700u);
+  EXPECT_EQ(permissions_of(home / "disks/a.qcow2"), 0600u);
+  EXPECT_EQ(permissions_of("/etc/hosts"), outside);
 }
 
 TEST_F(OwnFolderTest, OfAnotherUserIsRefused) {

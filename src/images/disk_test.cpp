@@ -113,16 +113,16 @@ TEST(InspectDisk, RefusesAnImageThatReadsAnotherFileOfTheHost) {
 TEST(InspectDisk, OpensNoFileThatAnImageNames) {
   const TemporaryFolder folder;
   const fs::path fifo = folder / "fifo";  // who opens it waits for ever
-  qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + fifo.string(),
-            (folder / "data.qcow2").string(), "1M"});
+  run_qemu_img({"create", "-q", "-f", "qcow2", "-o", "data_file=" + fifo.string(),
+                (folder / "data.qcow2").string(), "1M"});
   fs::remove(fifo);
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   write_file(folder / "extent.vmdk",
              "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
              "createType=\"monolithicFlat\"\nRW 2048 FLAT \"" +
                  fifo.string() + "\" 0\n");
-  qemu_img({"create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", fifo.string(),
-            (folder / "backing.qcow2").string(), "1M"});
+  run_qemu_img({"create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", fifo.string(),
+                (folder / "backing.qcow2").string(), "1M"});
   EXPECT_EQ(kind_of_trouble(folder / "data.qcow2"), ErrorKind::invalid);
   EXPECT_EQ(kind_of_trouble(folder / "extent.vmdk"), ErrorKind::invalid);
   EXPECT_EQ(kind_of_trouble(fifo), ErrorKind::invalid);
@@ -168,8 +168,8 @@ TEST(ImportDisk, CopiesEveryByteAndLeavesHoles) {
 TEST(ImportDisk, TakesAFixedVhdWithoutItsFooter) {
   const TemporaryFolder folder;
   const fs::path raw = raw_disk(folder);
-  qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
-            (folder / "a.vhd").string()});
+  run_qemu_img({"convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", raw.string(),
+                (folder / "a.vhd").string()});
   const DiskFile disk = import_disk(folder / "a.vhd", folder / "copy");
   EXPECT_EQ(disk.format, "raw");
   EXPECT_EQ(disk.virtual_size, 2 * mib);

@@ -11,7 +11,7 @@ namespace {
 
 using HostileMachineTest = VirtualSwitchTest;
 
-Bytes bytes_of(std::string_view hex) {
+Bytes bytes_of_hex(std::string_view hex) {
   Bytes bytes;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
     bytes.push_back(static_cast<std::uint8_t>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
@@ -34,7 +34,7 @@ TEST_F(HostileMachineTest, AFragmentWithoutItsFirstPartHarmsNobody) {
     config_.egress = {policy, {}};
     apply();
     for (const auto hex : fragments_without_a_first)
-      for (int i = 0; i < 3; ++i) machine(1).send(bytes_of(hex));
+      for (int i = 0; i < 3; ++i) machine(1).send(bytes_of_hex(hex));
     EXPECT_TRUE(reaches(1, 2));
   }
 }

@@ -9,7 +9,7 @@
 namespace berth::network {
 namespace {
 
-constexpr std::chrono::seconds silence{60};  // before a connection may give way to a new one
+constexpr std::chrono::seconds connection_silence{60};  // before a connection may give way to a new one
 constexpr std::chrono::milliseconds eviction_pause{50};
 constexpr std::uint16_t least_mss = 536;  // RFC 1122, 4.2.2.6; less would cost us a packet for a few bytes
 constexpr std::uint8_t maximum_segment_size = 2;
@@ -114,7 +114,7 @@ std::optional<Bytes> NatGuard::before(const Ipv4Packet& packet, Time now) {
     next_eviction_ = now + eviction_pause;
     const bool half_open = half_open_ >= limits_.half_open;
     found = silent_longest(half_open);
-    if (found == connections_.end() || (!half_open && now - found->second.last < silence))
+    if (found == connections_.end() || (!half_open && now - found->second.last < connection_silence))
       return std::nullopt;
   }
   if (found == connections_.end()) return std::nullopt;

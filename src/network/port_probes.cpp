@@ -10,10 +10,10 @@ using std::chrono::milliseconds;
 // A closed port is asked often, since somebody may wait for it, and less so after half a minute; an open one
 // seldom: whoever connects to one that has closed meanwhile is reset, and that is noticed.
 constexpr milliseconds closed_pause{250}, open_pause{1000};
-constexpr int patience = 32;                 // the pause is at most that part of the time it has been closed
-constexpr milliseconds pause_per_port{5};    // at most 200 questions a second
-constexpr milliseconds doubt_pause{50};      // at the least between two questions
-constexpr std::chrono::seconds silence{10};  // a machine that answers nothing: it boots, or is gone
+constexpr int patience = 32;               // the pause is at most that part of the time it has been closed
+constexpr milliseconds pause_per_port{5};  // at most 200 questions a second
+constexpr milliseconds doubt_pause{50};    // at the least between two questions
+constexpr std::chrono::seconds probe_silence{10};  // a machine that answers nothing: it boots, or is gone
 
 }  // namespace
 
@@ -48,7 +48,7 @@ std::vector<Bytes> PortProbes::due(Time now) {
   for (auto& [port, probe] : probes_) {
     if (now < probe.next) continue;
     if (probe.changed == Time{}) probe.changed = now;
-    if (probe.open && now - probe.answered > silence) set_open(probe, false, now);
+    if (probe.open && now - probe.answered > probe_silence) set_open(probe, false, now);
     const auto from = static_cast<std::uint16_t>(first_port + questions_++ % ports);
     const End gateway{lease_.subnet.gateway_mac(), lease_.subnet.gateway(), from};
     frames.push_back(tcp_frame(gateway, {lease_.mac, lease_.address, port}, {0, 0, tcp_syn, 0}));

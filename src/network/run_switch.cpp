@@ -40,7 +40,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds first_pause{100}, longest_pause{10s};  // from one death to the next start
 constexpr Clock::duration long_life = 60s;  // who lived so long is started again at once
-constexpr std::chrono::milliseconds term_grace = 2s;
+constexpr std::chrono::milliseconds keeper_term_grace = 2s;
 constexpr std::chrono::milliseconds check_pause{5s};
 constexpr std::chrono::milliseconds adoption_pause{20ms};
 constexpr off_t largest_log = 10 << 20;
@@ -183,7 +183,7 @@ class Keeper {
   static void end(Switch& running) {
     ::syscall(SYS_pidfd_send_signal, running.pidfd.get(), SIGTERM, nullptr, 0);
     pollfd gone{running.pidfd.get(), POLLIN, 0};
-    const auto grace = static_cast<int>(term_grace.count());
+    const auto grace = static_cast<int>(keeper_term_grace.count());
     if (::poll(&gone, 1, grace) <= 0)
       ::syscall(SYS_pidfd_send_signal, running.pidfd.get(), SIGKILL, nullptr, 0);
     ::poll(&gone, 1, grace);

@@ -41,7 +41,7 @@ constexpr rlim_t most_threads = 16;
 #endif
 #endif
 
-Error refused(std::string_view what) {
+Error sandbox_refused(std::string_view what) {
   return {ErrorKind::unavailable, "SandboxUnavailable",
           fmt::format("The switch cannot give up {}: {}.", what, std::strerror(errno))};
 }
@@ -51,7 +51,7 @@ void limit(__rlimit_resource resource, rlim_t most) {
   ::getrlimit(resource, &now);
   now.rlim_max = std::min(now.rlim_max, most);
   now.rlim_cur = std::min(now.rlim_cur, now.rlim_max);
-  if (::setrlimit(resource, &now) != 0) throw refused("memory and descriptors without end");
+  if (::setrlimit(resource, &now) != 0) throw sandbox_refused("memory and descriptors without end");
 }
 
 void set_limits(bool own_account) {
@@ -70,10 +70,10 @@ void keep_low_ports() {
     if (capability != CAP_NET_BIND_SERVICE) ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct now[2] = {};
-  if (::syscall(SYS_capget, &header, now) != 0) throw refused("its capabilities");
+  if (::syscall(SYS_capget, &header, now) != 0) throw sandbox_refused("its capabilities");
   __user_cap_data_struct kept[2] = {};
   kept[0].permitted = kept[0].effective = now[0].permitted & (1U << CAP_NET_BIND_SERVICE);
-  if (::syscall(SYS_capset, &header, kept) != 0) throw refused("its capabilities");
+  if (::syscall(SYS_capset, &header, kept) != 0) throw sandbox_refused("its capabilities");
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
@@ -83,7 +83,7 @@ void become(const std::optional<Account>& account, std::vector<std::string>& lac
     const bool changed = ::setgroups(0, nullptr) == 0 &&
                          ::setresgid(account->id, account->id, account->id) == 0 &&
                          ::setresuid(account->id, account->id, account->id) == 0;
-    if (!changed && errno != EPERM && errno != EINVAL) throw refused("its account");
+    if (!changed && errno != EPERM && errno != EINVAL) throw sandbox_refused("its account");
     if (!changed)  // a container that maps few accounts, or has not got the privilege
       lacking.push_back(fmt::format("no account of its own: {}", std::strerror(errno)));
   }
@@ -113,13 +113,13 @@ void allow_below(const Fd& ruleset, const std::filesystem::path& path, std::uint
   const Fd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!place && (errno == ENOENT || errno == EACCES)) return;
   struct stat status {};
-  if (!place || ::fstat(place.get(), &status) != 0) throw refused("files");
+  if (!place || ::fstat(place.get(), &status) != 0) throw sandbox_refused("files");
   if (!S_ISDIR(status.st_mode)) rights &= ~std::uint64_t{LANDLOCK_ACCESS_FS_READ_DIR};
   landlock_path_beneath_attr rule{};
   rule.allowed_access = rights;
   rule.parent_fd = place.get();
   if (::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
-    throw refused("files");
+    throw sandbox_refused("files");
 }
 
 void restrict_files(const Sandbox& sandbox, std::vector<std::string>& lacking) {
@@ -133,11 +133,11 @@ void restrict_files(const Sandbox& sandbox, std::vector<std::string>& lacking) {
   if (version >= scopes_since) attributes.scopes = abstract_sockets | signals;
   const std::size_t size = version >= scopes_since ? 24 : version >= network_since ? 16 : 8;
   const Fd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
-  if (!ruleset) throw refused("files");
+  if (!ruleset) throw sandbox_refused("files");
   allow_below(ruleset, sandbox.sockets, LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE);
   for (const auto& path : sandbox.readable)
     allow_below(ruleset, path, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
-  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) throw refused("files");
+  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) throw sandbox_refused("files");
 }
 
 // --- seccomp
@@ -179,7 +179,7 @@ constexpr SocketKind allowed_sockets[] = {
 class Filter {
  public:
   Filter() : context_(::seccomp_init(SCMP_ACT_ERRNO(EPERM)), &::seccomp_release) {
-    if (!context_) throw refused("system calls");
+    if (!context_) throw sandbox_refused("system calls");
     ::seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a tree: a list costs each call more
   }
   /// Some names are not of every architecture.
@@ -191,7 +191,7 @@ class Filter {
   void load() {
     const int code = ::seccomp_load(context_.get());
     errno = -code;
-    if (code != 0) throw refused("system calls");
+    if (code != 0) throw sandbox_refused("system calls");
   }
 
  private:
@@ -201,7 +201,7 @@ class Filter {
     const int code = ::seccomp_rule_add_array(context_.get(), action, number,
                                               static_cast<unsigned>(when.size()), when.data());
     errno = -code;
-    if (code != 0) throw refused(fmt::format("system calls but {}", call));
+    if (code != 0) throw sandbox_refused(fmt::format("system calls but {}", call));
   }
   std::unique_ptr<void, decltype(&::seccomp_release)> context_;
 };
@@ -260,8 +260,8 @@ std::vector<std::string> enter_sandbox(const Sandbox& sandbox) {
   std::vector<std::string> lacking;
   become(sandbox.account, lacking);
   set_limits(sandbox.account && lacking.empty());
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw refused("new privileges");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw refused("being traced");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw sandbox_refused("new privileges");
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw sandbox_refused("being traced");
   restrict_files(sandbox, lacking);
   restrict_calls(lacking);
   return lacking;

@@ -49,10 +49,11 @@ std::string answer(VirtualSwitch& network, const std::filesystem::path& folder, 
     const json request = json::parse(line);
     if (request.contains("apply")) {
       network.apply(read_config(request["apply"], folder));
-      return json{{"report", to_json(network.report())}}.dump();
+      return json{{"report", network::to_json(network.report())}}.dump();
     }
     if (request.contains("status"))
-      return json{{"status", {{"report", to_json(network.report())}, {"ports", network.counters()}}}}.dump();
+      return json{{"status", {{"report", network::to_json(network.report())}, {"ports", network.counters()}}}}
+          .dump();
     return error("InvalidRequest", "A request is {\"apply\": CONFIGURATION} or {\"status\": {}}.");
   } catch (const Error& e) {
     return error(e.code, e.what());

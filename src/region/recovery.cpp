@@ -289,7 +289,7 @@ void Region::Impl::tell_deaths() {
                                        deaths->at, deaths->why)
                                  : std::string();
     for (const NetworkInterface* nic : interfaces.with(term("network", network.ref())))
-      if (Vm* vm = vms.find(nic->vm)) vm->network_news = news;
+      if (Vm* vm = vms.unkept(nic->vm)) vm->network_news = news;
   }
 }
 

@@ -218,7 +218,7 @@ TEST(DamagedStore, MakesAKeyAnewThatIsMissing) {
     database.erase("vm-key", id);
   }
   world.open();
-  EXPECT_FALSE(world.region->guest_pfx(id).empty());
+  EXPECT_FALSE(world.region->guest_pfx(id, "transport").empty());
 }
 
 TEST(StoreBackup, IsWhatWasGoodLast) {

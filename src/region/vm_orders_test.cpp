@@ -321,7 +321,7 @@ TEST(Groups, AreKeptWhileAnotherGroupUsesWhatIsInThem) {
   world.region->put_group("h", "westus", {});
   world.region->put_virtual_network({{.group = "h", .name = "net", .location = "westus"},
                                      {"10.2.0.0/16"},
-                                     {{"default", "10.2.0.0/24", {}}}});
+                                     {{"default", "10.2.0.0/24", {}, {}}}});
   const auto refusal = [&] { return thrown_by([&] { world.region->delete_group("g"); }); };
   NetworkInterface nic;
   static_cast<Resource&>(nic) = {.group = "h", .name = "nic", .location = "westus"};
@@ -401,7 +401,7 @@ TEST(Networks, KeepTheBlocksThatInterfacesUse) {
   world.interface("web1", "web1", {});
   EXPECT_EQ(code("10.1.0.0/16", "10.1.0.0/25"), "InUsePrefixCannotBeDeleted");
   EXPECT_EQ(code("10.0.0.0/8", "10.1.0.0/24"), "InUsePrefixCannotBeDeleted");
-  net.subnets.push_back({"more", "10.1.1.0/24", {}});
+  net.subnets.push_back({"more", "10.1.1.0/24", {}, {}});
   world.region->put_virtual_network(net);
   world.region->delete_interface({"g", "web1-nic"});
   net.prefixes = {"10.0.0.0/8"};

@@ -163,9 +163,9 @@ inline constexpr auto members<Vm> = resource_with(
     Member("provisioning", &Vm::provisioning), Member("problem", &Vm::problem), Member("power", &Vm::power),
     Member("provisioned", &Vm::provisioned), Member("generalized", &Vm::generalized),
     Member("incarnation", &Vm::incarnation), Member("container_id", &Vm::container_id),
-    Member("deployment_id", &Vm::deployment_id), Member("certificate", &Vm::certificate), Member("delivery", &Vm::delivery),
-    Member("extensions", &Vm::extensions), Member("agent", &Vm::agent), Member("health", &Vm::health),
-    Member("classic_deployment", &Vm::classic_deployment));
+    Member("deployment_id", &Vm::deployment_id), Member("certificate", &Vm::certificate),
+    Member("delivery", &Vm::delivery), Member("extensions", &Vm::extensions), Member("agent", &Vm::agent),
+    Member("health", &Vm::health), Member("classic_deployment", &Vm::classic_deployment));
 template <>
 inline constexpr auto members<InertResource> =
     resource_with(Member("type", &InertResource::type), Member("properties", &InertResource::properties),
@@ -235,6 +235,6 @@ static_assert(keep_all<Problem, Ref, ResourceGroup, Subnet, VirtualNetwork, Publ
                        NetworkInterface, DataDisk, Disk, SshKey, StatusItem, HandlerStatus, AgentStatus,
                        HealthReport, Extension, InertResource, Phase, Operation>);
 static_assert(keeps_all_but<CertificateDelivery>(2));  // given, told
-static_assert(keeps_all_but<Vm>(1));  // held_until: it is of this process alone
+static_assert(keeps_all_but<Vm>(2));  // held_until, network_news: they are of this process alone
 
 }  // namespace berth

@@ -17,14 +17,14 @@ using nlohmann::json;
 using std::string;
 using testing::HasSubstr;
 
-const DeploymentPlace place{.subscription = "S",
-                            .subscription_name = "Local",
-                            .tenant = "T",
-                            .group = "G",
-                            .group_location = "westus",
-                            .group_tags = {},
-                            .name = "D",
-                            .origin = "https://h"};
+const DeploymentPlace cost_place{.subscription = "S",
+                                 .subscription_name = "Local",
+                                 .tenant = "T",
+                                 .group = "G",
+                                 .group_location = "westus",
+                                 .group_tags = {},
+                                 .name = "D",
+                                 .origin = "https://h"};
 
 TemplateRuntime runtime_that_echoes() {
   return {.reference = [](const string& id, bool) -> json {
@@ -51,15 +51,15 @@ long peak_mib() {
   return usage.ru_maxrss / 1024;
 }
 
-json document_of(const json& resources, const json& more = json::object()) {
+json cost_document(const json& resources, const json& more = json::object()) {
   json made = {{"$schema", "x"}, {"contentVersion", "1.0.0.0"}, {"resources", resources}};
   made.update(more);
   return made;
 }
 json with_value(const string& expression, const json& variables = json::object()) {
-  return document_of(json::array(),
-                     {{"variables", variables},
-                      {"outputs", {{"o", {{"type", "array"}, {"value", {"[" + expression + "]"}}}}}}});
+  return cost_document(json::array(),
+                       {{"variables", variables},
+                        {"outputs", {{"o", {{"type", "array"}, {"value", {"[" + expression + "]"}}}}}}});
 }
 string repeated(const string& part, int count, const string& between = ",") {
   string made;
@@ -71,7 +71,7 @@ string nested(const string& open, const string& inner, const string& close, int 
   for (int i = 0; i < depth; ++i) made.insert(0, open).append(close);
   return made;
 }
-json network(const string& name, const json& more = json::object()) {
+json cost_network(const string& name, const json& more = json::object()) {
   json made = {{"type", "Microsoft.Network/virtualNetworks"},
                {"apiVersion", "2019-11-01"},
                {"name", name},
@@ -109,7 +109,8 @@ void deploy(const Template& plan, int depth = 0) {
   const TemplateRuntime runtime = runtime_that_echoes();
   for (std::size_t i = 0; i < plan.resources().size(); ++i) {
     plan.body(i, runtime);
-    if (plan.resources()[i].is_deployment() && depth < 5) deploy(plan.nested(i, place, runtime), depth + 1);
+    if (plan.resources()[i].is_deployment() && depth < 5)
+      deploy(plan.nested(i, cost_place, runtime), depth + 1);
   }
   plan.outputs(runtime);
   plan.shown_parameters();
@@ -118,7 +119,7 @@ void deploy(const Template& plan, int depth = 0) {
 /// What stops the deployment; "" when it comes to its end.
 string end_of(const json& document, const json& parameters = json::object()) {
   try {
-    deploy(Template::plan(document, parameters, place));
+    deploy(Template::plan(document, parameters, cost_place));
   } catch (const Error& error) {
     EXPECT_EQ(error.kind, ErrorKind::invalid);
     EXPECT_EQ(error.code, "InvalidTemplate");
@@ -239,17 +240,19 @@ std::vector<Hostile> hostile_templates() {
     for (int i = 0; i < 20'000; ++i) many["v" + std::to_string(i)] = i;
     value("ManyVariables", "1", many);
   }
-  add("NestedCopiesOfVariables", document_of(json::array(), {{"variables", nested_copies(3, "x")}}));
-  add("NestedCopiesOfNothing", document_of(json::array(), {{"variables", nested_copies(8, json::array())}}));
-  add("NestedCopiesOfProperties", document_of({network("n", {{"properties", nested_copies(4, "x")}})}));
+  add("NestedCopiesOfVariables", cost_document(json::array(), {{"variables", nested_copies(3, "x")}}));
+  add("NestedCopiesOfNothing",
+      cost_document(json::array(), {{"variables", nested_copies(8, json::array())}}));
+  add("NestedCopiesOfProperties",
+      cost_document({cost_network("n", {{"properties", nested_copies(4, "x")}})}));
   add("NestedCopiesOfOutputs",
-      document_of(
+      cost_document(
           json::array(),
           {{"outputs",
             {{"o", {{"type", "array"}, {"copy", {{"count", 800}, {"input", nested_copies(3, "x")}}}}}}}}));
   {
-    json inner = network("[concat('n', copyIndex('a'))]",
-                         {{"copy", {{"name", "a"}, {"count", 800}}}, {"condition", false}});
+    json inner = cost_network("[concat('n', copyIndex('a'))]",
+                              {{"copy", {{"name", "a"}, {"count", 800}}}, {"condition", false}});
     for (int i = 0; i < 4; ++i)
       inner = {{"type", "a/b"},
                {"apiVersion", "1"},
@@ -257,45 +260,47 @@ std::vector<Hostile> hostile_templates() {
                {"condition", false},
                {"copy", {{"name", "l" + std::to_string(i)}, {"count", 800}}},
                {"resources", {inner}}};
-    add("NestedCopiesOfResourcesThatAreNotWanted", document_of({inner}));
+    add("NestedCopiesOfResourcesThatAreNotWanted", cost_document({inner}));
   }
-  add("CopiesOfALargeResource",
-      document_of({network("[concat('n', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 800}}},
-                                                          {"tags", {{"t", string(1'000'000, 'a')}}}})}));
+  add("CopiesOfALargeResource", cost_document({cost_network("[concat('n', copyIndex())]",
+                                                            {{"copy", {{"name", "a"}, {"count", 800}}},
+                                                             {"tags", {{"t", string(1'000'000, 'a')}}}})}));
   add("CopiesOfALargeListOfExpressions",
-      document_of({network("[concat('n', copyIndex())]",
-                           {{"copy", {{"name", "a"}, {"count", 800}}},
-                            {"tags", std::vector<string>(2000, "[concat('list', reference('x'))]")}})}));
+      cost_document(
+          {cost_network("[concat('n', copyIndex())]",
+                        {{"copy", {{"name", "a"}, {"count", 800}}},
+                         {"tags", std::vector<string>(2000, "[concat('list', reference('x'))]")}})}));
   {
     json resources = json::array();
     for (int i = 0; i < 800; ++i) {
       json depends = json::array();
       for (int j = 0; j < i; ++j) depends.push_back("n" + std::to_string(j));
-      resources.push_back(network("n" + std::to_string(i), {{"dependsOn", depends}}));
+      resources.push_back(cost_network("n" + std::to_string(i), {{"dependsOn", depends}}));
     }
-    add("EachDependsOnAllBefore", document_of(resources));
+    add("EachDependsOnAllBefore", cost_document(resources));
   }
   add("DependsOnALoopAgainAndAgain",
-      document_of({network("[concat('a', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 400}}}}),
-                   network("[concat('b', copyIndex())]", {{"copy", {{"name", "b"}, {"count", 400}}},
-                                                          {"dependsOn", std::vector<string>(5000, "a")}})}));
+      cost_document(
+          {cost_network("[concat('a', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 400}}}}),
+           cost_network("[concat('b', copyIndex())]", {{"copy", {{"name", "b"}, {"count", 400}}},
+                                                       {"dependsOn", std::vector<string>(5000, "a")}})}));
   add("SerialBatches",
-      document_of(
-          {network("[concat('a', copyIndex())]",
-                   {{"copy", {{"name", "a"}, {"count", 800}, {"mode", "serial"}, {"batchSize", 400}}}})}));
+      cost_document({cost_network(
+          "[concat('a', copyIndex())]",
+          {{"copy", {{"name", "a"}, {"count", 800}, {"mode", "serial"}, {"batchSize", 400}}}})}));
   {
-    const json one =
-        document_of({network("[concat('a', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 300}}}})});
-    add("ManyNestedDeployments", document_of({deployment("[concat('d', copyIndex())]", one,
-                                                         {{"copy", {{"name", "d"}, {"count", 300}}}})}));
+    const json one = cost_document(
+        {cost_network("[concat('a', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 300}}}})});
+    add("ManyNestedDeployments", cost_document({deployment("[concat('d', copyIndex())]", one,
+                                                           {{"copy", {{"name", "d"}, {"count", 300}}}})}));
     json deep = one;
     for (int i = 0; i < 4; ++i)
-      deep = document_of(
+      deep = cost_document(
           {deployment("[concat('d', copyIndex())]", deep, {{"copy", {{"name", "d"}, {"count", 10}}}})});
     add("DeepNestedDeployments", deep);
-    json scoped = document_of({deployment("[concat('d', copyIndex())]", document_of(json::array()),
-                                          {{"copy", {{"name", "d"}, {"count", 800}}}})},
-                              {{"variables", {{"big", string(1'000'000, 'a')}}}});
+    json scoped = cost_document({deployment("[concat('d', copyIndex())]", cost_document(json::array()),
+                                            {{"copy", {{"name", "d"}, {"count", 800}}}})},
+                                {{"variables", {{"big", string(1'000'000, 'a')}}}});
     add("NestedDeploymentsInALargeScope", scoped);
   }
   {
@@ -305,13 +310,13 @@ std::vector<Hostile> hostile_templates() {
       given.push_back(99'999 - i);
     }
     add("AllowedValues",
-        document_of(json::array(),
-                    {{"parameters", {{"p", {{"type", "array"}, {"allowedValues", allowed}}}}}}),
+        cost_document(json::array(),
+                      {{"parameters", {{"p", {{"type", "array"}, {"allowedValues", allowed}}}}}}),
         {{"p", {{"value", given}}}});
     json secrets = json::array();
     for (int i = 0; i < 2500; ++i) secrets.push_back(string(static_cast<std::size_t>(i + 4), 'a'));
     add("SecretsThatBeginAlike",
-        document_of(
+        cost_document(
             json::array(),
             {{"parameters", {{"s", {{"type", "secureObject"}}}}},
              {"variables", texts},
@@ -320,12 +325,12 @@ std::vector<Hostile> hostile_templates() {
         {{"s", {{"value", {{"list", secrets}}}}}});
     json many = json::array();
     for (int i = 0; i < 300'000; ++i) many.push_back("secret-" + std::to_string(i));
-    add("ManySecrets", document_of(json::array(), {{"parameters", {{"s", {{"type", "secureObject"}}}}}}),
+    add("ManySecrets", cost_document(json::array(), {{"parameters", {{"s", {{"type", "secureObject"}}}}}}),
         {{"s", {{"value", {{"list", many}}}}}});
     json definitions = json::object();
     for (int i = 0; i < 100'000; ++i) definitions["p" + std::to_string(i)] = {{"type", "string"}};
-    add("ManyParameters", document_of(json::array(), {{"parameters", definitions}}));
-    add("ParametersThatAreUnknown", document_of(json::array()), definitions);
+    add("ManyParameters", cost_document(json::array(), {{"parameters", definitions}}));
+    add("ParametersThatAreUnknown", cost_document(json::array()), definitions);
   }
   return all;
 }
@@ -345,10 +350,10 @@ INSTANTIATE_TEST_SUITE_P(All, HostileTemplates, testing::ValuesIn(hostile_templa
                          [](const auto& tested) { return tested.param.name; });
 
 TEST(TemplateCost, CountsResourcesOverAllCopiesAndNestedDeployments) {
-  const json inner =
-      document_of({network("[concat('n', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 300}}}})});
-  const json two = document_of({deployment("a", inner), deployment("b", inner)});
-  const json three = document_of({deployment("a", inner), deployment("b", inner), deployment("c", inner)});
+  const json inner = cost_document(
+      {cost_network("[concat('n', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 300}}}})});
+  const json two = cost_document({deployment("a", inner), deployment("b", inner)});
+  const json three = cost_document({deployment("a", inner), deployment("b", inner), deployment("c", inner)});
 
   EXPECT_EQ(end_of(two), "");
   EXPECT_THAT(end_of(three),
@@ -356,12 +361,12 @@ TEST(TemplateCost, CountsResourcesOverAllCopiesAndNestedDeployments) {
 }
 
 TEST(TemplateCost, ANestedDeploymentThatIsPlannedAgainCountsOnce) {
-  const json inner =
-      document_of({network("[concat('n', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 500}}}})});
-  const Template plan = Template::plan(document_of({deployment("a", inner)}), json::object(), place);
+  const json inner = cost_document(
+      {cost_network("[concat('n', copyIndex())]", {{"copy", {{"name", "a"}, {"count", 500}}}})});
+  const Template plan = Template::plan(cost_document({deployment("a", inner)}), json::object(), cost_place);
 
   for (int i = 0; i < 3; ++i)
-    EXPECT_EQ(plan.nested(0, place, runtime_that_echoes()).resources().size(), 500u);
+    EXPECT_EQ(plan.nested(0, cost_place, runtime_that_echoes()).resources().size(), 500u);
 }
 
 TEST(TemplateCost, LeavesHonestTemplatesAlone) {
@@ -369,7 +374,7 @@ TEST(TemplateCost, LeavesHonestTemplatesAlone) {
   json machines = json::array();
   for (int i = 0; i < 300; ++i)
     machines.push_back({{"name", "m" + std::to_string(i)}, {"size", "Standard_B1s"}});
-  const json document = document_of(
+  const json document = cost_document(
       {{{"type", "Microsoft.Compute/virtualMachines"},
         {"apiVersion", "2023-03-01"},
         {"name", "[variables('machines')[copyIndex()].name]"},
@@ -384,7 +389,7 @@ TEST(TemplateCost, LeavesHonestTemplatesAlone) {
 
 TEST(TemplateCost, SortsAndComparesListsOfTenThousand) {
   const auto value_of = [](const string& expression) {
-    const Template plan = Template::plan(with_value(expression), json::object(), place);
+    const Template plan = Template::plan(with_value(expression), json::object(), cost_place);
     return plan.outputs(runtime_that_echoes())["o"]["value"][0];
   };
   EXPECT_EQ(value_of("first(sort(range(0, 2000), lambda('a', 'b', greater(lambdaVariables('a'), "

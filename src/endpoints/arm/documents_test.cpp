@@ -9,8 +9,8 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
-const std::string compute = "resourceGroups/g/providers/Microsoft.Compute/";
+const std::string network_path = "resourceGroups/g/providers/Microsoft.Network/";
+const std::string compute_path = "resourceGroups/g/providers/Microsoft.Compute/";
 
 class Documents : public testing::Test {
  protected:
@@ -44,9 +44,9 @@ class Documents : public testing::Test {
     return {{"location", "westus"}, {"properties", properties}};
   }
   void make_nic(const std::string& name = "n") {
-    accepted(region.arm("PUT", network + "virtualNetworks/v", network_body()),
-             region.arm("GET", network + "virtualNetworks/v").status == 200 ? 200 : 201);
-    accepted(region.arm("PUT", network + "networkInterfaces/" + name, nic_body()));
+    accepted(region.arm("PUT", network_path + "virtualNetworks/v", network_body()),
+             region.arm("GET", network_path + "virtualNetworks/v").status == 200 ? 200 : 201);
+    accepted(region.arm("PUT", network_path + "networkInterfaces/" + name, nic_body()));
   }
   json vm_body(const json& os = {{"adminPassword", "Str0ng!pass"}}) const {
     json profile = {{"computerName", "web1"}, {"adminUsername", "ops"}};
@@ -59,19 +59,19 @@ class Documents : public testing::Test {
               {"networkProfile",
                {{"networkInterfaces", {{{"id", id("Microsoft.Network/networkInterfaces/n")}}}}}}}}};
   }
-  json vm() { return region.get(compute + "virtualMachines/vm"); }
+  json vm() { return region.get(compute_path + "virtualMachines/vm"); }
 
   TestRegion region;
 };
 
 TEST_F(Documents, WhatHasNoEffectComesBackAsItWasSentAlsoAfterARestart) {
-  accepted(region.arm("PUT", network + "routeTables/r", {{"location", "westus"}}));
-  accepted(region.arm("PUT", network + "virtualNetworks/v",
+  accepted(region.arm("PUT", network_path + "routeTables/r", {{"location", "westus"}}));
+  accepted(region.arm("PUT", network_path + "virtualNetworks/v",
                       network_body({{"serviceEndpoints", {{{"service", "Microsoft.Storage"}}}},
                                     {"routeTable", {{"id", id("Microsoft.Network/routeTables/r")}}}},
                                    {{"dhcpOptions", {{"dnsServers", {"10.0.0.4"}}}}})));
-  accepted(
-      region.arm("PUT", network + "networkInterfaces/n", nic_body({{"enableAcceleratedNetworking", true}})));
+  accepted(region.arm("PUT", network_path + "networkInterfaces/n",
+                      nic_body({{"enableAcceleratedNetworking", true}})));
   json body = vm_body();
   body["zones"] = {"1"};
   body["plan"] = {{"name", "p"}};
@@ -81,17 +81,18 @@ TEST_F(Documents, WhatHasNoEffectComesBackAsItWasSentAlsoAfterARestart) {
       {"patchSettings", {{"patchMode", "ImageDefault"}}}};
   body["properties"]["storageProfile"]["osDisk"] = {
       {"createOption", "FromImage"}, {"managedDisk", {{"storageAccountType", "StandardSSD_LRS"}}}};
-  ASSERT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
+  ASSERT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
 
   for (const bool again : {false, true}) {
     if (again) region.restart();
-    const json net = region.get(network + "virtualNetworks/v")["properties"];
+    const json net = region.get(network_path + "virtualNetworks/v")["properties"];
     EXPECT_EQ(net["dhcpOptions"]["dnsServers"][0], "10.0.0.4");
     EXPECT_EQ(net["subnets"][0]["properties"]["serviceEndpoints"][0]["service"], "Microsoft.Storage");
     EXPECT_EQ(net["subnets"][0]["properties"]["routeTable"]["id"], id("Microsoft.Network/routeTables/r"));
-    EXPECT_EQ(region.get(network + "virtualNetworks/v/subnets/s")["properties"]["routeTable"]["id"],
+    EXPECT_EQ(region.get(network_path + "virtualNetworks/v/subnets/s")["properties"]["routeTable"]["id"],
               id("Microsoft.Network/routeTables/r"));
-    EXPECT_EQ(region.get(network + "networkInterfaces/n")["properties"]["enableAcceleratedNetworking"], true);
+    EXPECT_EQ(region.get(network_path + "networkInterfaces/n")["properties"]["enableAcceleratedNetworking"],
+              true);
     const json shown = vm();
     EXPECT_EQ(shown["zones"][0], "1");
     EXPECT_EQ(shown["plan"]["name"], "p");
@@ -105,10 +106,10 @@ TEST_F(Documents, WhatHasNoEffectComesBackAsItWasSentAlsoAfterARestart) {
 }
 
 TEST_F(Documents, AKeptReferenceHasToExist) {
-  refused(region.arm("PUT", network + "virtualNetworks/v",
+  refused(region.arm("PUT", network_path + "virtualNetworks/v",
                      network_body({{"routeTable", {{"id", id("Microsoft.Network/routeTables/notthere")}}}})),
           404, "InvalidResourceReference", "notthere");
-  EXPECT_EQ(region.arm("GET", network + "virtualNetworks/v").status, 404);
+  EXPECT_EQ(region.arm("GET", network_path + "virtualNetworks/v").status, 404);
 }
 
 TEST_F(Documents, ARuleForApplicationSecurityGroupsIsNotOpenedToAll) {
@@ -121,10 +122,10 @@ TEST_F(Documents, ARuleForApplicationSecurityGroupsIsNotOpenedToAll) {
                        {"destinationPortRange", "443"},
                        {"sourceApplicationSecurityGroups",
                         {{{"id", id("Microsoft.Network/applicationSecurityGroups/web")}}}}}}};
-  refused(region.arm("PUT", network + "networkSecurityGroups/a",
+  refused(region.arm("PUT", network_path + "networkSecurityGroups/a",
                      {{"location", "westus"}, {"properties", {{"securityRules", {rule}}}}}),
           400, "OperationNotAllowed", "sourceApplicationSecurityGroups");
-  EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/a").status, 404);
+  EXPECT_EQ(region.arm("GET", network_path + "networkSecurityGroups/a").status, 404);
 }
 
 TEST_F(Documents, APortMayBeANumber) {
@@ -135,21 +136,21 @@ TEST_F(Documents, APortMayBeANumber) {
                        {"direction", "Inbound"},
                        {"priority", 100},
                        {"destinationPortRange", 8080}}}};
-  accepted(region.arm("PUT", network + "networkSecurityGroups/a",
+  accepted(region.arm("PUT", network_path + "networkSecurityGroups/a",
                       {{"location", "westus"}, {"properties", {{"securityRules", {rule}}}}}));
-  EXPECT_EQ(
-      region.get(network + "networkSecurityGroups/a/securityRules/r")["properties"]["destinationPortRange"],
-      "8080");
+  EXPECT_EQ(region.get(network_path +
+                       "networkSecurityGroups/a/securityRules/r")["properties"]["destinationPortRange"],
+            "8080");
 }
 
 TEST_F(Documents, AResourceStaysWhereItIs) {
-  accepted(region.arm("PUT", network + "networkSecurityGroups/a", {{"location", "westus"}}));
-  refused(region.arm("PUT", network + "networkSecurityGroups/a", {{"location", "eastus"}}), 409,
+  accepted(region.arm("PUT", network_path + "networkSecurityGroups/a", {{"location", "westus"}}));
+  refused(region.arm("PUT", network_path + "networkSecurityGroups/a", {{"location", "eastus"}}), 409,
           "InvalidResourceLocation", "westus");
 }
 
 TEST_F(Documents, AnAvailabilitySetIsAnsweredWith200) {
-  accepted(region.arm("PUT", compute + "availabilitySets/a", {{"location", "westus"}}), 200);
+  accepted(region.arm("PUT", compute_path + "availabilitySets/a", {{"location", "westus"}}), 200);
 }
 
 TEST_F(Documents, WhereNobodySignsInByPasswordItIsNotLookedAt) {
@@ -161,32 +162,32 @@ TEST_F(Documents, WhereNobodySignsInByPasswordItIsNotLookedAt) {
        {"linuxConfiguration",
         {{"disablePasswordAuthentication", true},
          {"ssh", {{"publicKeys", {{{"path", "/home/ops/.ssh/authorized_keys"}, {"keyData", key}}}}}}}}});
-  EXPECT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
-  EXPECT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
 }
 
 TEST_F(Documents, AComputerNameMayBeginWithADigitAndBeNoNumber) {
   make_nic();
   json body = vm_body();
   body["properties"]["osProfile"]["computerName"] = "123";
-  refused(region.arm("PUT", compute + "virtualMachines/vm", body), 400, "InvalidParameter", "123");
+  refused(region.arm("PUT", compute_path + "virtualMachines/vm", body), 400, "InvalidParameter", "123");
   body["properties"]["osProfile"]["computerName"] = "1web";
-  EXPECT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
 }
 
 TEST_F(Documents, WhatAMachineWasMadeWithDoesNotChange) {
   make_nic();
   json body = vm_body({{"adminPassword", "Str0ng!pass"}, {"customData", "aGVsbG8="}});
-  ASSERT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
-  EXPECT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
+  ASSERT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
 
   json other = body;
   other["properties"]["osProfile"]["adminPassword"] = "An0ther!pass";
-  refused(region.arm("PUT", compute + "virtualMachines/vm", other), 409, "PropertyChangeNotAllowed",
+  refused(region.arm("PUT", compute_path + "virtualMachines/vm", other), 409, "PropertyChangeNotAllowed",
           "adminPassword");
   other = body;
   other["properties"]["osProfile"]["customData"] = "aGVsbG8h";
-  refused(region.arm("PUT", compute + "virtualMachines/vm", other), 409, "PropertyChangeNotAllowed",
+  refused(region.arm("PUT", compute_path + "virtualMachines/vm", other), 409, "PropertyChangeNotAllowed",
           "customData");
 }
 
@@ -196,10 +197,10 @@ TEST_F(Documents, OfTwoInterfacesOneIsThePrimary) {
   json body = vm_body();
   json& list = body["properties"]["networkProfile"]["networkInterfaces"];
   list.push_back({{"id", id("Microsoft.Network/networkInterfaces/m")}});
-  refused(region.arm("PUT", compute + "virtualMachines/vm", body), 400,
+  refused(region.arm("PUT", compute_path + "virtualMachines/vm", body), 400,
           "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary");
   list[1]["properties"] = {{"primary", true}};
-  EXPECT_EQ(region.put(compute + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
   EXPECT_THAT(vm()["properties"]["networkProfile"]["networkInterfaces"][0]["id"].get<std::string>(),
               HasSubstr("/m"));
 }

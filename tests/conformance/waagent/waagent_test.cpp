@@ -71,7 +71,7 @@ class World {
     region_->put_group("g", "westus", {});
     region_->put_virtual_network({{.group = "g", .name = "net", .location = "westus"},
                                   {"10.0.0.0/16"},
-                                  {{"default", "10.0.0.0/24", {}}}});
+                                  {{"default", "10.0.0.0/24", {}, {}}}});
     NetworkInterface nic;
     nic.group = "g";
     nic.name = "nic";
