@@ -205,6 +205,15 @@ TEST_F(Documents, OfTwoInterfacesOneIsThePrimary) {
               HasSubstr("/m"));
 }
 
+TEST_F(Documents, TheMetadataOfTheCloudAreAListUntil2022) {
+  const auto metadata = [&](const std::string& version) {
+    return json::parse(region.call("GET", "/metadata/endpoints?api-version=" + version).body);
+  };
+  EXPECT_TRUE(metadata("2019-05-01").is_array());
+  EXPECT_TRUE(metadata("2022-09-01").is_object());
+  EXPECT_EQ(metadata("2022-09-01")["resourceManager"], metadata("2019-05-01")[0]["resourceManager"]);
+}
+
 TEST_F(Documents, AMissingImageNamesThoseThereAre) {
   refused(
       region.arm("GET",

@@ -291,8 +291,10 @@ void authenticate(const Arm& arm, const Request& request) {
 asio::awaitable<Response> get_metadata(Arm& arm, Request request) {
   const std::string& origin = request.origin;
   JsonText out;
-  // Versions before 2018 describe one cloud, later ones a list of clouds.
-  if (request.parameter("api-version") < "2018") {
+  // Versions before 2018 describe one cloud in words of their own, those until 2022 a list of clouds, later ones
+  // the one cloud again.
+  const std::string version = request.parameter("api-version");
+  if (version < "2018") {
     out.open().put("galleryEndpoint", origin + "/gallery").put("graphEndpoint", origin + "/graph");
     out.put("portalEndpoint", origin + "/portal").open("authentication");
     out.put("loginEndpoint", authority(request))
@@ -303,23 +305,17 @@ asio::awaitable<Response> get_metadata(Arm& arm, Request request) {
         .close();
     co_return json_response(200, out.take());
   }
-  out.open_list()
-      .open()
-      .put("name", "Berth")
-      .put("resourceManager", origin)
-      .put("portal", origin + "/portal");
+  const bool is_list = version < "2022";
+  if (is_list) out.open_list();
+  out.open().put("name", "Berth").put("resourceManager", origin).put("portal", origin + "/portal");
   out.put("gallery", origin + "/gallery")
       .put("graph", origin + "/graph")
       .put("graphAudience", origin + "/graph");
   out.put("vmImageAliasDoc", origin + "/aliases.json").open("authentication");
   out.put("loginEndpoint", authority(request)).open_list("audiences").item(management_audience).close_list();
   out.put("tenant", arm.access.tenant).put("identityProvider", "ADFS").close();
-  out.open("suffixes")
-      .put("storage", "core.local")
-      .put("keyVaultDns", "vault.local")
-      .close()
-      .close()
-      .close_list();
+  out.open("suffixes").put("storage", "core.local").put("keyVaultDns", "vault.local").close().close();
+  if (is_list) out.close_list();
   co_return json_response(200, out.take());
 }
 
