@@ -46,12 +46,14 @@ bool has_balancer(const DockerHost& host) {
   return host.ssh_port && *host.ssh_port != ssh_server_port;
 }
 
+/// Beside the ranges that the engine takes its own networks from (172.17 to 172.31, 192.168, and 10 for a swarm's):
+/// a service's network over the hosts' own would hide them from its containers.
 ordered_json virtual_network(const DockerHost& host) {
   ordered_json network = resource(host, vnet_type, host.name + "-vnet", network_version);
   network["properties"] = {
-      {"addressSpace", {{"addressPrefixes", ordered_json::array({"10.0.0.0/16"})}}},
+      {"addressSpace", {{"addressPrefixes", ordered_json::array({"172.16.0.0/16"})}}},
       {"subnets",
-       ordered_json::array({{{"name", "default"}, {"properties", {{"addressPrefix", "10.0.0.0/24"}}}}})}};
+       ordered_json::array({{{"name", "default"}, {"properties", {{"addressPrefix", "172.16.0.0/24"}}}}})}};
   return network;
 }
 

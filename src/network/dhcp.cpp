@@ -113,7 +113,7 @@ void put_configuration(Options& options, const DhcpLease& lease) {
   const Ipv4 gateway = lease.subnet.gateway();
   options.put(subnet_mask, lease.subnet.block.mask());
   options.put(router, gateway);
-  options.put(name_servers, lease.subnet.name_server());
+  options.put(name_servers, wire_server_address);  // as on Azure; no network of a container can hide it
   if (!lease.host_name.empty())
     options.put(host_name, {reinterpret_cast<const std::uint8_t*>(lease.host_name.data()),
                             std::min<std::size_t>(lease.host_name.size(), 255)});

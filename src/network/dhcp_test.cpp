@@ -70,7 +70,7 @@ TEST(Dhcp, OffersToADiscoverWithEveryOptionToTheByte) {
                             {51, {0xff, 0xff, 0xff, 0xff}},
                             {1, {255, 255, 0, 0}},
                             {3, {10, 0, 0, 1}},
-                            {6, {10, 0, 0, 3}},
+                            {6, {168, 63, 129, 16}},
                             {12, {'v', 'm', 't', 'e', 'n'}},
                             {15, {'i', 'n', 't', 'e', 'r', 'n', 'a', 'l'}},
                             {121, routes},

@@ -90,7 +90,7 @@ class DockerHost(unittest.TestCase):
         self.assertNotIn(PASSWORD, self.world.sudo("mydockerhost", "cat /var/lib/waagent/ovf-env.xml").stdout)
 
     def test_12_link_local_and_the_hosts_loopback_are_out_of_reach(self):
-        out = self.world.ssh("mydockerhost", "for a in 169.254.1.1 10.0.0.1; do timeout 5 bash -c \"</dev/tcp/$a/22\" && echo reached $a; done; true").stdout
+        out = self.world.ssh("mydockerhost", "for a in 169.254.1.1 172.16.0.1; do timeout 5 bash -c \"</dev/tcp/$a/22\" && echo reached $a; done; true").stdout
         self.assertNotIn("reached", out)
 
     def test_13_a_second_create_of_the_same_name_changes_nothing(self):
@@ -100,12 +100,12 @@ class DockerHost(unittest.TestCase):
         self.world.docker("--tlsverify", "-H", self.url(), "version")
 
     def test_14_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
-        self.world.create("second", "-w", "mydockerhost", "-S", "10.0.0.20", ssh_port=2222)
+        self.world.create("second", "-w", "mydockerhost", "-S", "172.16.0.20", ssh_port=2222)
         self.world.docker("--context", "second", "info")
         out = self.world.ssh("second", "hostname -I; for name in mydockerhost.internal mydockerhost; do timeout 30 bash -c \"exec 3<>/dev/tcp/$name/22; head -c 7 <&3\"; done",
                              ssh_port=2222).stdout
         self.assertEqual(out.count("SSH-2.0"), 2, "by the whole name and by the bare one")
-        self.assertIn("10.0.0.20", out)
+        self.assertIn("172.16.0.20", out)
         shown = self.world.show("second")
         self.assertEqual([port["port"] for port in shown["ports"]], [2222, 4243])
 
