@@ -147,8 +147,8 @@ constexpr const char* allowed_calls[] = {
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recv",
     "recvfrom", "recvmmsg", "recvmsg", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
     // descriptors
-    "close", "dup", "eventfd2", "fcntl", "fstat", "lseek", "pipe2", "poll", "ppoll", "read", "readv",
-    "select", "pselect6", "write", "writev",
+    "close", "dup", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2", "fcntl", "fstat",
+    "lseek", "pipe2", "poll", "ppoll", "read", "readv", "select", "pselect6", "write", "writev",
     // names of files: what they lead to is Landlock's business
     "access", "faccessat", "faccessat2", "getcwd", "lstat", "newfstatat", "readlink", "readlinkat", "stat",
     "statx", "umask", "unlink", "unlinkat",

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -186,6 +187,10 @@ TEST_F(SandboxTest, WhatASwitchNeedsStillWorks) {
               addrinfo* list = nullptr;
               if (::getaddrinfo("localhost", nullptr, nullptr, &list) != 0) return 4;
               ::freeaddrinfo(list);
+              const Fd epoll(::epoll_create1(EPOLL_CLOEXEC));  // each NAT waits so
+              epoll_event event{.events = EPOLLIN, .data = {.fd = listening.get()}};
+              if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, listening.get(), &event) != 0) return 5;
+              if (::epoll_wait(epoll.get(), &event, 1, 0) != 1) return 6;
               return 7;
             }),
             7);
