@@ -309,6 +309,7 @@ TEST(Extensions, SucceedWhenTheHandlerSaysSo) {
   EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
   EXPECT_EQ(extension.version, "1.0.0");
   EXPECT_EQ(extension.sequence, 0);
+  wanted.settings = R"({"a":2})";
   world.finish(world.region->put_extension({"g", "web1"}, wanted));
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, 1);
 }

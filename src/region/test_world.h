@@ -37,6 +37,7 @@ class World {
          {"Contoso.Test.Shell_1.0.0.zip", "Contoso.Test.Shell_1.1.0.zip", "Contoso.Other_2.0.0.zip"})
       std::ofstream(home / "packages" / package) << "x";
     run_program({"qemu-img", "create", "-q", "-f", "qcow2", (home / "tiny.qcow2").string(), "1M"});
+    open_region_store(home);  // an image beside no store would be somebody's
     gallery.emplace(home / "cache", home / "images");
     gallery->import(home / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
     packages.emplace(home / "packages", home / "extensions");
