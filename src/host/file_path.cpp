@@ -66,7 +66,7 @@ Fd open_place(const Fd& place, const fs::path& file) {
   return fd;
 }
 
-struct stat status_of(const Fd& place, const fs::path& file) {
+struct stat status_at(const Fd& place, const fs::path& file) {
   struct stat status {};
   if (!place || ::fstat(place.get(), &status) != 0) throw_not_opened(file, errno);
   return status;
@@ -131,13 +131,13 @@ Fd find_file(const fs::path& file) {
 }
 
 Fd open_regular(Fd place, const fs::path& file) {
-  const struct stat status = status_of(place, file);
+  const struct stat status = status_at(place, file);
   if (!S_ISREG(status.st_mode)) throw_no_file(file, status.st_mode);
   return open_place(place, file);
 }
 
 Fd open_stream(Fd place, const fs::path& file) {
-  const struct stat status = status_of(place, file);
+  const struct stat status = status_at(place, file);
   const bool given_to_us = S_ISFIFO(status.st_mode) && is_on(place, PIPEFS_MAGIC);
   const bool null = S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(1, 3);
   if (!S_ISREG(status.st_mode) && !given_to_us && !null) throw_no_file(file, status.st_mode);

@@ -144,7 +144,7 @@ std::string with_block(const fs::path& file, std::string_view text, const std::s
 }
 
 /// One lock for a hosts file, by whatever path it is named. nullopt while another process holds it.
-std::optional<FileLock> try_lock(const Fd& fd, const fs::path& file) {
+std::optional<FileLock> lock_now(const Fd& fd, const fs::path& file) {
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw_hosts_unwritable(file, errno);
   if (!S_ISREG(status.st_mode)) throw_hosts_unwritable(file, EINVAL);
@@ -225,7 +225,7 @@ bool write_hosts_block(const fs::path& file, const std::string& owner, const Nam
     if (with_block(file, text, owner, names) == text) return true;
     throw_hosts_unwritable(file, cannot_write);
   }
-  const auto lock = try_lock(fd, file);
+  const auto lock = lock_now(fd, file);
   if (!lock) return false;
   const std::string old_text = read_text(file, fd);
   const std::string text = with_block(file, old_text, owner, names);

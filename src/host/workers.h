@@ -58,10 +58,18 @@ class Workers {
     co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void()>(
         [&](auto handler) {
           auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
-          add(client, [job, waiting, executor, busy = boost::asio::make_work_guard(executor)] {
-            job();
+          const auto come_back = [waiting, executor] {
             boost::asio::post(executor, [waiting] { (*waiting)(); });
-          });
+          };
+          try {
+            add(client, [job, come_back, busy = boost::asio::make_work_guard(executor)] {
+              job();
+              come_back();
+            });
+          } catch (...) {  // thrown from here it would end the loop, not the caller
+            outcome->thrown = std::current_exception();
+            come_back();
+          }
         },
         boost::asio::use_awaitable);
     if (outcome->thrown) std::rethrow_exception(outcome->thrown);

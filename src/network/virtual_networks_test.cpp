@@ -116,6 +116,20 @@ class VirtualNetworksTest : public testing::Test {
                                          [] { std::this_thread::sleep_for(2ms); });
   }
 
+  /// Waits until the switch knows that somebody listens in the machine.
+  asio::ip::tcp::socket connect_when_open(TestMachine& guest, const Forward& forward) {
+    const asio::ip::tcp::endpoint port(asio::ip::make_address(forward.host_address), forward.host_port);
+    asio::ip::tcp::socket client(context_);
+    boost::system::error_code refused = asio::error::connection_refused;
+    for (const auto end = std::chrono::steady_clock::now() + test_limit;
+         refused && std::chrono::steady_clock::now() < end; guest.receive_any(1ms)) {
+      client.close();
+      client.connect(port, refused);
+    }
+    EXPECT_FALSE(refused) << refused.message();
+    return client;
+  }
+
   const std::string id_ = "0a1b2c3d4e5f";
   TemporaryFolder home_;
   asio::io_context context_;
@@ -203,8 +217,10 @@ TEST_F(VirtualNetworksTest, ASwitchThatWasKilledComesBackWithoutARegion) {
   const json status = ask({{"status", json::object()}})["status"];
   EXPECT_THAT(status["report"]["refused"], IsEmpty()) << "the port is open again";
   EXPECT_TRUE(status["ports"].contains(port(1).id));
-  asio::ip::tcp::socket client(context_);
-  client.connect({asio::ip::make_address(forward.host_address), forward.host_port});
+  const auto guest = machine(1);
+  guest->connect();
+  guest->listen(22);
+  connect_when_open(*guest, forward);
 }
 
 TEST_F(VirtualNetworksTest, ADeathIsToldWithItsCause) {
@@ -228,8 +244,8 @@ TEST_F(VirtualNetworksTest, TheDeathOfASwitchIsAResetAtBothEndsOfAConnection) {
   config.ports[0].forwards = {forward};
   ASSERT_THAT(run(networks_->apply(id_, config)).refused, IsEmpty());
   guest->connect();
-  asio::ip::tcp::socket client(context_);
-  client.connect({asio::ip::make_address(forward.host_address), forward.host_port});
+  guest->listen(22);
+  auto client = connect_when_open(*guest, forward);
   auto served = TestTcp::accept(*guest, 22);
   ASSERT_TRUE(served);
   served->send("hello");
