@@ -257,6 +257,24 @@ json object_keys(Arguments& arguments) {
   return list;
 }
 
+/// From 1, the last item.
+const json* item_from_end(const Arguments& arguments) {
+  const json& list = array(arguments, 0);
+  const std::int64_t index = whole(arguments, 1);
+  if (index < 1 || index > static_cast<std::int64_t>(list.size())) return nullptr;
+  return &list[list.size() - static_cast<std::size_t>(index)];
+}
+json index_from_end(Arguments& arguments) {
+  if (const json* found = item_from_end(arguments)) return *found;
+  refuse(fmt::format("the index {} from the end is out of bounds: there are {} items, counted from 1",
+                     dump(arguments[1]), arguments[0].size()));
+}
+json try_index_from_end(Arguments& arguments) {
+  if (arguments[0].is_null()) return nullptr;
+  const json* found = item_from_end(arguments);
+  return found ? *found : json();
+}
+
 json try_get(Arguments& arguments) {
   const json* at = &arguments[0];
   for (std::size_t i = 1; i < arguments.size(); ++i) {
@@ -283,6 +301,7 @@ constexpr TemplateFunction collection_table[] = {
     {"empty", 1, 1, is_empty},
     {"first", 1, 1, first},
     {"flatten", 1, 1, flatten},
+    {"indexFromEnd", 2, 2, index_from_end},
     {"indexOf", 2, 2, first_index_of},
     {"intersection", 2, -1, intersection},
     {"items", 1, 1, items},
@@ -295,6 +314,7 @@ constexpr TemplateFunction collection_table[] = {
     {"skip", 2, 2, skip},
     {"take", 2, 2, take},
     {"tryGet", 2, -1, try_get},
+    {"tryIndexFromEnd", 2, 2, try_index_from_end},
     {"union", 2, -1, set_union},
 };
 

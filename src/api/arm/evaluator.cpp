@@ -56,8 +56,7 @@ json evaluate_call(const Expression& call, TemplateFrame& frame) {
                                   error.what()));
     }
   }
-  if (const auto own = frame.scope.functions.find(call.name);
-      own != frame.scope.functions.end() && !frame.arguments)
+  if (const auto own = frame.scope.functions.find(call.name); own != frame.scope.functions.end())
     return call_own(call, own->second, frame);
   if (lower(call.name).starts_with("list") && !call.arguments.empty()) return list_call(call, frame);
   refuse_template(fmt::format("The template function '{}' is not valid.", call.name));
@@ -120,7 +119,8 @@ const json& item_of(const Expression& expression, const json& base, TemplateFram
 
 void collect_from(const Expression& expression, TemplateFrame& frame, std::set<std::string>& names) {
   if (expression.kind == Expression::Kind::call && !expression.arguments.empty() &&
-      (same_name(expression.name, "reference") || lower(expression.name).starts_with("list"))) {
+      (same_name(expression.name, "reference") || same_name(expression.name, "references") ||
+       lower(expression.name).starts_with("list"))) {
     try {
       TemplateFrame pure{.scope = frame.scope, .loops = frame.loops};
       const json name = evaluate(expression.arguments[0], pure);
@@ -166,7 +166,7 @@ json evaluate(const Expression& expression, TemplateFrame& frame) {
 }
 
 json evaluate_text(const std::string& text, TemplateFrame& frame) {
-  frame.scope.budget->make(text.size());
+  frame.scope.budget->make(64 + text.size());
   if (!is_expression(text)) return unescape_literal(text);
   return evaluate(parse_expression(text), frame);
 }

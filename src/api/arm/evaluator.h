@@ -30,6 +30,8 @@ struct TemplateScope {
   std::set<std::string> evaluating;                           ///< lower case; finds loops
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
   std::map<std::string, std::string, NameLess> symbols;       ///< names by which reference() finds ids
+  std::map<std::string, std::vector<std::string>, NameLess> collections;  ///< ids of copies, for references()
+  std::string api_profile;  ///< what stands for an apiVersion that a resource does not name
   std::string content_version = "1.0.0.0";
   std::shared_ptr<Budget> budget = std::make_shared<Budget>();  ///< the same for all that is nested
 };

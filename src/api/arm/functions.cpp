@@ -63,7 +63,7 @@ json checked(std::string value) {
 
 const TemplateFunction* find_template_function(std::string_view name) {
   using namespace template_functions;
-  static const FunctionTable<TemplateFunction> table{collection(), number(), text(), date()};
+  static const FunctionTable<TemplateFunction> table{collection(), number(), text(), date(), cidr()};
   return table.find(name);
 }
 

@@ -250,7 +250,6 @@ constexpr Member subnet[] = {
     {"properties.privateEndpointNetworkPolicies", kept},
     {"properties.privateLinkServiceNetworkPolicies", kept},
     {"properties.applicationGatewayIPConfigurations", refused, "it has no application gateways"},
-    {"properties.applicationGatewayIpConfigurations", refused, "it has no application gateways"},
     {"properties.ipAllocations", refused, "it has no address pools"},
     {"properties.ipamPoolPrefixAllocations", refused, "it has no address pools"},
     {"properties.sharingScope", kept},

@@ -43,7 +43,6 @@ const json& parameters(const Expression& call, TemplateFrame& frame) {
 const json& variable(const Expression& call, TemplateFrame& frame) {
   const std::string name = text_argument(call, 0, frame);
   TemplateScope& scope = frame.scope;
-  if (frame.arguments) refuse_template("A function of the template's own cannot see its variables.");
   if (const auto known = scope.known.find(name); known != scope.known.end()) return known->second;
   const json* written = find_member(scope.variables, name);
   if (!written) refuse_template(fmt::format("The template variable '{}' is not found.", name));
@@ -131,6 +130,12 @@ json tenant(const Expression&, TemplateFrame& frame) {
   return {{"tenantId", frame.scope.place.tenant}, {"displayName", "Local"}, {"countryCode", ""}};
 }
 
+/// A resource type as templates write it, often with a slash at its end.
+std::string without_last_slash(std::string type) {
+  while (type.ends_with('/')) type.pop_back();
+  return type;
+}
+
 std::size_t levels_of(std::string_view type) {
   return static_cast<std::size_t>(std::ranges::count(type, '/'));
 }
@@ -148,7 +153,7 @@ json make_resource_id(const Expression& call, TemplateFrame& frame, bool in_grou
         fmt::format("The template function '{}' needs a resource type such as "
                     "'Microsoft.Network/virtualNetworks'.",
                     call.name));
-  const std::string& type = texts[type_at];
+  const std::string type = without_last_slash(texts[type_at]);
   std::string name;
   for (std::size_t i = type_at + 1; i < texts.size(); ++i) name += (name.empty() ? "" : "/") + texts[i];
   if (texts.size() == type_at + 1 || levels_of(type) != levels_of(name) + 1)
@@ -173,7 +178,7 @@ json tenant_resource_id(const Expression& call, TemplateFrame& frame) {
 
 json extension_resource_id(const Expression& call, TemplateFrame& frame) {
   std::string id = text_argument(call, 0, frame);
-  const std::string type = text_argument(call, 1, frame);
+  const std::string type = without_last_slash(text_argument(call, 1, frame));
   std::string name;
   for (std::size_t i = 2; i < call.arguments.size(); ++i)
     name += (name.empty() ? "" : "/") + text_argument(call, i, frame);
@@ -202,6 +207,31 @@ json reference(const Expression& call, TemplateFrame& frame) {
   const TemplateRuntime& runtime = need_runtime(call, frame);
   const bool full = call.arguments.size() > 2 && same_name(text_argument(call, 2, frame), "Full");
   return runtime.reference(referenced_id(text_argument(call, 0, frame), frame), full);
+}
+
+/// What reference() gives, for each copy of a resource with a symbolic name.
+json references(const Expression& call, TemplateFrame& frame) {
+  const TemplateRuntime& runtime = need_runtime(call, frame);
+  const std::string symbol = text_argument(call, 0, frame);
+  bool full = false;
+  for (std::size_t i = 1; i < call.arguments.size(); ++i)
+    full = full || same_name(text_argument(call, i, frame), "Full");
+  const auto copies = frame.scope.collections.find(symbol);
+  if (copies == frame.scope.collections.end())
+    refuse_template(fmt::format(
+        "The template function 'references' needs the symbolic name of a resource with a 'copy', not '{}'.",
+        symbol));
+  json all = json::array();
+  for (const std::string& id : copies->second) {
+    all.push_back(runtime.reference(id, full));
+    frame.scope.budget->make(all.back());
+  }
+  return all;
+}
+
+json fail_deployment(const Expression& call, TemplateFrame& frame) {
+  refuse_template(fmt::format("The template ends the deployment by its function 'fail': {}",
+                              text_argument(call, 0, frame)));
 }
 
 json providers(const Expression& call, TemplateFrame& frame) {
@@ -259,6 +289,7 @@ constexpr ScopedFunction scoped_table[] = {
     {"copyIndex", 0, 2, copy_index},
     {"deployment", 0, 0, deployment},
     {"environment", 0, 0, environment},
+    {"fail", 1, 1, fail_deployment},
     {"extensionResourceId", 3, -1, extension_resource_id},
     {"if", 3, 3, choose},
     {"newGuid", 0, 0, new_guid},
@@ -267,6 +298,7 @@ constexpr ScopedFunction scoped_table[] = {
     {"pickZones", 3, 5, pick_zones},
     {"providers", 1, 2, providers},
     {"reference", 1, 3, reference},
+    {"references", 1, 3, references},
     {"resourceGroup", 0, 0, resource_group},
     {"resourceId", 2, -1, resource_id},
     {"subscription", 0, 0, subscription},

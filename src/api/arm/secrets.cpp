@@ -14,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t shortest = 4, most = 4096;
+/// What is longer is looked for in pieces of this size, so that no place of a text takes long to compare.
+constexpr std::size_t piece = 128;
 constexpr std::string_view in_its_place = "[secret]";
 
 /// The number of the first two bytes of a text.
@@ -52,10 +54,15 @@ void Secrets::add(const Secrets& others) {
 }
 
 void Secrets::arrange() {
-  std::set<std::string> sorted(texts_.begin(), texts_.end());
+  std::set<std::string> sorted;
+  const auto take = [&sorted](std::string_view text) {
+    for (std::size_t at = 0; at + piece < text.size(); at += piece) sorted.emplace(text.substr(at, piece));
+    sorted.emplace(text.substr(text.size() - std::min(text.size(), piece)));
+  };
   for (const std::string& text : texts_) {
+    take(text);
     const std::string quoted = dump(json(text));
-    sorted.insert(quoted.substr(1, quoted.size() - 2));
+    take(std::string_view(quoted).substr(1, quoted.size() - 2));
   }
   needles_.clear();
   beginnings_.assign(65'536, false);
@@ -71,13 +78,22 @@ void Secrets::arrange() {
 /// The size of the longest needle with which `text` begins; 0 if it begins with none.
 std::size_t Secrets::longest_at(std::string_view text) const {
   if (text.size() < shortest || !beginnings_[beginning(text)]) return 0;
-  const auto after = std::ranges::upper_bound(needles_, text, {}, &Needle::text);
-  if (after == needles_.begin()) return 0;
+  // How many needles stand before the text or are it. Plain loops: this runs for each byte of what is shown.
+  std::size_t before = 0, end = needles_.size();
+  while (before < end) {
+    const std::size_t middle = (before + end) / 2;
+    if (needles_[middle].text.compare(text) <= 0)
+      before = middle + 1;
+    else
+      end = middle;
+  }
+  if (before == 0) return 0;
   // Every needle with which the text begins is the one before that place, or this one begins with it.
-  std::size_t at = static_cast<std::size_t>(after - needles_.begin()) - 1;
+  std::size_t at = before - 1;
   const std::string& nearest = needles_[at].text;
-  const auto differ = std::ranges::mismatch(nearest, text).in1;
-  const auto common = static_cast<std::size_t>(differ - nearest.begin());
+  const std::size_t most_common = std::min(nearest.size(), text.size());
+  std::size_t common = 0;
+  while (common < most_common && nearest[common] == text[common]) ++common;
   while (at != none && needles_[at].text.size() > common) at = needles_[at].shorter;
   return at == none ? 0 : needles_[at].text.size();
 }

@@ -38,6 +38,14 @@ TEST(Secrets, OfAnyTextLeaveAValueWhole) {
           R"({"a":true,"b":["[secret]",12345,"[secret]"],"c":"pin [secret]","[secret]":"is [secret]"})"));
 }
 
+TEST(Secrets, OfAnyLengthAreReplacedWhole) {
+  for (const std::size_t size : {127u, 128u, 129u, 255u, 256u, 257u, 1000u}) {
+    std::string secret;
+    for (std::size_t i = 0; i < size; ++i) secret += static_cast<char>('a' + (i * i + i / 26) % 26);
+    EXPECT_EQ(secrets_of(secret).redact("<" + secret + ">"), "<[secret]>") << size;
+  }
+}
+
 TEST(Secrets, ThatAreTooShortAreLeft) {
   EXPECT_EQ(secrets_of("abc").redact("abc"), "abc");
 }

@@ -26,6 +26,25 @@ void refuse_more(std::size_t count, std::size_t most, std::string_view what) {
                     what, most, count));
 }
 
+/// "latest", "2019-03-01-hybrid", "2017-03-09-profile". The versions behind them are all the same here.
+void take_api_profile(TemplateScope& scope, const json& profile) {
+  if (profile.is_null() || profile == json("")) return;
+  const std::string name = profile.is_string() ? profile.get<std::string>() : "";
+  const auto is_dated = [&] {
+    constexpr std::string_view date = "0000-00-00-";
+    if (name.size() <= date.size()) return false;
+    for (std::size_t i = 0; i < date.size(); ++i)
+      if (date[i] == '0' ? name[i] < '0' || name[i] > '9' : name[i] != '-') return false;
+    return same_name(name.substr(date.size()), "hybrid") || same_name(name.substr(date.size()), "profile");
+  };
+  if (!same_name(name, "latest") && !is_dated())
+    refuse_template(
+        fmt::format("The template's 'apiProfile' is {}; it must be a profile such as '2019-03-01-hybrid' or "
+                    "'latest'.",
+                    dump(profile).substr(0, 200)));
+  scope.api_profile = name;
+}
+
 void take_functions(TemplateScope& scope, const json& name_spaces) {
   if (name_spaces.is_null()) return;
   if (!name_spaces.is_array()) refuse_template("The template's 'functions' is not an array.");
@@ -129,6 +148,7 @@ std::shared_ptr<Template::Impl> plan_anew(const json& document, const json& para
     check_template(document);
     if (const json& version = member_or_null(document, "contentVersion"); version.is_string())
       scope->content_version = version.get<std::string>();
+    take_api_profile(*scope, member_or_null(document, "apiProfile"));
     take_functions(*scope, member_or_null(document, "functions"));
     const Parameters taken = take_parameters(*scope, member_or_null(document, "parameters"), parameters);
     take_variables(*scope, member_or_null(document, "variables"));

@@ -18,6 +18,7 @@ std::span<const TemplateFunction> collection();
 std::span<const TemplateFunction> number();
 std::span<const TemplateFunction> text();
 std::span<const TemplateFunction> date();
+std::span<const TemplateFunction> cidr();
 
 [[noreturn]] void refuse(const std::string& why);
 // These refuse an argument of another type, by its number.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "api/arm/document.h"
@@ -58,6 +59,9 @@ class Planner {
   }
 
  private:
+  /// Names by which what stands inside the same parent, or is the only one of that name, can be meant.
+  void add_short_names(const std::string& parent_id, const std::string& own_type, const std::string& own_name,
+                       std::optional<std::size_t> index);
   void add_name(const std::string& name, std::size_t index) { names_[lower(name)].push_back(index); }
   void expand_all(const json& resources, const std::string& parent_type, const std::string& parent_name,
                   const std::string& parent_id, const CopyLoops& loops, bool left_out_parent);
@@ -68,14 +72,20 @@ class Planner {
                const std::string& parent_name, const std::string& parent_id, const CopyLoops& loops,
                bool left_out_parent);
   void link();
-  const std::vector<std::size_t>& resolve(const std::string& name, const std::string& of) const;
+  std::vector<std::size_t> resolve(const std::string& name, std::size_t of) const;
   void check_loops() const;
 
   TemplateScope& scope_;
   ResourcePlan plan_;
   std::map<std::string, std::vector<std::size_t>>
-      names_;                                        ///< lower case: ids, "type/name", names, symbols, loops
-  std::set<std::string> left_out_;                   ///< the same, of resources whose condition is false
+      names_;                       ///< lower case: ids, "type/name", names, symbols, loops
+  std::set<std::string> left_out_;  ///< the same, of resources whose condition is false
+  struct Child {
+    std::string parent_id;
+    std::optional<std::size_t> index;  ///< nullopt: its condition is false
+  };
+  std::map<std::string, std::vector<Child>>
+      children_;                                     ///< lower case: "name", "type/name" without the parent
   std::map<std::string, std::size_t> serial_loops_;  ///< copy name -> batch size
   std::map<std::string, std::vector<std::size_t>> loop_members_;
 };
@@ -112,6 +122,10 @@ void Planner::expand(const json& resource, const std::string& symbol, const std:
         batch.is_number_integer() && batch.get<std::int64_t>() > 0 ? batch.get<std::size_t>() : 1;
   }
   names_.try_emplace(lower(loop));
+  if (!symbol.empty()) {
+    names_.try_emplace(lower(symbol));
+    scope_.collections.try_emplace(symbol);
+  }
   for (std::int64_t i = 0; i < count; ++i) {
     CopyLoops inner = loops;
     inner.emplace_back(loop, i);
@@ -129,6 +143,14 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
                       bool left_out_parent) {
   scope_.budget->resource();
   TemplateFrame at{.scope = scope_, .loops = loops};
+  const std::string indexed =
+      symbol.empty() || loops.empty() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second);
+  // The name of what is only spoken of may not even make sense when it is not there.
+  const bool existing = member_or_null(resource, "existing") == json(true);
+  if (existing && (left_out_parent || !is_wanted(resource, symbol, at))) {
+    for (const std::string& known : {symbol, indexed}) left_out_.insert(lower(known));
+    return;
+  }
   const json written_name = evaluate(member_or_null(resource, "name"), at);
   if (!written_name.is_string() || written_name.get_ref<const std::string&>().empty())
     refuse_template("A resource of the template has no 'name', or it is not a string.");
@@ -147,27 +169,26 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
         "must have segment length one greater than its resource name.",
         planned.name, planned.type));
   const json version = evaluate(member_or_null(resource, "apiVersion"), at);
-  if (!version.is_string())
+  if (!version.is_string() && (!version.is_null() || scope_.api_profile.empty()))
     refuse_template(
         fmt::format("The template resource '{}' has no 'apiVersion', or it is not a string.", planned.name));
-  planned.api_version = version.get<std::string>();
+  planned.api_version = version.is_string() ? version.get<std::string>() : scope_.api_profile;
   const json group = evaluate(member_or_null(resource, "resourceGroup"), at);
   planned.id =
       make_id(scope_.place.subscription, group.is_string() ? group.get<std::string>() : scope_.place.group,
               planned.type, planned.name);
-  planned.existing = member_or_null(resource, "existing") == json(true);
+  planned.existing = existing;
   const bool is_left_out = left_out_parent || !is_wanted(resource, planned.name, at);
   if (planned.is_deployment() && !is_left_out) check_nested_mode(resource, planned.name, at);
   const std::string id = planned.id, type = planned.type, name = planned.name;
   scope_.symbols.try_emplace(name, id);
   scope_.symbols.try_emplace(interleaved(id), id);
   scope_.symbols.try_emplace(type + "/" + name, id);
-  if (!symbol.empty())
-    scope_.symbols.insert_or_assign(
-        loops.empty() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second), id);
+  if (!symbol.empty()) scope_.symbols.insert_or_assign(indexed, id);
   if (is_left_out) {
-    for (const std::string& known : {id, name, interleaved(id), type + "/" + name, symbol})
+    for (const std::string& known : {id, name, interleaved(id), type + "/" + name, symbol, indexed})
       left_out_.insert(lower(known));
+    add_short_names(parent_id, own_type, own_name, std::nullopt);
   } else {
     const std::size_t index = plan_.items.size();
     if (names_.contains(lower(id)))
@@ -175,19 +196,40 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
           fmt::format("The resource '{}' of type '{}' is defined multiple times in a template.", name, type));
     add_name(id, index);
     std::set<std::string> others;
-    for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol})
+    for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol, indexed})
       if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
     planned.type = type;
+    add_short_names(parent_id, own_type, own_name, index);
+    if (!symbol.empty() && !loops.empty()) scope_.collections[symbol].push_back(id);
     plan_.items.push_back({.source = &resource, .loops = loops, .parent_id = parent_id});
     plan_.resources.push_back(std::move(planned));
   }
   expand_all(member_or_null(resource, "resources"), type, name, id, loops, is_left_out);
 }
 
-const std::vector<std::size_t>& Planner::resolve(const std::string& name, const std::string& of) const {
+void Planner::add_short_names(const std::string& parent_id, const std::string& own_type,
+                              const std::string& own_name, std::optional<std::size_t> index) {
+  if (parent_id.empty()) return;
+  for (const std::string& known : {own_name, own_type + "/" + own_name})
+    children_[lower(known)].push_back({parent_id, index});
+}
+
+std::vector<std::size_t> Planner::resolve(const std::string& name, std::size_t index) const {
   if (const auto found = names_.find(lower(name)); found != names_.end()) return found->second;
-  static const std::vector<std::size_t> none;
-  if (left_out_.contains(lower(name))) return none;
+  if (left_out_.contains(lower(name))) return {};
+  const std::string of = plan_.resources[index].name;
+  if (const auto found = children_.find(lower(name)); found != children_.end()) {
+    const auto meant = [](const Child& child) {
+      return child.index ? std::vector{*child.index} : std::vector<std::size_t>{};
+    };
+    const auto beside = std::ranges::find(found->second, plan_.items[index].parent_id, &Child::parent_id);
+    if (beside != found->second.end()) return meant(*beside);
+    if (found->second.size() == 1) return meant(found->second.front());
+    refuse_template(
+        fmt::format("The resource '{}' depends on '{}', and the template has {} resources of that name. "
+                    "Please write its full name or resource id.",
+                    of, name, found->second.size()));
+  }
   refuse_template(
       fmt::format("The resource '{}' is not defined in the template, but the resource '{}' depends on it. "
                   "Please see https://aka.ms/arm-syntax for usage details.",
@@ -213,8 +255,7 @@ void Planner::link() {
       if (!name.is_string())
         refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' holds {}.",
                                     plan_.resources[index].name, type_in_words(name)));
-      for (const std::size_t other : resolve(name.get<std::string>(), plan_.resources[index].name))
-        add(after, other);
+      for (const std::size_t other : resolve(name.get<std::string>(), index)) add(after, other);
     }
     std::set<std::string> mentioned;
     if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);

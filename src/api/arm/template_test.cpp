@@ -409,9 +409,35 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"max(createArray(3, 9))", "9"}, Case{"range(5, 3)", "[5,6,7]"}, Case{"array('a')", "[\"a\"]"},
         Case{"concat(createArray(1), createArray(2))", "[1,2]"}, Case{"contains('abc', 'b')", "true"},
         Case{"contains(createObject('A', 1), 'a')", "true"}, Case{"contains(createArray(1, 2), 3)", "false"},
-        Case{"empty('')", "true"}, Case{"empty(null())", "true"}, Case{"first('one')", "\"o\""},
-        Case{"last(createArray(1, 2))", "2"}, Case{"length('abc')", "3"},
-        Case{"length(createObject('a', 1))", "1"},
+        Case{"resourceId('Microsoft.Network/virtualNetworks/', 'n')",
+             R"("/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/n")"},
+        Case{"resourceId('g', 'A.B/c/d/', 'n', 'm')",
+             R"("/subscriptions/S/resourceGroups/g/providers/A.B/c/n/d/m")"},
+        Case{"subscriptionResourceId('A.B/c/', 'n')", R"("/subscriptions/S/providers/A.B/c/n")"},
+        Case{"extensionResourceId('/x/y', 'A.B/c/', 'n')", R"("/x/y/providers/A.B/c/n")"},
+        Case{"cidrSubnet('10.0.0.0/16', 24, 1)", R"("10.0.1.0/24")"},
+        Case{"cidrSubnet('10.144.7.9/20', 24, 15)", R"("10.144.15.0/24")"},
+        Case{"cidrSubnet('10.0.0.0/24', 24, 0)", R"("10.0.0.0/24")"},
+        Case{"cidrSubnet('0.0.0.0/0', 32, 4294967295)", R"("255.255.255.255/32")"},
+        Case{"cidrSubnet('fdad:3236:5555::/48', 52, 2)", R"("fdad:3236:5555:2000::/52")"},
+        Case{"cidrHost('10.144.3.0/24', 0)", R"("10.144.3.1")"},
+        Case{"cidrHost('10.144.3.0/24', 253)", R"("10.144.3.254")"},
+        Case{"cidrHost('fdad:3236:5555:3::/64', 4)", R"("fdad:3236:5555:3::5")"},
+        Case{"parseCidr('10.144.1.2/20')",
+             R"({"network":"10.144.0.0","netmask":"255.255.240.0","broadcast":"10.144.15.255",
+                 "firstUsable":"10.144.0.1","lastUsable":"10.144.15.254","cidr":20})"},
+        Case{"parseCidr('10.0.0.7/32').firstUsable", R"("10.0.0.7")"},
+        Case{"parseCidr('fdad:3236:5555::/48')",
+             R"({"network":"fdad:3236:5555::","netmask":"ffff:ffff:ffff::","firstUsable":"fdad:3236:5555::",
+                 "lastUsable":"fdad:3236:5555:ffff:ffff:ffff:ffff:ffff","cidr":48})"},
+        Case{"indexFromEnd(createArray('a', 'b', 'c'), 2)", R"("b")"},
+        Case{"indexFromEnd(createArray('a', 'b', 'c'), 3)", R"("a")"},
+        Case{"tryIndexFromEnd(createArray('a', 'b'), 1)", R"("b")"},
+        Case{"tryIndexFromEnd(createArray('a', 'b'), 3)", "null"}, Case{"tryIndexFromEnd(null(), 1)", "null"},
+        Case{"tryGet(createObject('a', createArray(1, 2)), 'A', 1)", "2"},
+        Case{"tryGet(createObject('a', 1), 'b', 'c')", "null"}, Case{"empty('')", "true"},
+        Case{"empty(null())", "true"}, Case{"first('one')", "\"o\""}, Case{"last(createArray(1, 2))", "2"},
+        Case{"length('abc')", "3"}, Case{"length(createObject('a', 1))", "1"},
         Case{"intersection(createArray(1, 2), createArray(2, 3))", "[2]"},
         Case{"union(createArray(1, 2), createArray(2, 3))", "[1,2,3]"},
         Case{"union(createObject('a', createObject('x', 1)), createObject('a', createObject('y', 2)))",
@@ -483,6 +509,15 @@ TEST(TemplateFunctionRefusals, NameTheArgument) {
   EXPECT_THAT(refusal_of("format('{1}', 'a')"), HasSubstr("not given"));
   EXPECT_THAT(refusal_of("newGuid()"), HasSubstr("default values of parameters"));
   EXPECT_THAT(refusal_of("copyIndex()"), HasSubstr("no copy loop"));
+  EXPECT_THAT(refusal_of("cidrSubnet('10.0.0.0/16', 24, 256)"), HasSubstr("no subnet 256"));
+  EXPECT_THAT(refusal_of("cidrSubnet('10.0.0.0/16', 8, 0)"), HasSubstr("from 16 to 32, not 8"));
+  EXPECT_THAT(refusal_of("cidrHost('10.0.0.0/24', 254)"), HasSubstr("has no host 254"));
+  EXPECT_THAT(refusal_of("cidrHost('10.0.0.0/32', 0)"), HasSubstr("has no host 0"));
+  for (const char* text : {"10.0.0.0", "10.0.0/8", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "x/8", "1.2.3.4/"})
+    EXPECT_THAT(refusal_of("parseCidr('" + std::string(text) + "')"), HasSubstr("CIDR notation")) << text;
+  EXPECT_THAT(refusal_of("indexFromEnd(createArray(1), 0)"), HasSubstr("out of bounds"));
+  EXPECT_THAT(refusal_of("indexFromEnd(createArray(1), 2)"), HasSubstr("there are 1 items"));
+  EXPECT_THAT(refusal_of("fail('no room')"), HasSubstr("by its function 'fail': no room"));
 }
 
 TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {
@@ -490,7 +525,111 @@ TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {
               HasSubstr("'reference' is not expected at this location"));
 }
 
-TEST(TemplateOwnFunctions, SeeTheirParametersOnly) {
+TEST(TemplateOwnFunctions, CallEachOtherAndReadVariables) {
+  const json functions = json::array(
+      {{{"namespace", "my"},
+        {"members",
+         {{"one", {{"output", {{"type", "string"}, {"value", "[concat(my.two('a'), variables('v'))]"}}}}},
+          {"two",
+           {{"parameters", json::array({{{"name", "p"}, {"type", "string"}}})},
+            {"output", {{"type", "string"}, {"value", "[concat(parameters('p'), '-')]"}}}}},
+          {"round", {{"output", {{"type", "string"}, {"value", "[my.round()]"}}}}}}}}});
+  const json more = {{"functions", functions}, {"variables", {{"v", "b"}}}};
+
+  EXPECT_EQ(value_of("my.one()", more), "a-b");
+  EXPECT_THAT(message_of([&] { value_of("my.round()", more); }), HasSubstr("deeper than"));
+}
+
+TEST(TemplateSymbols, ReferencesGivesAllCopies) {
+  json document = document_of(
+      {{"m", network("[format('m{0}', copyIndex())]", {{"copy", {{"name", "loop"}, {"count", 2}}}})},
+       {"none", network("[format('n{0}', copyIndex())]", {{"copy", {{"name", "no"}, {"count", 0}}}})},
+       {"one", network("one")},
+       {"last", network("last", {{"dependsOn", json::array({"m[1]"})}})},
+       {"reads", network("reads", {{"tags", "[references('m')]"}})}},
+      {{"languageVersion", "2.0"}});
+  const auto output = [&](const std::string& expression) {
+    document["outputs"] = {{"o", {{"type", "array"}, {"value", "[" + expression + "]"}}}};
+    return plan(document).outputs({.reference = [](const std::string& id, bool full) -> json {
+      return {{"id", id.substr(id.rfind('/') + 1)}, {"full", full}};
+    }})["o"]["value"];
+  };
+
+  EXPECT_EQ(output("map(references('m', 'full'), lambda('r', lambdaVariables('r').id))"), json({"m0", "m1"}));
+  EXPECT_EQ(output("map(references('m'), lambda('r', lambdaVariables('r').full))"), json({false, false}));
+  EXPECT_EQ(output("references('none')"), json::array());
+  EXPECT_THAT(message_of([&] { output("references('one')"); }), HasSubstr("with a 'copy', not 'one'"));
+
+  const Template made = plan(document);  // in the order of their symbols: last, m, m, one, reads
+  EXPECT_THAT(made.resources()[0].after, ElementsAre(2));
+  EXPECT_THAT(made.resources()[4].after, ElementsAre(1, 2));
+}
+
+TEST(TemplateSymbols, AnExistingOneThatIsNotThereNeedsNoName) {
+  const json parameters = {{"other", {{"type", "object"}, {"nullable", true}}}};
+  const json existing = {{"existing", true},
+                         {"condition", "[not(empty(parameters('other')))]"},
+                         {"type", "Microsoft.Network/virtualNetworks"},
+                         {"apiVersion", "2023-09-01"},
+                         {"name", "[last(split(parameters('other').id, '/'))]"}};
+  const json document =
+      document_of({{"e", existing}, {"n", network("n", {{"dependsOn", json::array({"e"})}})}},
+                  {{"parameters", parameters}});
+
+  const Template without = plan(document);
+  ASSERT_EQ(without.resources().size(), 1u);
+  EXPECT_THAT(without.resources()[0].after, IsEmpty());
+  const Template with = plan(document, {{"other", {{"value", {{"id", "/x/seen"}}}}}});
+  ASSERT_EQ(with.resources().size(), 2u);
+  EXPECT_EQ(with.resources()[0].name, "seen");
+  EXPECT_TRUE(with.resources()[0].existing);
+}
+
+TEST(TemplateProfiles, StandForTheVersionsThatResourcesDoNotName) {
+  json without = network("n");
+  without.erase("apiVersion");
+
+  EXPECT_THAT(message_of([&] { plan(document_with({without})); }), HasSubstr("no 'apiVersion'"));
+  for (const char* profile : {"2019-03-01-hybrid", "2017-03-09-profile", "latest"})
+    EXPECT_EQ(plan(document_with({without}, {{"apiProfile", profile}})).resources()[0].api_version, profile);
+  EXPECT_EQ(plan(document_with({network("n")}, {{"apiProfile", "latest"}})).resources()[0].api_version,
+            "2019-11-01");
+  for (const json& profile : {json("newest"), json(7), json("2019-03-01"), json("2019-3-1-hybrid")})
+    EXPECT_THAT(message_of([&] {
+                  plan(document_with({without}, {{"apiProfile", profile}}));
+                }),
+                HasSubstr("'apiProfile' is " + profile.dump()));
+}
+
+TEST(TemplateChildren, DependOnEachOtherByShortNames) {
+  const auto subnet = [](const std::string& name, const std::vector<std::string>& depends = {}) -> json {
+    return {{"type", "subnets"}, {"apiVersion", "2023-09-01"}, {"name", name}, {"dependsOn", depends}};
+  };
+  const auto with = [](const std::string& name, const std::vector<json>& children) {
+    return network(name, {{"resources", children}});
+  };
+  const auto other = [](const std::string& depends) {
+    return network("other", {{"dependsOn", json::array({depends})}});
+  };
+
+  const Template made = plan(document_with(
+      {with("v", {subnet("s1", {"v"}), subnet("s2", {"v", "s1"})}),
+       with("w", {subnet("s1"), subnet("s2", {"subnets/s1"}), subnet("only")}), other("only")}));
+  EXPECT_THAT(made.resources()[2].after, ElementsAre(0, 1));
+  EXPECT_THAT(made.resources()[5].after, ElementsAre(3, 4));
+  EXPECT_THAT(made.resources()[7].after, ElementsAre(6));
+
+  EXPECT_THAT(message_of([&] {
+                plan(document_with({with("v", {subnet("s")}), with("w", {subnet("s")}), other("s")}));
+              }),
+              HasSubstr("has 2 resources of that name"));
+  json left_out = subnet("s1");
+  left_out["condition"] = false;
+  EXPECT_THAT(plan(document_with({with("v", {left_out, subnet("s2", {"s1"})})})).resources()[1].after,
+              ElementsAre(0));
+}
+
+TEST(TemplateOwnFunctions, SeeTheirParameters) {
   const json functions = {
       {{"namespace", "my"},
        {"members",
