@@ -31,6 +31,7 @@ struct TemplateScope {
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
   std::map<std::string, std::string, NameLess> symbols;       ///< names by which reference() finds ids
   std::map<std::string, std::vector<std::string>, NameLess> collections;  ///< ids of copies, for references()
+  nlohmann::json definitions;                                             ///< types that "$ref" names
   std::string api_profile;  ///< what stands for an apiVersion that a resource does not name
   std::string content_version = "1.0.0.0";
   std::shared_ptr<Budget> budget = std::make_shared<Budget>();  ///< the same for all that is nested

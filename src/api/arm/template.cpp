@@ -9,6 +9,7 @@
 #include "api/arm/evaluator.h"
 #include "api/arm/template_parameters.h"
 #include "api/arm/template_plan.h"
+#include "api/arm/template_types.h"
 #include "base/error.h"
 
 namespace berth::arm {
@@ -149,6 +150,7 @@ std::shared_ptr<Template::Impl> plan_anew(const json& document, const json& para
     if (const json& version = member_or_null(document, "contentVersion"); version.is_string())
       scope->content_version = version.get<std::string>();
     take_api_profile(*scope, member_or_null(document, "apiProfile"));
+    scope->definitions = member_or_null(document, "definitions");
     take_functions(*scope, member_or_null(document, "functions"));
     const Parameters taken = take_parameters(*scope, member_or_null(document, "parameters"), parameters);
     take_variables(*scope, member_or_null(document, "variables"));
@@ -228,6 +230,7 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& place,
     for (const auto* values : {&impl_->scope->parameters, &impl_->scope->known, &impl_->scope->functions})
       for (const auto& [known_name, value] : *values) budget.make(value);
     auto scope = std::make_shared<TemplateScope>(*impl_->scope);
+    scope->definitions = member_or_null(document, "definitions");
     scope->place.group = place.group;
     scope->place.group_location = place.group_location;
     scope->place.group_tags = place.group_tags;
@@ -239,9 +242,11 @@ json Template::outputs(const TemplateRuntime& runtime) const {
   return without_secrets(*impl_->scope, [&] {
     json made = json::object();
     if (!impl_->outputs.is_object()) return made;
-    for (const auto& [name, definition] : impl_->outputs.items()) {
+    for (const auto& [name, written_type] : impl_->outputs.items()) {
       TemplateFrame frame{.scope = *impl_->scope, .runtime = &runtime};
       const std::string what = fmt::format("The template output '{}'", name);
+      json holder;
+      const json& definition = resolve_type(*impl_->scope, written_type, what, holder);
       if (const json condition = evaluate(member_or_null(definition, "condition"), frame);
           condition == json(false))
         continue;
@@ -259,10 +264,8 @@ json Template::outputs(const TemplateRuntime& runtime) const {
         if (!written) refuse_template(what + " has no value.");
         value = evaluate(*written, frame);
       }
-      if (!fits(type, value) && !value.is_null())
-        refuse_template(fmt::format("{} is of type '{}', but its value is {}.", what, shown_type(type),
-                                    type_in_words(value)));
-      shown["value"] = impl_->scope->secrets.redact_value(value);
+      if (!value.is_null()) check_value(*impl_->scope, definition, value, what);
+      shown["value"] = impl_->scope->secrets.redact_value(without_secure(*impl_->scope, definition, value));
     }
     return made;
   });

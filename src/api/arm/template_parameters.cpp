@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 
 #include "api/arm/document.h"
+#include "api/arm/template_types.h"
 #include "base/error.h"
 
 namespace berth::arm {
@@ -91,41 +91,9 @@ Error bad_parameter(const std::string& why) {
                "Deployment template validation failed: '" + why + "'.");
 }
 
-void check_limits(TemplateScope& scope, const std::string& name, const json& definition, const json& value) {
-  const json& allowed = member_or_null(definition, "allowedValues");
-  const auto is_allowed = [&](const json& item) {
-    scope.budget->spend(16 * allowed.size());
-    return std::ranges::find(allowed, item) != allowed.end();
-  };
-  if (allowed.is_array() && !is_allowed(value) &&
-      !(value.is_array() && std::ranges::all_of(value, is_allowed)))
-    throw bad_parameter(
-        fmt::format("The provided value for the template parameter '{}' is not valid: it is not part of "
-                    "the allowed value(s): {}",
-                    name, dump(allowed).substr(0, 500)));
-  const auto limit = [&](const char* key) -> std::optional<std::int64_t> {
-    const json& written = member_or_null(definition, key);
-    return written.is_number_integer() ? std::optional(written.get<std::int64_t>()) : std::nullopt;
-  };
-  const auto check = [&](std::int64_t number, const char* low, const char* high, std::string_view what) {
-    const auto least = limit(low), most = limit(high);
-    if ((least && number < *least) || (most && number > *most))
-      throw bad_parameter(fmt::format(
-          "The provided value for the template parameter '{}' is not valid: its {} is {}, "
-          "allowed is {} to {}",
-          name, what, number, least ? std::to_string(*least) : "any", most ? std::to_string(*most) : "any"));
-  };
-  if (value.is_string())
-    check(static_cast<std::int64_t>(value.get_ref<const std::string&>().size()), "minLength", "maxLength",
-          "length");
-  if (value.is_array()) check(static_cast<std::int64_t>(value.size()), "minLength", "maxLength", "length");
-  if (value.is_number_integer()) check(value.get<std::int64_t>(), "minValue", "maxValue", "value");
-}
-
 /// The value of one parameter: what was given, or else its default.
-json taken_parameter(TemplateScope& scope, const std::string& name, ParameterType type,
-                     const json& definitions, const json& given) {
-  const json& definition = *find_member(definitions, name);
+json taken_parameter(TemplateScope& scope, const std::string& name, const json& definition,
+                     const json& given) {
   const json* argument = given.is_object() ? find_member(given, name) : nullptr;
   if (argument && !argument->is_object())
     throw bad_parameter(
@@ -142,7 +110,9 @@ json taken_parameter(TemplateScope& scope, const std::string& name, ParameterTyp
     TemplateFrame frame{.scope = scope, .in_defaults = true};
     taken = evaluate(*otherwise, frame);
     scope.budget->spend(512 * scope.secrets.count());  // they are sorted again
-    if (is_secure(type)) scope.secrets.add(taken);
+    json secure = json::array();
+    collect_secure(scope, definition, taken, secure);
+    if (!secure.empty()) scope.secrets.add(secure);
   } else if (const json& nullable = member_or_null(definition, "nullable"); nullable == json(true)) {
     return nullptr;
   } else {
@@ -151,12 +121,8 @@ json taken_parameter(TemplateScope& scope, const std::string& name, ParameterTyp
                     "https://aka.ms/arm-create-parameter-file for usage details",
                     name));
   }
-  if (!fits(type, taken))
-    throw bad_parameter(
-        fmt::format("The provided value for the template parameter '{}' is not valid: expected a value "
-                    "of type '{}', but received {}",
-                    name, shown_type(type), type_in_words(taken)));
-  check_limits(scope, name, definition, taken);
+  check_value(scope, definition, taken,
+              fmt::format("The provided value for the template parameter '{}'", name));
   return taken;
 }
 
@@ -189,13 +155,18 @@ Parameters take_parameters(TemplateScope& scope, const json& definitions, const 
   if (!definitions.is_object()) return found;
   // All types first: values that may be secret must be known before any message can hold one.
   json secrets = json::array();
-  for (const auto& [name, definition] : definitions.items()) {
-    const ParameterType type = parameter_type(
-        name, text_member(definition, "type", fmt::format("The template parameter '{}'", name)));
-    found.types[name] = type;
-    if (const json* argument = given.is_object() ? find_member(given, name) : nullptr;
-        argument && is_secure(type))
-      secrets.push_back(member_or_null(*argument, "value"));
+  std::map<std::string, json, NameLess> resolved;  // of those that name their type
+  const auto definition_of = [&](const std::string& name) -> const json& {
+    const auto known = resolved.find(name);
+    return known == resolved.end() ? *find_member(definitions, name) : known->second;
+  };
+  for (const auto& [name, written] : definitions.items()) {
+    const std::string what = fmt::format("The template parameter '{}'", name);
+    if (find_member(written, "$ref")) resolve_type(scope, written, what, resolved[name]);
+    const json& definition = definition_of(name);
+    found.types[name] = parameter_type(name, text_member(definition, "type", what));
+    if (const json* argument = given.is_object() ? find_member(given, name) : nullptr)
+      collect_secure(scope, definition, member_or_null(*argument, "value"), secrets);
   }
   scope.secrets.add(secrets);
   // A default value may speak of any other parameter: each is taken when it is first needed.
@@ -207,7 +178,7 @@ Parameters take_parameters(TemplateScope& scope, const json& definitions, const 
     if (!scope.evaluating.insert(mark).second)
       refuse_template(fmt::format(
           "Circular dependency detected between template parameters: '{}' depends on itself.", type->first));
-    scope.parameters[type->first] = taken_parameter(scope, type->first, type->second, definitions, given);
+    scope.parameters[type->first] = taken_parameter(scope, type->first, definition_of(type->first), given);
     scope.evaluating.erase(mark);
     return true;
   };

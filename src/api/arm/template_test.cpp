@@ -525,6 +525,112 @@ TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {
               HasSubstr("'reference' is not expected at this location"));
 }
 
+json document_of_types(const json& definitions, const json& parameter, const json& more = json::object()) {
+  json made = document_of(
+      json::array(),
+      {{"languageVersion", "2.0"}, {"definitions", definitions}, {"parameters", {{"p", parameter}}}});
+  made.update(more);
+  return made;
+}
+json given_as_p(const json& value) {
+  return {{"p", {{"value", value}}}};
+}
+json type_reference(const std::string& name) {
+  return {{"$ref", "#/definitions/" + name}};
+}
+
+TEST(TemplateTypes, AreFoundByTheirNames) {
+  const json definitions = {{"short", {{"type", "string"}, {"minLength", 1}, {"maxLength", 8}}},
+                            {"other", {{"$ref", "#/definitions/short"}, {"maxLength", 3}}}};
+  json parameter = type_reference("other");
+  parameter["defaultValue"] = "abc";
+  json output = type_reference("short");
+  output["value"] = "[parameters('p')]";
+  const json document = document_of_types(definitions, parameter, {{"outputs", {{"o", output}}}});
+
+  EXPECT_EQ(plan(document).outputs(runtime_without()),
+            json::parse(R"({"o":{"type":"String","value":"abc"}})"));
+  EXPECT_EQ(plan(document).shown_parameters(), json::parse(R"({"p":{"type":"String","value":"abc"}})"));
+  EXPECT_THAT(message_of([&] { plan(document, given_as_p("abcd")); }),
+              HasSubstr("its length is 4, allowed is 1 to 3"));
+  EXPECT_THAT(message_of([&] { plan(document, given_as_p(7)); }),
+              HasSubstr("expected a value of type 'String'"));
+}
+
+TEST(TemplateTypes, ThatDoNotExistOrNameThemselvesAreRefused) {
+  EXPECT_THAT(message_of([] {
+                plan(document_of_types({{"a", {{"type", "int"}}}}, type_reference("b")));
+              }),
+              HasSubstr("'#/definitions/b' of The template parameter 'p' is not among"));
+  EXPECT_THAT(message_of([] {
+                plan(document_of_types({{"a", type_reference("b")}, {"b", type_reference("a")}},
+                                       type_reference("a")));
+              }),
+              HasSubstr("is defined by itself"));
+}
+
+TEST(TemplateTypes, HoldForEachPart) {
+  const json definitions = json::parse(R"({
+    "port": {"type": "int", "minValue": 1, "maxValue": 65535},
+    "rule": {"type": "object", "additionalProperties": false, "properties": {
+      "port": {"$ref": "#/definitions/port"},
+      "note": {"type": "string", "nullable": true},
+      "kind": {"type": "string", "allowedValues": ["tcp", "udp"]},
+      "more": {"type": "array", "items": {"$ref": "#/definitions/rule"}, "nullable": true}}},
+    "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "int"}], "items": false},
+    "map": {"type": "object", "additionalProperties": {"type": "int"}},
+    "either": {"type": "object", "discriminator": {"propertyName": "kind", "mapping": {
+      "a": {"type": "object", "properties": {"kind": {"type": "string"}, "x": {"type": "int"}}},
+      "b": {"$ref": "#/definitions/b"}}}},
+    "b": {"type": "object", "additionalProperties": false,
+          "properties": {"kind": {"type": "string"}, "y": {"type": "string"}}}})");
+  const auto refusal = [&](const char* type, const char* value) {
+    const json document = document_of_types(definitions, type_reference(type));
+    return message_of([&] { plan(document, given_as_p(json::parse(value))); });
+  };
+  constexpr const char* taken = "nothing was thrown";
+
+  EXPECT_EQ(refusal("rule", R"({"port": 22, "kind": "tcp"})"), taken);
+  EXPECT_EQ(
+      refusal("rule", R"({"port": 22, "kind": "tcp", "note": null, "more": [{"port": 1, "kind": "udp"}]})"),
+      taken);
+  EXPECT_THAT(refusal("rule", R"({"port": 22, "kind": "tcp", "more": [{"port": 0, "kind": "udp"}]})"),
+              HasSubstr("at 'more[0].port' is not valid: its value is 0"));
+  EXPECT_THAT(refusal("rule", R"({"port": 22})"), HasSubstr("required property 'kind' is missing"));
+  EXPECT_THAT(refusal("rule", R"({"port": 22, "kind": "icmp"})"),
+              HasSubstr("at 'kind' is not valid: it is not part"));
+  EXPECT_THAT(refusal("rule", R"({"port": 22, "kind": "tcp", "prot": 1})"),
+              HasSubstr("'prot' is not allowed there"));
+  EXPECT_EQ(refusal("pair", R"(["a", 1])"), taken);
+  EXPECT_THAT(refusal("pair", R"(["a", "b"])"),
+              HasSubstr("at '[1]' is not valid: expected a value of type 'Int'"));
+  EXPECT_THAT(refusal("pair", R"(["a", 1, 2])"), HasSubstr("'[2]' is not allowed there"));
+  EXPECT_THAT(refusal("pair", R"(["a"])"), HasSubstr("it has 1 items, and needs 2"));
+  EXPECT_EQ(refusal("map", R"({"a": 1, "b": 2})"), taken);
+  EXPECT_THAT(refusal("map", R"({"a": 1, "b": "2"})"), HasSubstr("at 'b' is not valid"));
+  EXPECT_EQ(refusal("either", R"({"kind": "a", "x": 1})"), taken);
+  EXPECT_EQ(refusal("either", R"({"kind": "b", "y": "1"})"), taken);
+  EXPECT_THAT(refusal("either", R"({"kind": "b", "y": "1", "x": 1})"), HasSubstr("'x' is not allowed there"));
+  EXPECT_THAT(refusal("either", R"({"kind": "b"})"), HasSubstr("required property 'y' is missing"));
+  EXPECT_THAT(refusal("either", R"({"kind": "c"})"), HasSubstr("its 'kind' must be one of: a, b"));
+}
+
+TEST(TemplateTypes, KeepSecureParts) {
+  const json definitions = json::parse(R"({
+    "login": {"type": "object", "properties": {"user": {"type": "string"}, "pin": {"type": "securestring"},
+              "old": {"type": "array", "items": {"type": "securestring"}}}}})");
+  json output = type_reference("login");
+  output["value"] = {{"user", "me"}, {"pin", "[concat('x', 'y')]"}, {"old", {"short"}}};
+  const Template made =
+      plan(document_of_types(definitions, type_reference("login"), {{"outputs", {{"o", output}}}}),
+           given_as_p({{"user", "someone"}, {"pin", "S3cret"}, {"old", {"0lder", "0ldest"}}}));
+
+  EXPECT_EQ(made.redact("S3cret, 0lder and 0ldest of someone"), "[secret], [secret] and [secret] of someone");
+  EXPECT_EQ(made.outputs(runtime_without())["o"]["value"], json::parse(R"({"user":"me","old":[null]})"));
+  EXPECT_EQ(made.shown_parameters()["p"]["value"],
+            json::parse(R"({"user":"someone","pin":"[secret]","old":["[secret]","[secret]"]})"));
+}
+
 TEST(TemplateOwnFunctions, CallEachOtherAndReadVariables) {
   const json functions = json::array(
       {{{"namespace", "my"},
