@@ -14,7 +14,7 @@ namespace {
 using testing::HasSubstr;
 
 void put(std::string& out, std::uint64_t value, int size) {
-  for (int i = 0; i < size; ++i) out += static_cast<char>(value >> 8 * i & 0xff);
+  for (int i = 0; i < size; ++i) out += i < 8 ? static_cast<char>(value >> 8 * i & 0xff) : '\0';
 }
 
 /// One file that is stored as it is; what its header says may be told otherwise in the directory.
