@@ -32,7 +32,7 @@ std::size_t entries_of(const fs::path& folder) {
 /// What a region left in its home: "3 in vm/, 4 in disks/"; "" when there is nothing.
 std::string left_in(const fs::path& home) {
   std::string left;
-  for (const char* folder : {"vm", "disks", "images"})
+  for (const char* folder : {"vm", "disks"})  // an image stands for itself: the gallery lists its folder
     if (const std::size_t count = entries_of(home / folder))
       left += fmt::format("{}{} in {}/", left.empty() ? "" : ", ", count, folder);
   return left;
