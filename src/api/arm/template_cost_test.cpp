@@ -358,6 +358,18 @@ std::vector<Hostile> hostile_templates() {
   return all;
 }
 
+/// Evaluation ends after 1.5 s of processor time at most; the rest is what it takes to put away what was made.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define BERTH_TEST_SANITIZED
+#endif
+#endif
+#ifdef BERTH_TEST_SANITIZED
+constexpr double most_seconds = 4.0;  // each allocation costs several times as much
+#else
+constexpr double most_seconds = 2.0;
+#endif
+
 class HostileTemplates : public testing::TestWithParam<Hostile> {};
 
 TEST_P(HostileTemplates, EndInTimeAndInLittleMemory) {
@@ -366,7 +378,7 @@ TEST_P(HostileTemplates, EndInTimeAndInLittleMemory) {
 
   const double seconds = seconds_of([&] { end_of(inputs.document, inputs.parameters); });
 
-  EXPECT_LT(seconds, 2.0);
+  EXPECT_LT(seconds, most_seconds);
   EXPECT_LT(peak_mib() - before, 200);
 }
 

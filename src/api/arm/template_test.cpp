@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/arm/document.h"
+#include "api/arm/evaluator.h"
 #include "base/error.h"
 
 namespace berth::arm {
@@ -335,6 +336,16 @@ TEST(Template, NamesAParameterThatIsMissingOrUnknownOrDoesNotFit) {
   EXPECT_NO_THROW(plan(document, {{"n", {{"value", 2}}}}));
 }
 
+/// The refusal of an expression that has this to spend, and all the time in the world.
+std::string refusal_within(const BudgetLimits& limits, const std::string& expression,
+                           const json& variables = json::object()) {
+  TemplateScope scope;
+  scope.variables = variables;
+  scope.budget = std::make_shared<Budget>(limits);
+  TemplateFrame frame{.scope = scope};
+  return message_of([&] { evaluate_text("[" + expression + "]", frame); });
+}
+
 TEST(Template, GivesUpOnWhatGrowsWithoutLimit) {
   json variables = {{"v0",
                      {"1234567890", "1234567890", "1234567890", "1234567890", "1234567890", "1234567890",
@@ -343,15 +354,14 @@ TEST(Template, GivesUpOnWhatGrowsWithoutLimit) {
     variables["v" + std::to_string(i)] = "[createArray(variables('v" + std::to_string(i - 1) +
                                          "'), variables('v" + std::to_string(i - 1) + "'))]";
 
-  EXPECT_THAT(message_of([&] {
-                plan(document_with({network("[string(variables('v39'))]")}, {{"variables", variables}}));
-              }),
-              HasSubstr("too much data"));
+  EXPECT_THAT(refusal_within({.made = 2 * 1024 * 1024}, "string(variables('v39'))", variables),
+              HasSubstr("too much data: more than 2 MiB"));
 }
 
 TEST(Template, CountsTheFunctionsThatItCalls) {
-  EXPECT_THAT(refusal_of("map(range(0, 10000), lambda('x', map(range(0, 10000), lambda('y', 1))))"),
-              HasSubstr("more than 500000 functions"));
+  const std::string calls = "map(range(0, 100), lambda('x', map(range(0, 100), lambda('y', add(1, 2)))))";
+  EXPECT_THAT(refusal_within({.calls = 10'000}, calls), HasSubstr("more than 10000 functions"));
+  EXPECT_EQ(refusal_within({.calls = 50'000}, calls), "nothing was thrown");
 }
 
 // --- expressions
