@@ -25,6 +25,7 @@ void LoopWatch::begin() {
 }
 
 void LoopWatch::end() {
+  if (request.empty()) return;  // nobody has asked for anything yet: nobody waits
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(thread_time() - began_);
   if (took > longest_) {
     longest_ = took;

@@ -9,7 +9,7 @@ namespace berth {
 
 /// Watches the one thread of a loop: how long single steps keep all others waiting, by the processor time of
 /// the thread, which does not grow because the machine does other things too. Steps above `tell` are logged
-/// with the request that began last.
+/// with the request that began last; those before the first request are passed over.
 class LoopWatch {
  public:
   explicit LoopWatch(std::chrono::milliseconds tell = std::chrono::milliseconds(100)) : tell_(tell) {}

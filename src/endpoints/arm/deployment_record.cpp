@@ -51,9 +51,9 @@ std::optional<json> document_of_operation(const Arm& arm, const std::string& id)
 
 }  // namespace
 
-/// Of a template in which all waits for all, only the first five thousand pairs: it is what people look at.
+/// Of a template in which all waits for all, only the first thousand pairs: it is what people look at.
 json shown_dependencies(const Template& plan) {
-  constexpr std::size_t most_pairs = 5000;
+  constexpr std::size_t most_pairs = 1000;
   json list = json::array();
   const auto short_form = [](const PlannedResource& resource) {
     return json{{"id", resource.id}, {"resourceType", resource.type}, {"resourceName", resource.name}};

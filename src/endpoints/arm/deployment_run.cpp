@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -380,6 +381,8 @@ asio::awaitable<json> execute(Course course) {
 }
 
 asio::awaitable<void> run_to_end(Course course) {
+  // Who asked has the answer first, and others their turn.
+  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
   const json error = co_await execute(course);
   co_await keep_ended_deployment(course.arm, *course.run);
   course.arm.running.erase(course.run->key);

@@ -53,7 +53,7 @@ TEMPLATES = {
                                     "resources": [{"type": "subnets", "apiVersion": "1", "name": "s", "condition": False, "copy": {"name": "b", "count": 800}}]}]),
     "a large resource, copied": document([network("[concat('n', copyIndex())]", copy={"name": "a", "count": 800}, tags={"t": "a" * 1_000_000})]),
     "many values": document(variables={"list": [[]] * 350_000}),
-    "all wait for all": document([network(f"n{i}", dependsOn=[f"n{j}" for j in range(i)]) for i in range(800)]),
+    "all wait for all": document([network(f"n{i}", dependsOn=[f"n{j}" for j in range(i)]) for i in range(500)]),
 }
 
 
