@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int backlog = 128;
 constexpr int most_per_round = 64;
+constexpr int reserved_descriptors = 128;
 constexpr std::size_t most_talks = 1024;
 constexpr std::chrono::minutes talk_limit{2};
 constexpr std::uint16_t first_talk_port = 49'152;
@@ -30,6 +32,14 @@ sockaddr_in socket_address(Ipv4 address, std::uint16_t port) {
 
 bool may_come(const std::vector<Cidr>& sources, Ipv4 from) {
   return sources.empty() || std::ranges::any_of(sources, [&](const Cidr& c) { return c.contains(from); });
+}
+
+/// libslirp must always have descriptors for the connections that we make to it: who waits for one that it
+/// could not accept would wait for ever. A new descriptor is the lowest that is free.
+bool nearly_last(const Fd& newest) {
+  rlimit descriptors{};
+  return ::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 ||
+         static_cast<rlim_t>(newest.get()) + reserved_descriptors >= descriptors.rlim_cur;
 }
 
 Fd open_port(const Forward& forward, int type) {
@@ -107,7 +117,7 @@ void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
     socklen_t length = sizeof from;
     Fd client = door_.accept(now, reinterpret_cast<sockaddr*>(&from), &length);
     if (!client) return;
-    if (!may_come(sources_, {ntohl(from.sin_addr.s_addr)})) {
+    if (!may_come(sources_, {ntohl(from.sin_addr.s_addr)}) || nearly_last(client)) {
       reset_connection(std::move(client));
       continue;
     }

@@ -314,6 +314,22 @@ TEST_F(HostileMachineTest, AMachineThatRefusesAConnectionResetsTheClientAndClose
   EXPECT_TRUE(refused(port));
 }
 
+TEST_F(HostileMachineTest, AClientForWhomNoDescriptorIsLeftIsReset) {
+  start(1);
+  const std::uint16_t port = forwarded(22);
+  HostSocket client(SOCK_STREAM), later(SOCK_STREAM);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;  // for the client and our end of its connection to libslirp, and not for libslirp's
+  few.rlim_cur = static_cast<rlim_t>(Fd(::dup(client.socket.get())).get()) + 2;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  ASSERT_TRUE(client.connect(port));
+  EXPECT_EQ(client.read([this] { work(); }), "reset");
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(later.connect(port));
+  EXPECT_TRUE(TestTcp::accept(machine(1), 22));
+}
+
 TEST_F(HostileMachineTest, AMachineThatLeavesClosesItsPortsAtOnce) {
   start(1);
   const std::uint16_t port = forwarded(4243);

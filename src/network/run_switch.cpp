@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/close_range.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -44,6 +45,7 @@ constexpr std::chrono::milliseconds keeper_term_grace = 2s;
 constexpr std::chrono::milliseconds check_pause{5s};
 constexpr std::chrono::milliseconds adoption_pause{20ms};
 constexpr off_t largest_log = 10 << 20;
+constexpr int connection_buffer = 64 << 10;  // bytes; from here on what is freed goes back to the system
 
 enum ExitCode { ended = 0, failed = 1, runs_already = 3 };
 
@@ -58,6 +60,7 @@ Fd termination_signals() {
 
 /// What the switch does, in a child of the keeper; `serving` tells the keeper that it does.
 int be_the_switch(const std::filesystem::path& folder, Fd serving) {
+  ::mallopt(M_MMAP_THRESHOLD, connection_buffer);
   try {
     const Fd signals = termination_signals();
     const auto lock = FileLock::try_take(SwitchFiles(folder).lock());
