@@ -210,10 +210,12 @@ TEST_F(ExtensionGalleryTest, RefusesNamesAndVersionsThatTheAgentCannotUse) {
 TEST_F(ExtensionGalleryTest, RefusesWhatTheAgentWouldRefuse) {
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}})), HasSubstr("no HandlerManifest.json"));
   EXPECT_THAT(refusal(zip({{"HandlerManifest.json", good_manifest}})), HasSubstr("\"bin/h\""));
-  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "{}"}})), HasSubstr("list of one"));
+  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "{}"}})),
+              HasSubstr("list whose first member"));
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "no json"}})),
               HasSubstr("is not JSON (parse error at line 1"));
-  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "[]"}})), HasSubstr("list of one"));
+  EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", "[]"}})),
+              HasSubstr("list whose first member"));
   std::string without_update = good_manifest;
   without_update.replace(without_update.find("updateCommand"), 13, "upgradeCommand");
   EXPECT_THAT(refusal(zip({{"bin/h", "x"}, {"HandlerManifest.json", without_update}})),

@@ -16,8 +16,6 @@
 namespace berth {
 namespace {
 
-constexpr auto heal_pause = std::chrono::seconds(5);
-
 Problem interrupted(const std::string& what) {
   return {.code = "OperationPreempted",
           .message = "The region was stopped while " + what + ".",
@@ -296,7 +294,7 @@ void Region::Impl::tell_deaths() {
 asio::awaitable<void> Region::Impl::heal() {
   asio::steady_timer timer(host.executor);
   while (!stopping) {
-    timer.expires_after(heal_pause);
+    timer.expires_after(settings.heal_pause);
     co_await timer.async_wait(asio::use_awaitable);
     try {
       co_await host.networks.heal();

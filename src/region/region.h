@@ -39,6 +39,7 @@ struct RegionSettings {
   /// How long the one that got a VM's certificate may take until the agent reports on it. An agent that ended
   /// in between has made itself another transport certificate, and asks again.
   std::chrono::seconds certificate_patience{60};
+  std::chrono::milliseconds heal_pause{5'000};  ///< between looks at the switches
 };
 
 /// The outcome of a put.

@@ -85,6 +85,9 @@ TEST(Region, APortThatMovedComesBackWhenTheRegionStarts) {
 
 TEST(Region, SaysOfAVmThatItsSwitchDied) {
   World world;
+  world.close();
+  world.region_settings.heal_pause = std::chrono::milliseconds(20);
+  world.open();
   world.make("web1");
   EXPECT_THAT(world.region->get_vm({"g", "web1"}).network_news, IsEmpty());
   world.networks.dead[world.networks.networks.begin()->first] = {2, "2026-11-30T03:00:00.000Z",

@@ -5,6 +5,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "crypto/random.h"
 #include "host/full_disk.h"
 #include "network/switch_config.h"
 #include "region/test_world.h"
@@ -156,30 +157,29 @@ TEST(DamagedStore, LeavesEachMemberOfARowToBeWrong) {  // whatever member it is,
   World world;
   fill(world);
   world.close();
-  std::vector<std::pair<std::string, std::string>> rows;
-  {
+  for (const std::string kind : {"vm", "interface"}) {
     Database database(world.home / "region.db");
-    for (const auto& row : database.all("vm")) rows.push_back(row);
-    for (const auto& row : database.all("interface")) rows.push_back(row);
-  }
-  const auto put_row = [&](const std::string& kind, const std::string& key, const std::string& document) {
-    Database database(world.home / "region.db");
-    database.erase("set-aside " + kind, key);
-    database.put(kind, key, document);
-  };
-  for (const auto& [key, document] : rows) {
+    const auto [key, document] = database.all(kind).at(0);
     const json good = json::parse(document);
-    const char* kind = good.contains("mac") ? "interface" : "vm";
+    // For each way to be wrong a copy of its own, beside the one that is whole.
     for (const auto& [member, ignored] : good.items())
       for (const json& bad : {json(nullptr), json(-7), json::array({1}), json::object()}) {
-        json changed = good;
-        changed[member] = bad;
-        put_row(kind, key, changed.dump());
-        world.open();
-        world.io->poll();
-        world.close();
+        json copy = good;
+        copy["name"] = member + std::string(bad.type_name());
+        if (good.contains("id")) copy["id"] = new_uuid();
+        const std::string place =
+            lower(copy["group"].get<std::string>() + "/" + copy["name"].get<std::string>());
+        copy[member] = bad;
+        database.put(kind, place, copy.dump());
       }
-    put_row(kind, key, document);
+  }
+  for (int starts = 0; starts < 2; ++starts) {
+    world.open();
+    EXPECT_NE(world.region->find_vm({"g", "web1"}), nullptr);
+    EXPECT_NE(world.region->find_interface({"g", "web1-nic"}), nullptr);
+    EXPECT_THAT(world.region->set_aside(), testing::Not(IsEmpty()));
+    world.turn();
+    world.close();
   }
 }
 
