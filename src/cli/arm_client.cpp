@@ -334,6 +334,9 @@ std::vector<json> ArmClient::list(const std::string& path) {
 ArmAccepted ArmClient::put(const std::string& path, const json& body) {
   return impl_->change(*this, "PUT", path, body.dump());
 }
+ArmAccepted ArmClient::patch(const std::string& path, const json& body) {
+  return impl_->change(*this, "PATCH", path, body.dump());
+}
 ArmAccepted ArmClient::put_file(const std::string& path, const std::string& bytes) {
   return impl_->change(*this, "PUT", path, bytes, "application/octet-stream");
 }

@@ -57,6 +57,8 @@ class ArmClient {
   ArmAccepted put(const std::string& path, const nlohmann::json& body);
   /// A file, as it is.
   ArmAccepted put_file(const std::string& path, const std::string& bytes);
+  /// Changes what `body` names, and leaves all else.
+  ArmAccepted patch(const std::string& path, const nlohmann::json& body);
   ArmAccepted post(const std::string& path, const nlohmann::json& body);
   ArmAccepted remove(const std::string& path);
 

@@ -101,8 +101,10 @@ void set_extension(Session& session, SetOptions& options) {
   if (properties["settings"].is_null()) properties["settings"] = json::object();
   if (private_settings) properties["protectedSettings"] = *private_settings;
   const std::string path = extension_path(host, name);
-  const ArmAccepted accepted =
-      session.arm().put(path, {{"location", host.location}, {"properties", std::move(properties)}});
+  const json body = {{"location", host.location}, {"properties", std::move(properties)}};
+  // A PUT without protected settings would take away those it has.
+  const bool keeps = before.is_object() && !private_settings;
+  const ArmAccepted accepted = keeps ? session.arm().patch(path, body) : session.arm().put(path, body);
   session.await(accepted, path,
                 fmt::format("{} {} on {}", before.is_object() ? "Updating" : "Enabling", name, host.name),
                 std::chrono::seconds(options.timeout));

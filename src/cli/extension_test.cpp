@@ -64,8 +64,10 @@ class ExtensionCommands : public testing::Test {
     if (ends("/providers/microsoft.compute/virtualmachines")) return reply(200, {{"value", {document()}}});
     if (ends(vm)) return reply(200, document());
     if (ends(vm + "/extensions/Echo")) {
-      if (request.method == "PUT") {
-        extension = json::parse(request.body);
+      if (request.method == "PUT" || request.method == "PATCH") {
+        json whole = request.method == "PATCH" ? extension : json::object();
+        whole.merge_patch(json::parse(request.body));
+        extension = std::move(whole);
         extension["name"] = "Echo";
         return accepted(request);
       }
@@ -215,6 +217,13 @@ TEST_F(ExtensionCommands, SetKeepsTheSettingsThatAreNotGiven) {
   ASSERT_EQ(set().exit_code, 0);
   EXPECT_EQ(extension["properties"]["settings"], (json{{"a", 1}}));
   EXPECT_FALSE(extension["properties"].contains("protectedSettings"));
+}
+
+TEST_F(ExtensionCommands, SetKeepsTheProtectedSettingsThatAreNotGiven) {
+  ASSERT_EQ(set({"-i", R"({"a":1})", "-t", R"({"key":"one"})"}).exit_code, 0);
+  ASSERT_EQ(set({"-i", R"({"a":2})"}).exit_code, 0);
+  EXPECT_EQ(extension["properties"]["settings"], (json{{"a", 2}}));
+  EXPECT_EQ(extension["properties"]["protectedSettings"], (json{{"key", "one"}}));
 }
 
 TEST_F(ExtensionCommands, SettingsThatAreNoObjectAreRefusedBeforeAnythingIsSent) {

@@ -184,11 +184,14 @@ asio::awaitable<Response> patch_resource(Arm& arm, Request request) {
   auto document = kind.show(arm, id, {});
   if (!document || !kind.put) throw no_such(id);
   json whole = json::parse(*document);
-  // Tags are replaced as a whole, as Azure does; all else is merged.
+  // Tags are replaced as a whole, as Azure does, and so are an extension's settings; all else is merged.
   if (const json* tags = find_member(change, "tags")) whole["tags"] = *tags;
   json others = change;
   others.erase("tags");
   whole.merge_patch(others);
+  if (const json* properties = find_member(change, "properties"))
+    if (const json* settings = find_member(*properties, "settings"))
+      whole["properties"]["settings"] = *settings;
   co_return co_await answer_put(arm, request, kind, id, (kind.patch ? kind.patch : kind.put)(arm, id, whole));
 }
 
