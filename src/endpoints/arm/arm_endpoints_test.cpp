@@ -843,6 +843,7 @@ TEST_F(CompleteMode, SaysWhatCouldNotBeDeleted) {
   EXPECT_EQ(done["status"], "Failed") << done.dump(1);
   EXPECT_EQ(done["error"]["code"], "DeploymentFailed");
   EXPECT_THAT(done["error"]["message"].get<std::string>(), HasSubstr("could be deleted"));
+  ASSERT_TRUE(done["error"].contains("details")) << done.dump(1) << region.get(deployment_path).dump(1);
   ASSERT_THAT(done["error"]["details"], SizeIs(1));
   EXPECT_THAT(done["error"]["details"][0]["message"].get<std::string>(), HasSubstr("used"));
   EXPECT_EQ(region.arm("GET", network + "networkSecurityGroups/free").status, 404);

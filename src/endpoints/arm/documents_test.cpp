@@ -44,8 +44,8 @@ class Documents : public testing::Test {
     return {{"location", "westus"}, {"properties", properties}};
   }
   void make_nic(const std::string& name = "n") {
-    accepted(region.arm("PUT", network_path + "virtualNetworks/v", network_body()),
-             region.arm("GET", network_path + "virtualNetworks/v").status == 200 ? 200 : 201);
+    const bool known = region.arm("GET", network_path + "virtualNetworks/v").status == 200;
+    accepted(region.arm("PUT", network_path + "virtualNetworks/v", network_body()), known ? 200 : 201);
     accepted(region.arm("PUT", network_path + "networkInterfaces/" + name, nic_body()));
   }
   json vm_body(const json& os = {{"adminPassword", "Str0ng!pass"}}) const {

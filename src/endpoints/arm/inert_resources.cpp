@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-/// What Azure adds to such a document by itself.
+/// What Azure adds to such a document by itself, whichever API it came by.
 void complete(const std::string& type, const std::string& name, json& properties) {
   properties["provisioningState"] = "Succeeded";
   if (same_name(type, "Microsoft.Storage/storageAccounts")) {
@@ -36,7 +36,9 @@ void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&)
   open_resource(out, inert, inert.type, arm.subscription());
   if (!inert.kind.empty()) out.raw("kind", inert.kind);
   if (!inert.sku.empty()) out.raw("sku", inert.sku);
-  out.raw("properties", inert.properties.empty() ? "{}" : std::string_view(inert.properties)).close();
+  json properties = inert.properties.empty() ? json::object() : json::parse(inert.properties);
+  complete(inert.type, inert.name, properties);
+  out.raw("properties", dump(properties)).close();
 }
 
 Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const json& body) {
@@ -52,9 +54,8 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
   wanted.tags = document["tags"].tags();
   wanted.kind = document["kind"].as_json();
   wanted.sku = document["sku"].as_json();
-  json properties = document["properties"].missing() ? json::object() : document["properties"].value();
+  const json properties = document["properties"].missing() ? json::object() : document["properties"].value();
   if (!properties.is_object()) document["properties"].require_object();
-  complete(type, id.name(), properties);
   wanted.properties = dump(properties);
   const auto put = arm.region.put_inert(std::move(wanted));
   JsonText out;
