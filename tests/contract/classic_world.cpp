@@ -80,7 +80,9 @@ std::string ClassicWorld::finish(const Response& response) {
     if (status != "InProgress")
       return fmt::format("{} : {}", operation.child("Error").child_value("Code"),
                          operation.child("Error").child_value("Message"));
-    turn();
+    // What ended it may have run just before the answer reached us: never wait here for long.
+    arm.io->restart();
+    arm.io->run_one_for(std::chrono::milliseconds(5));
   }
   return "never ended";
 }

@@ -84,7 +84,7 @@ class ManyKinds:
             "hardwareProfile": {"vmSize": size}, "networkProfile": {"networkInterfaces": [self.id(group, "Microsoft.Network/networkInterfaces", nic)]},
             "osProfile": {"computerName": name, "adminUsername": "ops", "adminPassword": "Passw0rd-1234"},
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
-            "storageProfile": {"imageReference": {"id": f"{self.subscription}/providers/Berth.Local/osImages/tiny"},
+            "storageProfile": {"imageReference": {"osImage": "tiny"},
                                "osDisk": {"createOption": "FromImage", "caching": "ReadOnly", "deleteOption": "Delete"}, "dataDisks": list(disks)}}}
 
     def balancer(self, group="g"):
