@@ -138,6 +138,7 @@ asio::awaitable<void> Region::Impl::sweep_files() {
   for (const auto& entry : std::filesystem::directory_iterator(host.home / "disks", missing))
     if (entry.path().extension() == ".new") going.push_back("disks/" + entry.path().filename().string());
   co_await remove_files(std::move(going));
+  std::filesystem::remove_all(host.home / "images" / ".new", missing);  // of an image that was being added
   for (auto& [name, nothing] : host.database.all("image-going")) remove_going_image(name);
   for (const char* folder : {"", "access", "tls", "extensions"}) remove_drafts(host.home / folder);
   std::set<std::string> known;

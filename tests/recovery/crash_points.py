@@ -3,7 +3,7 @@ below its folder, for N = 1 until the verb is done; the same with calls that fai
 was not synced lost. After each: started again, nothing that was acknowledged is lost, nothing that was refused has happened, nothing is
 there that belongs to nobody, nothing is half made, and the verb can be repeated.
 
-Usage: crash_points.py [--full] [--seconds S] [--seed N] [--verb NAME] [--mode MODE] [--point N]
+Usage: crash_points.py [--full] [--seconds S] [--seed N] [--verb NAME] [--without NAME] [--mode MODE] [--point N]
 Without --full a sample of the points, chosen by the seed, is tried for S seconds (120). A failure names what replays it."""
 import argparse
 import concurrent.futures
@@ -457,13 +457,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verb", action="append", choices=VERBS)
+    parser.add_argument("--without", action="append", choices=VERBS, default=[])
     parser.add_argument("--mode", action="append", choices=MODES)
     parser.add_argument("--point", type=int)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if not SHIM or not pathlib.Path(SHIM).exists():
         sys.exit("FAULTY_DISK names no library: build the target faulty_disk")
-    verbs, modes = options.verb or list(VERBS), options.mode or list(MODES)
+    verbs, modes = [verb for verb in options.verb or VERBS if verb not in options.without], options.mode or list(MODES)
     with concurrent.futures.ThreadPoolExecutor(max_workers=options.workers) as pool:
         worlds = list(pool.map(lambda _: World(), range(options.workers)))
     local, spare = threading.local(), list(worlds)
