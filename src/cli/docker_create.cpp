@@ -386,7 +386,8 @@ void Creation::meet_docker() {
   phases_.begin("Calling Docker over TLS");
   const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
   docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
-                       docker_answer_limit, [this] { phases_.tick(); });
+                       std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
+                       [this] { phases_.tick(); });
   phases_.end();
 }
 

@@ -213,7 +213,7 @@ class Life : public Berthd {
     ASSERT_EQ(image.exit_code, 0) << image.err;
     // Its engine is played by nobody: the host is made, and then found not to answer.
     azure({"vm", "docker", "create", "-e", "22", "-l", "West US", "--generate-ssh-keys", "--timeout", "3",
-           "web1", "tiny", "ops", "Str0ng!pass"});
+           "--keep-failed", "web1", "tiny", "ops", "Str0ng!pass"});
     const RunResult hosts = azure({"vm", "list"});
     ASSERT_THAT(hosts.out, HasSubstr("web1")) << hosts.err;
   }
