@@ -82,9 +82,9 @@ struct CertificateOrder {
   std::string common_name;
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
-  /// Of an authority: it can sign for these names, those below them, and these networks,
-  /// "127.0.0.0/255.0.0.0", and for nothing else. Both or none.
-  std::vector<std::string> permitted_names, permitted_networks;
+  /// Of an authority: of names it can sign for these and those below them alone. Empty: for any. Addresses are
+  /// not constrained: OpenSSL before 1.1, which old clients bring along, refuses a chain that does it.
+  std::vector<std::string> permitted_names;
   std::chrono::days lifetime{365};
   /// Distinguished name parts before the common name, e.g. {"DC", "Windows Azure CRP Certificate Generator"}.
   std::vector<std::pair<std::string, std::string>> subject_prefix;

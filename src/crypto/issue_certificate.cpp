@@ -129,18 +129,11 @@ void add_extension(X509* x509, X509V3_CTX* context, int kind, const char* value)
 }
 
 void add_name_constraints(X509* x509, X509V3_CTX* context, const CertificateOrder& order) {
-  if (order.permitted_names.empty() && order.permitted_networks.empty()) return;
+  if (order.permitted_names.empty()) return;
   std::string text = "critical";
   for (const std::string& name : order.permitted_names) {
     if (!is_dns_name(name)) throw_bad_name(fmt::format("'{}' is not a DNS name.", name));
     text += ",permitted;DNS:" + name;
-  }
-  for (const std::string& network : order.permitted_networks) {
-    const std::size_t slash = std::min(network.find('/'), network.size());
-    if (octets_of(network.substr(0, slash)).empty() ||
-        octets_of(network.substr(std::min(slash + 1, network.size()))).empty())
-      throw_bad_name(fmt::format("'{}' is not a network: an address, a slash and a mask.", network));
-    text += ",permitted;IP:" + network;
   }
   add_extension(x509, context, NID_name_constraints, text.c_str());
 }

@@ -33,13 +33,12 @@ const std::vector<std::string>& host_names() {
   return names;
 }
 
-/// Clients are told to trust it: were its key stolen, it would be good for nothing but this machine's region.
+/// Clients are told to trust it: were its key stolen, it would be good for no names but the region's.
 CertificateOrder authority_order(std::string common_name) {
   CertificateOrder order;
   order.use = CertificateUse::authority;
   order.common_name = std::move(common_name);
   order.permitted_names = host_names();
-  order.permitted_networks = {"127.0.0.0/255.0.0.0", "::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"};
   order.lifetime = std::chrono::days(3650);
   return order;
 }
