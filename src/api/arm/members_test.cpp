@@ -1,10 +1,14 @@
 #include "api/arm/members.h"
 
 #include <gmock/gmock.h>
+#include <stdlib.h>
 
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "api/arm/member_tables.h"
 #include "base/error.h"
 #include "model/names.h"
 
@@ -98,6 +102,39 @@ TEST(Members, TheTablesAreSound) {
         EXPECT_FALSE(below.path.starts_with(std::string(above.path) + "."))
             << document.type << ": " << below.path << " lies below " << above.path;
   }
+}
+
+std::string rendered() {
+  std::string text =
+      "# The members of Resource Manager's documents\n\n"
+      "What becomes of each: *honoured* does here what it does on Azure; *kept* is given back as it was sent "
+      "and has no\n"
+      "effect here; *told* is what the region says itself, and is passed over when it is sent back; "
+      "*refused* is refused by\n"
+      "name unless it says nothing (null, false, empty). A line covers what is below it. A member that has "
+      "no line is\n"
+      "refused. Written by a test from src/api/arm/member_tables.cpp: `BERTH_WRITE_DOCS=1 api_arm_test\n"
+      "--gtest_filter=Members.TheirTable*`.\n";
+  const auto add = [&](std::string_view title, std::span<const Member> members) {
+    text += "\n## " + std::string(title) + "\n\n| member | |\n|---|---|\n";
+    for (const Member& member : members) {
+      constexpr std::string_view words[] = {"honoured", "kept", "told", "refused"};
+      text += "| `" + std::string(member.path) + "` | " +
+              std::string(words[static_cast<std::size_t>(member.use)]) +
+              (member.why.empty() ? "" : ": " + std::string(member.why)) + " |\n";
+    }
+  };
+  add("Every resource", members_of_every_resource());
+  for (const Document& document : documents()) add(document.type, document.members);
+  return text;
+}
+
+TEST(Members, TheirTableInTheDocumentsIsThisOne) {
+  const std::string file = BERTH_FIXTURES "/../../../docs/wire/arm-members.md";
+  if (::getenv("BERTH_WRITE_DOCS")) std::ofstream(file) << rendered();
+  std::ifstream in(file);
+  const std::string written{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_EQ(written, rendered());
 }
 
 }  // namespace
