@@ -75,7 +75,7 @@ class AzureGuest(unittest.TestCase):
         berth.wait_until("both links", lambda: {"scsi1/lun0", "scsi1/lun5"} <= self.disks().keys(), LIMIT)
         disks = self.disks()
         self.assertEqual({disks["scsi1/lun0"], disks["scsi1/lun5"]}, {"sdc", "sdd"})
-        self.root("echo 'type=83' | sfdisk --quiet --label gpt /dev/disk/azure/scsi1/lun5 && udevadm settle")
+        self.root("echo ',' | sfdisk --quiet --label gpt /dev/disk/azure/scsi1/lun5 && udevadm settle")
         self.assertEqual(self.disks()["scsi1/lun5-part1"], disks["scsi1/lun5"] + "1")
         self.put_data_disks(5)
         berth.wait_until("the link to go", lambda: "scsi1/lun0" not in self.disks(), LIMIT)
