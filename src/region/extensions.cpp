@@ -145,8 +145,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
     extension.suppress_failures = order.suppress_failures;
     if (!created && asks_nothing_new(extension, order, package->version)) {
       // Azure gives the guest no new goal state for this, and nothing runs again.
-      const bool done = extension.provisioning == Provisioning::succeeded;
-      return {done ? std::string() : self.await_again(changed, extension), false};
+      return {self.await_again(changed, extension), false};
     }
     extension.publisher = package->publisher;
     extension.type = package->type;
