@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,9 @@ class Driver {
   /// guest let go of it. Throws Error: conflict when the machine is not running or the lun is taken or empty.
   virtual boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) = 0;
   virtual boost::asio::awaitable<void> detach_disk(std::string id, int lun) = 0;
+
+  /// The luns of the data disks that are plugged now; none when it does not run.
+  virtual boost::asio::awaitable<std::set<int>> luns(std::string id) = 0;
 
   /// The screen as a PNG image (serial consoles are a text file, see serial_log). Throws Error(conflict) when
   /// the machine is not running.

@@ -324,7 +324,9 @@ TEST_P(DriverContract, ALunHoldsOneDisk) {
 
   run(driver->attach_disk(web1, {3, second}));
   EXPECT_EQ(error_of(driver->attach_disk(web1, {3, second})).kind, ErrorKind::conflict);
+  EXPECT_THAT(run(driver->luns(web1)), ElementsAre(2, 3));
   run(driver->detach_disk(web1, 2));
+  EXPECT_THAT(run(driver->luns(web1)), ElementsAre(3));
   run(driver->detach_disk(web1, 3));
   run(driver->attach_disk(web1, {2, second}));
 }

@@ -96,6 +96,12 @@ asio::awaitable<void> FakeDriver::detach_disk(std::string id, int lun) {
   remember(id, machine);
 }
 
+asio::awaitable<std::set<int>> FakeDriver::luns(std::string id) {
+  co_await next_turn();
+  const Machine* machine = find(id);
+  co_return machine ? machine->luns : std::set<int>();
+}
+
 asio::awaitable<std::string> FakeDriver::screenshot(std::string id) {
   co_await next_turn();
   get(id);
@@ -117,7 +123,7 @@ fs::path FakeDriver::serial_log(const std::string& id) const {
 }
 
 asio::awaitable<void> FakeDriver::destroy(std::string id) {
-  if (fail_next_destroy) throw *std::exchange(fail_next_destroy, std::nullopt);
+  if (fail_next_destroy) std::rethrow_exception(std::exchange(fail_next_destroy, nullptr));
   co_await stop(id, std::chrono::milliseconds(0));
   fs::remove_all(folder(id));
 }
@@ -151,11 +157,6 @@ void FakeDriver::crash(const std::string& id) {
 
 void FakeDriver::host_has_no_space(const std::string& id) {
   tell(id, MachineEvent::no_space);
-}
-
-std::set<int> FakeDriver::luns(const std::string& id) {
-  const Machine* machine = find(id);
-  return machine ? machine->luns : std::set<int>();
 }
 
 /// Looks at the folder too: another driver may have started it, or removed it.

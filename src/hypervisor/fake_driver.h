@@ -22,6 +22,7 @@ class FakeDriver final : public Driver {
   boost::asio::awaitable<void> reset(std::string id) override;
   boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) override;
   boost::asio::awaitable<void> detach_disk(std::string id, int lun) override;
+  boost::asio::awaitable<std::set<int>> luns(std::string id) override;
   boost::asio::awaitable<std::string> screenshot(std::string id) override;
   std::optional<MachineState> observe(const std::string& id) override;
   std::filesystem::path folder(const std::string& id) const override;
@@ -35,8 +36,8 @@ class FakeDriver final : public Driver {
 
   /// Thrown by the next start(), once.
   std::optional<Error> fail_next_start;
-  /// Thrown by the next destroy(), once.
-  std::optional<Error> fail_next_destroy;
+  /// Thrown by the next destroy(), once: an Error, or what the host's file system throws.
+  std::exception_ptr fail_next_destroy;
   /// Called inside start() once the machine runs: plays what the guest does at boot. `medium` is what start()
   /// was given.
   std::function<void(const MachineSpec& spec, const std::string& medium)> on_start;
@@ -48,8 +49,6 @@ class FakeDriver final : public Driver {
   /// QEMU would be gone without a word.
   void crash(const std::string& id);
   void host_has_no_space(const std::string& id);
-  /// The luns in use, data disks of the specification included; empty when it does not run.
-  std::set<int> luns(const std::string& id);
 
  private:
   struct Machine {

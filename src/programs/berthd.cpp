@@ -158,8 +158,12 @@ class Daemon {
       spdlog::info("stopping signal={}", signal);
       asio::co_spawn(io_, region_.shut_down(), [&](std::exception_ptr) { io_.stop(); });
     });
-    while (io_.step()) {
-    }
+    for (bool more = true; more;) try {
+        more = io_.step();
+      } catch (const std::exception& error) {
+        // Whoever waits for what went wrong is told nothing, but all others go on.
+        spdlog::error("a step of the loop failed: {}", error.what());
+      }
     spdlog::info("longest step of the loop ms={:.1f} after=\"{}\"",
                  static_cast<double>(io_.watch().longest().count()) / 1000, io_.watch().longest_request());
     server_.reset();
@@ -289,22 +293,21 @@ class Daemon {
 
   void announce(const std::string& endpoint, Accelerator accelerator) {
     const std::filesystem::path publish_settings = classic_.write_publish_settings(endpoint + "/");
-    nlohmann::ordered_json facts{
-        {"managementEndpoint", endpoint},
-        {"caCertificate", access_.ca_file.string()},
-        {"publishSettings", publish_settings.string()},
-        {"tenantId", access_.tenant},
-        {"clientId", access_.client_id},
-        {"clientSecretFile", access_.client_secret_file.string()},
-        {"subscriptionId", access_.subscription},
-        {"portal", ""},
-        {"accelerator", to_string(accelerator)},
-        {"dataDirectory", options_.home.string()},
-        {"dnsSuffix", settings_.dns_suffix},
-        {"egress", egress_},
-        {"networkSandbox", network_sandbox()},
-        {"version", BERTH_VERSION},
-        {"pid", to_string(own_process())}};
+    nlohmann::ordered_json facts{{"managementEndpoint", endpoint},
+                                 {"caCertificate", access_.ca_file.string()},
+                                 {"publishSettings", publish_settings.string()},
+                                 {"tenantId", access_.tenant},
+                                 {"clientId", access_.client_id},
+                                 {"clientSecretFile", access_.client_secret_file.string()},
+                                 {"subscriptionId", access_.subscription},
+                                 {"portal", ""},
+                                 {"accelerator", to_string(accelerator)},
+                                 {"dataDirectory", options_.home.string()},
+                                 {"dnsSuffix", settings_.dns_suffix},
+                                 {"egress", egress_},
+                                 {"networkSandbox", network_sandbox()},
+                                 {"version", BERTH_VERSION},
+                                 {"pid", to_string(own_process())}};
     if (!region_.set_aside().empty()) facts["setAside"] = region_.set_aside();
     announcement_.emplace(options_.home / "region.json", facts);
   }

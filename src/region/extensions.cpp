@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/as_error.h"
 #include "crypto/certificate.h"
 #include "crypto/encoding.h"
 #include "crypto/envelope.h"
@@ -271,8 +272,8 @@ asio::awaitable<void> Region::Impl::conclude_extension(std::string operation, Re
   std::optional<Error> trouble;
   try {
     co_await await_extension(std::move(operation), ref, id, name, sequence);
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   bool suppressed = false;
   co_await insist([&] {
@@ -373,8 +374,8 @@ asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Re
   std::optional<Error> trouble;
   try {
     co_await await_uninstall(std::move(operation), ref, id, name);
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   if (!trouble) co_return;
   co_await insist([&] {

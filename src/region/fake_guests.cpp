@@ -1,7 +1,11 @@
 #include "region/fake_guests.h"
 
-#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
 
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+
+#include "base/error.h"
 #include "region/region.h"
 
 namespace berth {
@@ -16,7 +20,21 @@ void FakeGuests::seen(const Vm& vm) {
     return;
   else
     last = state;
-  boost::asio::post(executor_, [this, id = vm.id] { report(id); });
+  report_soon(vm.id, std::chrono::milliseconds(0));
+}
+
+/// As the real agent does, it reports again when the region could not take what it said.
+void FakeGuests::report_soon(const std::string& vm_id, std::chrono::milliseconds pause) {
+  auto timer = std::make_shared<boost::asio::steady_timer>(executor_, pause);
+  timer->async_wait([this, timer, vm_id](boost::system::error_code ended) {
+    if (ended) return;
+    try {
+      report(vm_id);
+    } catch (const Error& error) {
+      spdlog::warn("a played guest reports again: {}", error.what());
+      report_soon(vm_id, std::chrono::milliseconds(500));
+    }
+  });
 }
 
 void FakeGuests::report(const std::string& vm_id) {

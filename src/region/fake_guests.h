@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <string>
@@ -29,6 +30,7 @@ class FakeGuests {
   bool leaves = true;
 
  private:
+  void report_soon(const std::string& vm_id, std::chrono::milliseconds pause);
   void report(const std::string& vm_id);
 
   boost::asio::any_io_executor executor_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/detached.hpp>
 
+#include "base/as_error.h"
 #include "crypto/random.h"
 #include "model/catalog.h"
 #include "region/impl.h"
@@ -156,19 +157,19 @@ asio::awaitable<void> Region::Impl::remove_group(std::string operation, std::str
   std::vector<std::string> deletions;
   try {
     for (const Vm* vm : vms.list(name)) deletions.push_back(begin_removal(vm->ref(), {}));
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   for (const std::string& deletion : deletions) try {
       co_await finish(deletion);
-    } catch (const Error& error) {
-      trouble = error;
+    } catch (const std::exception& caught) {
+      trouble = as_error(caught);
     }
   if (!trouble) try {
       for (const VirtualNetwork* network : networks.list(name))
         co_await host.networks.remove(network_id(*network));
-    } catch (const Error& error) {
-      trouble = error;
+    } catch (const std::exception& caught) {
+      trouble = as_error(caught);
     }
   std::vector<std::string> files;
   co_await insist([&] {
@@ -308,14 +309,16 @@ void Region::Impl::drop_inert(const std::string& key) {
   inert.erase(key);
 }
 
-/// Of a managed image that was deleted; the next start does it when this one cannot.
+/// Of a managed image that was deleted; tried again when it cannot be.
 void Region::Impl::remove_going_image(const std::string& name) {
   try {
     if (const auto image = host.gallery.find(name); image && image->category == "User")
       host.gallery.remove(image->name);
+    images_left.erase(name);
     insist_soon([this, name] { records.write("image-going", name, std::nullopt); });
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("could not remove image={}: {}", name, error.what());
+    images_left.insert(name);
   }
 }
 

@@ -72,11 +72,12 @@ void Region::Impl::sweep_images() {
   std::vector<std::filesystem::path> files;
   for (const auto& [key, disk] : disks.rows())
     if (!disk.file.empty()) files.push_back(host.home / disk.file);
-  asio::post(host.pool, [&gallery = host.gallery, files = std::move(files)] {
+  asio::post(host.pool, [this, executor = host.executor, &gallery = host.gallery, files = std::move(files)] {
     try {
       gallery.sweep(files);
     } catch (const std::exception& trouble) {
       spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
+      asio::post(executor, [this] { image_files_left = true; });
     }
   });
 }

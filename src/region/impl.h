@@ -97,7 +97,9 @@ struct Region::Impl {
   std::set<std::string> groups_going;                                   ///< being deleted, lower case
   std::map<std::string, std::map<std::string, std::string>> documents;  ///< the dialects' own, by table
   std::string hosts_owner;
-  std::vector<std::string> set_aside;  ///< RowReader::aside()
+  std::vector<std::string> set_aside;             ///< RowReader::aside()
+  std::set<std::string> files_left, images_left;  ///< that are to be removed and still there
+  bool image_files_left = false;                  ///< of images that are gone
   bool stopping = false;
   bool hosts_wait = false;  ///< until another region has written its names
   std::unique_ptr<Workers> workers;
@@ -228,7 +230,10 @@ struct Region::Impl {
   asio::awaitable<void> make_data_disks(Ref ref, std::string id);
   /// Makes the file of a disk that has none yet, or lets the one it has grow to `size_gib`.
   asio::awaitable<void> make_disk(Ref ref, std::uint64_t size_gib);
-  asio::awaitable<void> remove_files(std::vector<std::string> files);  ///< below the region's home
+  /// Below the region's home. What cannot be removed now is tried again.
+  asio::awaitable<void> remove_files(std::vector<std::string> files);
+  /// Plugs and unplugs data disks of a running machine until they are those of its record.
+  asio::awaitable<void> match_data_disks(Ref ref, std::string id);
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
   std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
   /// Within a change.
@@ -274,6 +279,7 @@ struct Region::Impl {
   asio::awaitable<void> sweep_files();
   // All in one change.
   void take_up_vm(const Vm& vm, Unfinished& unfinished);
+  void take_up_start(const Vm& vm, Unfinished& unfinished);
   void take_up_extension(const Ref& vm, const Extension& extension, bool runs, Unfinished& unfinished);
   void take_up_group_deletion(const std::string& key, const std::string& name, Unfinished& unfinished);
   /// An operation that ended with its work, but was not written down as ended.
@@ -281,6 +287,7 @@ struct Region::Impl {
   void end_operations(const Unfinished& unfinished);
   asio::awaitable<void> resume_creation(std::string operation, Ref ref, std::string id);
   asio::awaitable<void> heal();
+  asio::awaitable<void> remove_what_is_left();
   void tell_deaths();  ///< of switches, in what their VMs are shown with
 
   template <class F>

@@ -110,7 +110,7 @@ asio::awaitable<void> Region::Impl::write_hosts_in_turn() {
     co_await timer.async_wait(asio::use_awaitable);
     try {
       done = stopping || try_write_hosts();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       spdlog::warn("could not write the hosts file: {}", error.what());
       done = true;
     }
@@ -121,7 +121,7 @@ asio::awaitable<void> Region::Impl::write_hosts_in_turn() {
 void Region::Impl::rewrite_hosts() {
   try {
     write_hosts();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("could not write the hosts file: {}", error.what());
   }
 }

@@ -216,7 +216,7 @@ asio::awaitable<void> Region::Impl::settle(Ref ref) {
 asio::awaitable<void> Region::Impl::settle_or_log(Ref network) {
   try {
     co_await settle(network);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::error("could not settle network={}: {}", network.key(), error.what());
   }
 }

@@ -196,11 +196,28 @@ void Region::Impl::take_up_vm(const Vm& vm, Unfinished& unfinished) {
                              : was_on ? PowerState::stopped
                                       : PowerState::deallocated;
     if (power != vm.power) edit(ref).power = power;
-    if (vm.provisioning == Provisioning::updating)
+    if (vm.provisioning == Provisioning::updating) {
       edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
+      if (runs)
+        begin_vm(vm, "vm recovery", [this, ref, id](std::string) { return match_data_disks(ref, id); });
+    }
+    if (!runs && vm.provisioned) take_up_start(vm, unfinished);
   }
   for (const Extension& extension : std::vector<Extension>(vm.extensions))
     take_up_extension(ref, extension, runs, unfinished);
+}
+
+/// What was asked to run, does.
+void Region::Impl::take_up_start(const Vm& vm, Unfinished& unfinished) {
+  for (const char* kind : {"vm start", "vm restart", "vm redeploy"}) {
+    const std::string operation = take(unfinished, kind, "virtualMachines/" + vm.group + "/" + vm.name);
+    if (operation.empty()) continue;
+    begin_vm(
+        vm, kind,
+        [this, ref = vm.ref(), id = vm.id](std::string op) { return power_on(std::move(op), ref, id, {}); },
+        operation);
+    return;
+  }
 }
 
 void Region::Impl::take_up_extension(const Ref& ref, const Extension& extension, bool runs,
@@ -292,6 +309,12 @@ void Region::Impl::tell_deaths() {
   }
 }
 
+asio::awaitable<void> Region::Impl::remove_what_is_left() {
+  if (!files_left.empty()) co_await remove_files({files_left.begin(), files_left.end()});
+  for (const std::string& name : std::set<std::string>(images_left)) remove_going_image(name);
+  if (std::exchange(image_files_left, false)) sweep_images();
+}
+
 asio::awaitable<void> Region::Impl::heal() {
   asio::steady_timer timer(host.executor);
   while (!stopping) {
@@ -299,10 +322,11 @@ asio::awaitable<void> Region::Impl::heal() {
     co_await timer.async_wait(asio::use_awaitable);
     try {
       co_await host.networks.heal();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       spdlog::warn("could not heal the networks: {}", error.what());
     }
     tell_deaths();
+    co_await remove_what_is_left();
   }
 }
 

@@ -253,6 +253,24 @@ TEST(Region, DeletesAGroupWithAllThatIsInIt) {
     EXPECT_THAT(world.database->all(table), IsEmpty()) << table;
 }
 
+TEST(Region, AFileThatCannotBeRemovedIsRemovedLater) {
+  World world;
+  world.close();
+  world.region_settings.heal_pause = std::chrono::milliseconds(20);
+  world.open();
+  world.make("web1");
+  const auto file = world.home / world.region->find_disk(world.region->get_vm({"g", "web1"}).os_disk)->file;
+  std::filesystem::remove(file);
+  std::filesystem::create_directories(file / "in the way");
+  world.finish(world.region->delete_group("g"));
+  EXPECT_THAT(world.database->all("file-going"), SizeIs(1));
+
+  std::filesystem::remove(file / "in the way");
+  for (int i = 0; i < 200 && !world.database->all("file-going").empty(); ++i) world.turn();
+  EXPECT_FALSE(std::filesystem::exists(file));
+  EXPECT_THAT(world.database->all("file-going"), IsEmpty());
+}
+
 TEST(Region, RefusesToDeleteWhatIsInUse) {
   World world;
   world.make("web1");
@@ -635,6 +653,49 @@ TEST(Recovery, KnowsAVmThatDiedMeanwhileAsStopped) {
   world.open();
   EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
   EXPECT_THAT(world.networks.networks, IsEmpty()) << "nobody needs its switch";
+}
+
+TEST(Recovery, StartsAVmThatWasBeingRestarted) {
+  World world;
+  const std::string id = world.make("web1").id;
+  const Accepted accepted = world.region->restart_vm({"g", "web1"});
+  world.kill();
+  {
+    asio::io_context other;
+    FakeDriver(other.get_executor(), world.home).crash(id);
+  }
+  world.open();
+  world.finish(accepted);
+  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::running);
+  EXPECT_EQ(world.driver->observe(id), MachineState::running);
+}
+
+TEST(Recovery, PlugsTheDisksThatAVmHasAfterAChangeOfThemWasCutShort) {
+  World world;
+  const std::string id = world.make("web1").id;
+  VmOrder order{.vm = world.region->get_vm({"g", "web1"})};
+  order.vm.data_disks = {{.lun = 0, .name = "data", .size_gib = 1}};
+  world.finish(world.region->put_vm(order));
+  order.vm = world.region->get_vm({"g", "web1"});
+  order.vm.data_disks.clear();
+  world.region->put_vm(order);
+  world.kill();  // the machine has let go of that disk, and has one that nobody has written down
+  {
+    asio::io_context other;
+    FakeDriver driver(other.get_executor(), world.home);
+    auto changed = asio::co_spawn(
+        other,
+        [&]() -> asio::awaitable<void> {
+          co_await driver.detach_disk(id, 0);
+          co_await driver.attach_disk(id, {5, world.home / "tiny.qcow2"});
+        },
+        asio::use_future);
+    other.run();
+    changed.get();
+  }
+  world.open();
+  for (int i = 0; i < 200 && world.run(world.driver->luns(id)) != std::set<int>{0}; ++i) world.turn();
+  EXPECT_THAT(world.run(world.driver->luns(id)), testing::ElementsAre(0));
 }
 
 TEST(Recovery, FinishesACreationWhoseMachineRuns) {

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <thread>
 
+#include "base/as_error.h"
 #include "crypto/certificate.h"
 #include "crypto/random.h"
 #include "host/files.h"
@@ -158,6 +159,7 @@ void Region::Impl::erase_disk(const Ref& ref, std::vector<std::string>& files) {
 
 asio::awaitable<void> Region::Impl::remove_files(std::vector<std::string> files) {
   if (files.empty()) co_return;
+  files_left.insert(files.begin(), files.end());
   const std::vector<std::string> gone = co_await on_pool([home = host.home, files = std::move(files)] {
     std::vector<std::string> removed;
     for (const std::string& file : files) {
@@ -170,13 +172,22 @@ asio::awaitable<void> Region::Impl::remove_files(std::vector<std::string> files)
     }
     return removed;
   });
-  try {
-    records.change([&] {
-      for (const std::string& file : gone) records.write("file-going", file, std::nullopt);
-    });
-  } catch (const Error& error) {
-    spdlog::warn("removed files are removed again at the next start: {}", error.what());
-  }
+  for (const std::string& file : gone) files_left.erase(file);
+  if (gone.empty()) co_return;
+  co_await insist([&] {
+    for (const std::string& file : gone) records.write("file-going", file, std::nullopt);
+  });
+}
+
+asio::awaitable<void> Region::Impl::match_data_disks(Ref ref, std::string id) {
+  const std::set<int> plugged = co_await host.driver.luns(id);
+  const std::vector<DataDisk> recorded = still(ref, id).data_disks;
+  for (const int lun : plugged)
+    if (std::ranges::find(recorded, lun, &DataDisk::lun) == recorded.end())
+      co_await host.driver.detach_disk(id, lun);
+  for (const DataDisk& data : recorded)
+    if (const Disk* disk = disks.find(data.disk); disk && !plugged.contains(data.lun))
+      co_await host.driver.attach_disk(id, {data.lun, host.home / disk->file});
 }
 
 asio::awaitable<void> Region::Impl::start_attached(std::string operation, Ref ref, std::string id) {
@@ -218,8 +229,8 @@ asio::awaitable<void> Region::Impl::conclude(Ref ref, std::string id, asio::awai
   std::optional<Error> trouble;
   try {
     co_await std::move(steps);
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   co_await insist([&] {
     const Vm* known = vms.find(ref);
@@ -274,8 +285,8 @@ asio::awaitable<void> Region::Impl::power_on(std::string operation, Ref ref, std
         });
       co_await host.driver.start(spec, std::move(medium));
     }
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   co_await insist([&] {
     if (const Vm* known = vms.find(ref); !known || known->id != id) return;
@@ -367,8 +378,10 @@ asio::awaitable<void> Region::Impl::update(std::string operation, Ref ref, std::
   for (const DataDisk& next : data_disks)
     if (!in(next, still(ref, id).data_disks)) came.push_back(next);
   if (!gone.empty() || !came.empty()) phase(operation, "Changing the data disks");
+  const std::set<int> plugged = gone.empty() ? std::set<int>() : co_await host.driver.luns(id);
   for (const DataDisk& disk : gone) {
-    if (still(ref, id).power == PowerState::running) co_await host.driver.detach_disk(id, disk.lun);
+    if (still(ref, id).power == PowerState::running && plugged.contains(disk.lun))
+      co_await host.driver.detach_disk(id, disk.lun);
     co_await insist([&] {
       still(ref, id);
       std::erase_if(edit(ref).data_disks, [&](const DataDisk& d) { return d.lun == disk.lun; });
@@ -409,8 +422,8 @@ asio::awaitable<void> Region::Impl::remove(std::string operation, Ref ref, std::
   std::optional<Error> trouble;
   try {
     co_await take_apart(ref, id);
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   if (!trouble) co_return;
   co_await insist([&] {

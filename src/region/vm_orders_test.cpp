@@ -94,7 +94,7 @@ TEST(VmOrders, AVmThatWasNeverMadeTakesItsOwnDisksAgain) {
   EXPECT_EQ(vm.os_disk, (Ref{"g", "os1"}));
   EXPECT_THAT(world.region->disks(), SizeIs(4));
   for (const Disk* disk : world.region->disks()) EXPECT_EQ(disk->vm, web1) << disk->name;
-  EXPECT_THAT(world.driver->luns(vm.id), ElementsAre(0, 1, 2));
+  EXPECT_THAT(world.run(world.driver->luns(vm.id)), ElementsAre(0, 1, 2));
 }
 
 TEST(VmOrders, ADiskThatIsAttachedBelongsToTheVm) {
@@ -129,10 +129,10 @@ TEST(VmOrders, AnotherDiskAtTheSameLunTakesItsPlace) {
   const std::string id = world.make("web1").id;
   world.finish(world.region->put_vm(world.with_disks({attached(0, "data1")})));
   world.finish(world.region->put_vm(world.with_disks({attached(0, "data2"), attached(1, "data1")})));
-  EXPECT_THAT(world.driver->luns(id), ElementsAre(0, 1));
+  EXPECT_THAT(world.run(world.driver->luns(id)), ElementsAre(0, 1));
   EXPECT_EQ(world.region->get_vm(web1).data_disks.at(0).disk.name, "data2");
   world.finish(world.region->put_vm(world.with_disks({attached(0, "data2")})));
-  EXPECT_THAT(world.driver->luns(id), ElementsAre(0));
+  EXPECT_THAT(world.run(world.driver->luns(id)), ElementsAre(0));
   EXPECT_TRUE(world.disk("data1").vm.empty());
   EXPECT_EQ(world.disk("data2").vm, web1);
 }
@@ -235,12 +235,13 @@ TEST(Deletion, TakesWhatTheVmSaysAndNothingElse) {
 TEST(Deletion, ThatFailedCanBeRepeated) {
   Disks world;
   world.make("web1");
-  world.driver->fail_next_destroy = Error(ErrorKind::unavailable, "Unlucky", "The folder cannot be removed.");
+  world.driver->fail_next_destroy = std::make_exception_ptr(std::filesystem::filesystem_error(
+      "remove_all", world.home / "vm", std::make_error_code(std::errc::no_space_on_device)));
   const Accepted first = world.region->delete_vm(web1);
   EXPECT_EQ(world.region->delete_vm(web1).operation, first.operation);
-  EXPECT_EQ(thrown_by([&] { world.finish(first); }).code, "Unlucky");
+  EXPECT_EQ(thrown_by([&] { world.finish(first); }).code, "FileUnavailable");
   EXPECT_EQ(world.region->get_vm(web1).provisioning, Provisioning::failed);
-  EXPECT_EQ(world.region->get_vm(web1).problem->code, "Unlucky");
+  EXPECT_EQ(world.region->get_vm(web1).problem->code, "FileUnavailable");
   world.finish(world.region->stop_vm(web1, true));
   const Accepted second = world.region->delete_vm(web1);
   EXPECT_NE(second.operation, first.operation);

@@ -482,15 +482,19 @@ def main():
         try:
             count, reached, trouble = try_point(local.world, verb, mode, point, last)
         except Exception as error:  # what the region answers that it must not
+            died = local.world.region.process.poll()
             local.world.end()
             count, reached, trouble = 0, True, [f"{type(error).__name__}: {error}"]
+            if died is not None:
+                said = (local.world.region.folder / "berthd.out").read_text()
+                trouble += [f"berthd ended with {died}", *said.splitlines()[-15:]]
             traceback.print_exc()
         with lock:
             if reached:
                 tried[mode] = tried.get(mode, 0) + 1
             if trouble:
                 failures.append((verb, mode, point))
-                print(f"FAIL {verb}, {mode} at call {point} (--verb '{verb}' --mode {mode} --point {point})\n     " + "\n     ".join(trouble[:8]), flush=True)
+                print(f"FAIL {verb}, {mode} at call {point} (--verb '{verb}' --mode {mode} --point {point})\n     " + "\n     ".join(trouble[:20]), flush=True)
         return count
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=options.workers) as pool:

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/as_error.h"
 #include "crypto/random.h"
 #include "endpoints/classic/answers.h"
 #include "endpoints/classic/certificates.h"
@@ -211,8 +212,8 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
       co_await region.prepare_extension(vm);
       deploying.operations.push_back(region.put_extension(vm, std::move(extension)).operation);
     }
-  } catch (const Error& error) {
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
   if (trouble) {
     co_await take_back(classic, deploying.made);
@@ -224,8 +225,8 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
                            std::optional<Error> failed;
                            for (const std::string& operation : deploying.operations) try {
                                co_await classic.region.finish(operation);
-                             } catch (const Error& error) {
-                               failed = error;
+                             } catch (const std::exception& caught) {
+                               failed = as_error(caught);
                                break;
                              }
                            if (failed) co_await take_back(classic, deploying.made);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/as_error.h"
 #include "endpoints/classic/kept_documents.h"
 #include "endpoints/classic/mapping.h"
 #include "model/names.h"
@@ -64,8 +65,8 @@ asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool 
       co_await region.finish(accepted.operation);
       for (const Ref& nic : interfaces) region.delete_interface(nic);
       region.drop_document(role_table, ref.key());
-    } catch (const Error& error) {
-      if (!trouble) trouble = error;
+    } catch (const std::exception& caught) {
+      if (!trouble) trouble = as_error(caught);
     }
   }
   for (const std::string& name : services)

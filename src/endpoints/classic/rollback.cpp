@@ -43,7 +43,7 @@ asio::awaitable<void> take_back(Classic& classic, Made made) {
       region.delete_disk(disk);
       region.drop_document(disk_table, disk.key());
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::error("could not roll back: {}", error.what());
   }
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -95,6 +96,15 @@ std::vector<std::string> nic_arguments(const MachineSpec::Nic& nic, int index) {
 
 std::string disk_device(int lun) {
   return fmt::format("disk{}", lun);
+}
+
+std::optional<int> lun_of_device(std::string_view device) {
+  constexpr std::string_view prefix = "disk";
+  if (!device.starts_with(prefix)) return std::nullopt;
+  const std::string_view digits = device.substr(prefix.size());
+  int lun = 0;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), lun);
+  return failed == std::errc() && end == digits.data() + digits.size() ? std::optional(lun) : std::nullopt;
 }
 
 std::string disk_node(int lun) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hypervisor/driver.h"
@@ -16,8 +18,9 @@ constexpr int medium_descriptor = 4;   ///< the provisioning ISO, read-only
 constexpr std::string_view medium_device = "cd0";
 constexpr std::string_view medium_node = "medium";
 constexpr int medium_descriptor_set = 1;
-std::string disk_device(int lun);  ///< "disk3"
-std::string disk_node(int lun);    ///< "lun3"
+std::string disk_device(int lun);                           ///< "disk3"
+std::optional<int> lun_of_device(std::string_view device);  ///< 3 of "disk3", nullopt of any other device
+std::string disk_node(int lun);                             ///< "lun3"
 
 /// The part of the specification that this host decides.
 struct HostSide {

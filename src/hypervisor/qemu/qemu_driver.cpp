@@ -173,11 +173,13 @@ struct QemuDriver::Machine {
     co_return false;
   }
 
-  asio::awaitable<bool> has_disk(int lun) {
+  /// Of the data disks that are plugged.
+  asio::awaitable<std::set<int>> luns() {
+    std::set<int> found;
     const Json devices = co_await execute("qom-list", {{"path", "/machine/peripheral"}});
     for (const Json& device : devices)
-      if (qemu::text_at(device, "name") == qemu::disk_device(lun)) co_return true;
-    co_return false;
+      if (const auto lun = qemu::lun_of_device(qemu::text_at(device, "name"))) found.insert(*lun);
+    co_return found;
   }
 
   /// Nobody reads it twice: the guest has ejected it, and it holds what only the guest should know.
@@ -503,7 +505,7 @@ asio::awaitable<void> QemuDriver::reset(std::string id) {
 asio::awaitable<void> QemuDriver::attach_disk(std::string id, MachineSpec::DataDisk disk) {
   const MachinePtr machine = co_await reach(id);
   const Machine::Change change(machine, disk.lun);
-  if (co_await machine->has_disk(disk.lun)) throw lun_taken(id, disk.lun);
+  if ((co_await machine->luns()).contains(disk.lun)) throw lun_taken(id, disk.lun);
   require_file("Machine " + id, disk.file);
   // A node without a device is what an attach left that was cut short.
   co_await machine->try_execute("blockdev-del", {{"node-name", qemu::disk_node(disk.lun)}});
@@ -522,7 +524,7 @@ asio::awaitable<void> QemuDriver::attach_disk(std::string id, MachineSpec::DataD
 asio::awaitable<void> QemuDriver::detach_disk(std::string id, int lun) {
   const MachinePtr machine = co_await reach(id);
   const Machine::Change change(machine, lun);
-  if (!co_await machine->has_disk(lun)) throw lun_empty(id, lun);
+  if (!(co_await machine->luns()).contains(lun)) throw lun_empty(id, lun);
   const std::string device = qemu::disk_device(lun);
   const auto departure = std::make_shared<Machine::Departure>(executor_);
   machine->departures[device] = departure;
@@ -533,6 +535,12 @@ asio::awaitable<void> QemuDriver::detach_disk(std::string id, int lun) {
     throw unavailable(fmt::format("The guest of machine {} did not let go of the disk at lun {} within {} s.",
                                   id, lun, detach_limit.count()));
   co_await machine->execute("blockdev-del", {{"node-name", qemu::disk_node(lun)}});
+}
+
+asio::awaitable<std::set<int>> QemuDriver::luns(std::string id) {
+  if (observe(id) != MachineState::running) co_return std::set<int>();
+  const MachinePtr machine = co_await reach(id);
+  co_return co_await machine->luns();
 }
 
 asio::awaitable<std::string> QemuDriver::screenshot(std::string id) {

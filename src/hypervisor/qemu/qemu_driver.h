@@ -31,6 +31,7 @@ class QemuDriver final : public Driver {
   boost::asio::awaitable<void> reset(std::string id) override;
   boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) override;
   boost::asio::awaitable<void> detach_disk(std::string id, int lun) override;
+  boost::asio::awaitable<std::set<int>> luns(std::string id) override;
   boost::asio::awaitable<std::string> screenshot(std::string id) override;
   std::optional<MachineState> observe(const std::string& id) override;
   std::filesystem::path folder(const std::string& id) const override;
