@@ -2,7 +2,6 @@
 temporary disk of the size's, the usual tools, custom data in cloud-init's hands, and the time of day."""
 import email.mime.multipart
 import email.mime.text
-import unittest
 
 import berth
 
@@ -20,22 +19,13 @@ def custom_data():
     return whole.as_string()
 
 
-class AzureGuest(unittest.TestCase):
+class AzureGuest(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        cls.world = berth.World()
-        try:
-            data = cls.world.folder / "custom-data"
-            data.write_text(custom_data())
-            cls.world.create(NAME, "--custom-data", data)
-        except BaseException:
-            cls.world.close()
-            raise
+    def prepare(cls):
+        data = cls.world.folder / "custom-data"
+        data.write_text(custom_data())
+        cls.world.create(NAME, "--custom-data", data)
         cls.path = f"/resourceGroups/{NAME}/providers/Microsoft.Compute/virtualMachines/{NAME}"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
 
     def root(self, script, **options):
         return self.world.root(NAME, script, **options)
@@ -99,4 +89,4 @@ class AzureGuest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("BERTH_BIN", PROJECT / "build" / "bin"))
@@ -75,6 +76,21 @@ class World:
     def create(self, name, *options, image=None, ssh_port=22, limit=CREATE_LIMIT, check=True):
         return self.azure("vm", "docker", "create", "-e", ssh_port, "-l", "West US", *options, name, image or self.image(), "ops",
                           "--password-file", "-", stdin=PASSWORD, limit=limit, check=check)
+
+    def import_busybox(self, name):
+        """Gives the engine of a host an image that needs no registry: berth/busybox."""
+        tar = self.folder / "busybox.tar"
+        self.run("tar", "-C", "/bin", "-cf", tar, "busybox")
+        self.docker("--context", name, "import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
+
+    def container_gets(self, name, url, *options, wait=8):
+        """What a container of a host gets from a web server within `wait` seconds: status line, headers and body. Not by busybox' wget, which
+        crashes where there are no name services to look up a port in."""
+        host, _, path = url.removeprefix("http://").partition("/")
+        host, _, port = host.partition(":")
+        request = f"GET /{path} HTTP/1.0\r\nHost: {host}\r\nMetadata: true\r\n\r\n"
+        return self.docker("--context", name, "run", "--rm", "-i", *options, "berth/busybox", "nc", "-w", wait, host, port or "80", stdin=request,
+                           check=False, limit=300).stdout
 
     def show(self, name):
         return self.json("vm", "show", name)
@@ -178,6 +194,20 @@ class World:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Case(unittest.TestCase):
+    """Tests that share a world: it is made, `prepare` fills it, and it goes whatever happens."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.close)
+        cls.prepare()
+
+    @classmethod
+    def prepare(cls):
+        pass
+
+
 def wait_until(what, condition, limit):
     """Waits for an event; `limit` in seconds is for a machine under load."""
     until = time.monotonic() + limit
@@ -189,7 +219,7 @@ def wait_until(what, condition, limit):
     raise AssertionError(f"{what} did not happen within {limit} s")
 
 
-def main(unittest):
+def main():
     """A test that was skipped proves nothing: it fails the run."""
     result = unittest.main(verbosity=2, failfast=True, argv=sys.argv, exit=False).result
     sys.exit(0 if result.wasSuccessful() and not result.skipped else 1)

@@ -58,4 +58,4 @@ class Crash(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

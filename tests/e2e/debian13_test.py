@@ -3,7 +3,6 @@ machine's package mirror does not serve the suite, the refusal has to name it.""
 import json
 import subprocess
 import tempfile
-import unittest
 
 import berth
 
@@ -21,13 +20,7 @@ def served():
                                   capture_output=True, timeout=120).returncode == 0 for mirror in mirrors)
 
 
-class Debian13(unittest.TestCase):
-    def setUp(self):
-        self.world = berth.World()
-
-    def tearDown(self):
-        self.world.close()
-
+class Debian13(berth.Case):
     def docker(self, *argv, **options):
         return self.world.docker("--context", NAME, *argv, **options).stdout.strip()
 
@@ -46,12 +39,9 @@ class Debian13(unittest.TestCase):
     def becomes_a_docker_host(self):
         self.world.create(NAME, image=self.world.image("plain", "Debian-13"))
         self.assertIn("Debian GNU/Linux 13", self.docker("info"))
-        tar = self.world.folder / "busybox.tar"
-        self.world.run("tar", "-C", "/bin", "-cf", tar, "busybox")
-        self.docker("import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
+        self.world.import_busybox(NAME)
         self.assertIn("it runs", self.docker("run", "--rm", "berth/busybox", "echo", "it runs", limit=300))
-        wire = self.docker("run", "--rm", "berth/busybox", "wget", "-q", "-T", "8", "-O", "-", "http://168.63.129.16/?comp=versions", check=False, limit=300)
-        self.assertEqual(wire, "", "a container asked the wire server")
+        self.assertEqual(self.world.container_gets(NAME, "http://168.63.129.16/?comp=versions"), "", "a container asked the wire server")
         self.assertIn("Version", self.world.root(NAME, "curl -s 'http://168.63.129.16/?comp=versions'"))
         shown = self.world.json("vm", "docker", "show", NAME)
         self.assertTrue(shown["engine"]["answers"], shown["engine"])
@@ -74,4 +64,4 @@ class Debian13(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

@@ -4,21 +4,15 @@ import os
 import pathlib
 import socket
 import ssl
-import unittest
 
 import berth
 from berth import PASSWORD
 
 
-class DockerHost(unittest.TestCase):
+class DockerHost(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        cls.world = berth.World()
+    def prepare(cls):
         cls.created = cls.world.create("mydockerhost").stdout
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
 
     def url(self, name="mydockerhost"):
         address, port = self.world.port(name, 4243)
@@ -47,9 +41,7 @@ class DockerHost(unittest.TestCase):
         self.assertIn("default true", contexts)
 
     def test_06_a_container_runs(self):
-        tar = self.world.folder / "busybox.tar"
-        self.world.run("tar", "-C", "/bin", "-cf", tar, "busybox")
-        self.world.docker("--context", "mydockerhost", "import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
+        self.world.import_busybox("mydockerhost")
         out = self.world.docker("--context", "mydockerhost", "run", "--rm", "berth/busybox", "echo", "it runs", limit=300).stdout
         self.assertIn("it runs", out)
 
@@ -163,4 +155,4 @@ class DockerHost(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import ssl
-import unittest
 
 import berth
 
@@ -17,21 +16,12 @@ RELEASE = os.environ.get("BERTH_TEST_RELEASE", "Debian-12")
 LIMIT = 900  # seconds for one change: an emulated processor installs packages slowly, and the machine may be loaded
 
 
-class Extension(unittest.TestCase):
+class Extension(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        cls.world = berth.World()
-        try:
-            cls.world.create(NAME, image=cls.world.image("plain", RELEASE))
-            cls.path = f"/resourceGroups/{NAME}/providers/Microsoft.Compute/virtualMachines/{NAME}/extensions/DockerExtension"
-            cls.settings = cls.world.arm("GET", cls.path)["properties"]["settings"]
-        except BaseException:
-            cls.world.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
+    def prepare(cls):
+        cls.world.create(NAME, image=cls.world.image("plain", RELEASE))
+        cls.path = f"/resourceGroups/{NAME}/providers/Microsoft.Compute/virtualMachines/{NAME}/extensions/DockerExtension"
+        cls.settings = cls.world.arm("GET", cls.path)["properties"]["settings"]
 
     def root(self, script, **options):
         """Runs a shell script in the machine as root, and gives what it printed."""
@@ -40,12 +30,10 @@ class Extension(unittest.TestCase):
     def docker(self, *argv, **options):
         return self.world.docker("--context", NAME, *argv, **options).stdout.strip()
 
-    def put(self, version="1.3", protected=None):
+    def put(self, version="1.3"):
         """Orders the extension as it shall be, and waits for what the agent makes of it."""
         properties = {"publisher": "Microsoft.Azure.Extensions", "type": "DockerExtension", "typeHandlerVersion": version,
-                      "autoUpgradeMinorVersion": False, "settings": self.settings}
-        if protected is not None:
-            properties["protectedSettings"] = protected
+                      "autoUpgradeMinorVersion": False, "settings": self.settings, "protectedSettings": self.protected}
         self.world.arm("PUT", self.path, {"location": "westus", "properties": properties})
         ended = berth.wait_until("the extension's end", lambda: self.ended(), LIMIT)
         if ended["properties"]["provisioningState"] != "Succeeded":
@@ -92,9 +80,7 @@ class Extension(unittest.TestCase):
             self.assertEqual(verdicts.get(item), "pass", shown["security"])
 
     def test_02_rotation_takes_effect_and_a_container_keeps_its_process(self):
-        tar = self.world.folder / "busybox.tar"
-        self.world.run("tar", "-C", "/bin", "-cf", tar, "busybox")
-        self.docker("import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
+        self.world.import_busybox(NAME)
         self.docker("run", "--detach", "--name", "keeper", "berth/busybox", "sleep", "1000000", limit=300)
         type(self).keeper = self.process_of("keeper")
         self.assertTrue(self.keeper.startswith("true "))
@@ -104,7 +90,8 @@ class Extension(unittest.TestCase):
 
         ca, certificate, key = self.mint()
         encoded = {name: base64.b64encode(text.encode()).decode() for name, text in (("ca", ca), ("cert", certificate), ("key", key))}
-        self.put(protected={"certs": encoded})
+        type(self).protected = {"certs": encoded}
+        self.put()
 
         self.assertNotEqual(self.served(), before)
         self.assertEqual(self.served(), ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(certificate)))
@@ -170,13 +157,9 @@ class Extension(unittest.TestCase):
         self.assertIn("Server Version", self.docker("info"))
 
     def test_07_the_wire_server_is_closed_to_containers_of_an_engine_that_came_later(self):
-        def gets(url):
-            return self.world.docker("--context", NAME, "run", "--rm", "berth/busybox", "wget", "-q", "-T", "8", "-O", "-", "--header", "Metadata: true",
-                                     url, check=False, limit=300).stdout
-
-        self.assertEqual(gets("http://168.63.129.16/?comp=versions"), "")
+        self.assertEqual(self.world.container_gets(NAME, "http://168.63.129.16/?comp=versions"), "")
         self.assertIn("168.63.129.16", self.root("curl -s 'http://168.63.129.16/machine/?comp=goalstate'"))
-        self.assertIn(NAME, gets("http://169.254.169.254/metadata/instance?api-version=2021-02-01"))
+        self.assertIn(NAME, self.world.container_gets(NAME, "http://169.254.169.254/metadata/instance?api-version=2021-02-01", wait=60))
 
     def test_08_uninstall_removes_only_what_is_its_own(self):
         self.docker("start", "keeper")
@@ -196,4 +179,4 @@ class Extension(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

@@ -6,9 +6,9 @@ import json
 import pathlib
 import shutil
 import time
-import unittest
 
 import berth
+import clients
 from berth import PASSWORD
 
 HANDLERS = pathlib.Path(__file__).resolve().parent / "handlers"
@@ -20,6 +20,7 @@ class Azure:
     """What a user of extensions does, by our own client."""
 
     name = "azure"
+    keeps_secrets = True  # protected settings that it is not told
 
     def __init__(self, world):
         self.world = world
@@ -48,13 +49,10 @@ class Az:
     """The same by the unmodified az."""
 
     name = "az"
+    keeps_secrets = False  # what it sends is the whole extension
 
     def __init__(self, world):
-        self.world = world
-
-    def az(self, *argv, check=True, limit=LIMIT):
-        done = self.world.run("az", *argv, check=check, limit=limit)
-        return json.loads(done.stdout) if check and done.stdout.strip().startswith(("{", "[")) else done
+        self.az = clients.Az(world)
 
     def offered(self, extension):
         found = self.az("vm", "extension", "image", "list", "-l", "westus", "-p", PUBLISHER)
@@ -77,35 +75,19 @@ class Az:
         return [one["name"] for one in self.az("vm", "extension", "list", "-g", GROUP, "--vm-name", VM)]
 
 
-class Handlers(unittest.TestCase):
+class Handlers(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        if not shutil.which("az"):
-            raise AssertionError("az is not here (package azure-cli): nothing was tested")
-        cls.world = berth.World()
+    def prepare(cls):
         cls.azure, cls.az, cls.times = Azure(cls.world), Az(cls.world), {}
-        try:
-            facts = cls.world.region_info()
-            cls.world.env.update(AZURE_CONFIG_DIR=str(cls.world.folder / "az"), AZURE_CORE_COLLECT_TELEMETRY="no",
-                                 AZURE_CORE_ONLY_SHOW_ERRORS="true", REQUESTS_CA_BUNDLE=facts["caCertificate"])
-            endpoint, az = facts["managementEndpoint"], cls.az.az
-            az("cloud", "register", "-n", "Local", "--profile", "2020-09-01-hybrid", "--endpoint-resource-manager", endpoint,
-               "--endpoint-vm-image-alias-doc", endpoint.rstrip("/") + "/aliases.json")
-            az("cloud", "set", "-n", "Local")
-            az("login", "--service-principal", "-u", facts["clientId"], "--tenant", facts["tenantId"],
-               "-p", pathlib.Path(facts["clientSecretFile"]).read_text().strip())
-            az("group", "create", "-n", GROUP, "-l", "westus")
-            az("vm", "create", "-g", GROUP, "-n", VM, "--image", "Debian:debian-12:12:latest", "--admin-username", "ops",
-               "--admin-password", PASSWORD, "--public-ip-address-dns-name", VM, limit=berth.CREATE_LIMIT)
-        except BaseException:
-            cls.world.close()
-            raise
+        cls.addClassCleanup(cls.tell_times)
+        cls.az.az("group", "create", "-n", GROUP, "-l", "westus")
+        cls.az.az("vm", "create", "-g", GROUP, "-n", VM, "--image", "Debian:debian-12:12:latest", "--admin-username", "ops",
+                  "--admin-password", PASSWORD, "--public-ip-address-dns-name", VM)
 
     @classmethod
-    def tearDownClass(cls):
+    def tell_times(cls):
         for what, seconds in cls.times.items():
             print(f"{seconds:6.1f} s  {what}", flush=True)
-        cls.world.close()
 
     def timed(self, what, act):
         began = time.monotonic()
@@ -121,7 +103,7 @@ class Handlers(unittest.TestCase):
         return {pathlib.Path(log["file"]).name: log["lines"] for log in logs}
 
     def walk(self, client, extension, major, release_file, release, told):
-        """The whole life of a handler. `told(release, text)` is what it reports; its versions are `major`.0.0 and `major`.1.0."""
+        """The whole life of a handler. `told(release, text, secret)` is what it reports; its versions are `major`.0.0 and `major`.1.0."""
         work = self.world.folder / f"{extension}-{client.name}"
         shutil.copytree(HANDLERS / extension.lower(), work, ignore=shutil.ignore_patterns("__pycache__"))
         first, next_version = f"{major}.0.0", f"{major}.1.0"
@@ -143,9 +125,9 @@ class Handlers(unittest.TestCase):
         publish(first)
         self.assertEqual(client.offered(extension), [first])
         step("enabled for the first time", lambda: client.set(extension, f"{major}.0", {"text": "one"}, {"key": "12345"}))
-        expect("Succeeded", told("first", "one"))
+        expect("Succeeded", told("first", "one", True))
         step("new settings", lambda: client.set(extension, f"{major}.0", {"text": "two"}))
-        expect("Succeeded", told("first", "two"))
+        expect("Succeeded", told("first", "two", client.keeps_secrets))
 
         failed = step("a failure is told", lambda: client.set(extension, f"{major}.0", {"text": "fail"}, check=False))
         self.assertNotEqual(failed.returncode, 0)
@@ -155,17 +137,17 @@ class Handlers(unittest.TestCase):
             self.assertEqual(state, "Failed")
             self.assertIn("handler was told to fail", message)
         client.set(extension, f"{major}.0", {"text": "three"})
-        expect("Succeeded", told("first", "three"))
+        expect("Succeeded", told("first", "three", client.keeps_secrets))
 
         change("first", "second")
         done = step("changed, published, enabled", lambda: publish(first))
         self.assertIn(f"{first}.1", done.stdout)
-        expect("Succeeded", told("second", "three"))
+        expect("Succeeded", told("second", "three", client.keeps_secrets))
         change("second", "third")
         publish(next_version)
-        expect("Succeeded", told("second", "three"))
+        expect("Succeeded", told("second", "three", client.keeps_secrets))
         step("updated to a new version", lambda: client.set(extension, f"{major}.1", {"text": "four"}))
-        expect("Succeeded", told("third", "four"))
+        expect("Succeeded", told("third", "four", client.keeps_secrets))
 
         in_use = self.extension("unpublish", extension, PUBLISHER, next_version, check=False)
         self.assertEqual(in_use.returncode, 5)
@@ -177,7 +159,8 @@ class Handlers(unittest.TestCase):
         self.assertEqual(self.azure.offered(extension), [])
 
     def walk_shell(self, client, major):
-        self.walk(client, "Shell", major, "bin/handler.sh", "release={}", lambda release, text: f"{release} says {text}, key of 5 bytes")
+        self.walk(client, "Shell", major, "bin/handler.sh", "release={}",
+                  lambda release, text, secret: f"{release} says {text}, key of {5 if secret else 'none'} bytes")
         logs = self.logs(f"{PUBLISHER}.Shell")
         self.assertIn("the shell handler was told to fail", logs["handler.log"])
         self.assertTrue(any(f"{PUBLISHER}.Shell" in line for line in logs["waagent.log"]))
@@ -187,7 +170,7 @@ class Handlers(unittest.TestCase):
                                       f"disable of {major}.1.0 (third)", f"uninstall of {major}.1.0 (third)"])
 
     def walk_python(self, client, major):
-        self.walk(client, "Python", major, "contoso/extension.py", 'RELEASE = "{}"', lambda release, text: f"{release} says {text}")
+        self.walk(client, "Python", major, "contoso/extension.py", 'RELEASE = "{}"', lambda release, text, secret: f"{release} says {text}")
         self.assertIn("uninstall", self.logs(f"{PUBLISHER}.Python")["python.log"][-1])
 
     def test_01_what_cannot_work_is_told_before_it_is_sent(self):
@@ -224,4 +207,4 @@ class Handlers(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

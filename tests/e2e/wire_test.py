@@ -1,7 +1,5 @@
 """Who may ask a machine's wire server, which hands out its key: the agent and root, and neither an ordinary user nor a container; and once the
 agent has the key, nobody gets it again before the next boot. Metadata and names stay open to all."""
-import unittest
-
 import berth
 
 NAME = "wirehost"
@@ -12,45 +10,27 @@ STEAL = """
 cd $(mktemp -d)
 openssl req -x509 -nodes -subj /CN=LinuxTransport -days 2 -newkey rsa:2048 -keyout key.pem -out cert.pem 2>/dev/null
 cert=$(openssl x509 -in cert.pem -outform DER | base64 -w0)
-curl -s -m 20 -o answer -w '%{http_code}' -H 'x-ms-version: 2012-11-30' -H 'x-ms-cipher-name: AES128_CBC' \
+curl -s -m 120 -o answer -w '%{http_code}' -H 'x-ms-version: 2012-11-30' -H 'x-ms-cipher-name: AES128_CBC' \
   -H "x-ms-guest-agent-public-x509-cert: $cert" 'http://168.63.129.16/machine/c/i?comp=certificates'
 """
 
 
-class Wire(unittest.TestCase):
+class Wire(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        cls.world = berth.World()
-        try:
-            cls.world.create(NAME)
-            tar = cls.world.folder / "busybox.tar"
-            cls.world.run("tar", "-C", "/bin", "-cf", tar, "busybox")
-            cls.docker("import", "-c", 'ENTRYPOINT ["/busybox"]', tar, "berth/busybox")
-        except BaseException:
-            cls.world.close()
-            raise
+    def prepare(cls):
+        cls.world.create(NAME)
+        cls.world.import_busybox(NAME)
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
-
-    @classmethod
-    def docker(cls, *argv, **options):
-        return cls.world.docker("--context", NAME, *argv, **options)
+    def docker(self, *argv, **options):
+        return self.world.docker("--context", NAME, *argv, **options)
 
     def status(self, url, *options, root=False):
         """The answer's status for a user of the machine, or for root; 000 for none."""
-        line = " ".join(["curl", "-s", "-m", "8", "-o", "/dev/null", "-w", "%{http_code}", *options, f"'{url}'"])
+        line = " ".join(["curl", "-s", "--connect-timeout", "8", "-m", "120", "-o", "/dev/null", "-w", "%{http_code}", *options, f"'{url}'"])
         return (self.world.sudo if root else self.world.ssh)(NAME, line, check=False).stdout.strip()
 
-    def container_gets(self, url, *options):
-        """Not by busybox' wget, which crashes where there are no name services to look up a port in."""
-        host, _, path = url.removeprefix("http://").partition("/")
-        host, _, port = host.partition(":")
-        request = f"GET /{path} HTTP/1.0\r\nHost: {host}\r\nMetadata: true\r\n\r\n"
-        done = self.docker("run", "--rm", "-i", *options, "berth/busybox", "nc", "-w", "8", host, port or "80", stdin=request,
-                           check=False, limit=300)
-        return " 200 " in done.stdout.partition("\n")[0]
+    def container_gets(self, url, *options, **how):
+        return " 200 " in self.world.container_gets(NAME, url, *options, **how).partition("\n")[0]
 
     def refused(self):
         return (self.world.region / "berthd.log").read_text().count(f"certificate refused vm={NAME}")
@@ -72,14 +52,14 @@ class Wire(unittest.TestCase):
 
     def test_02_metadata_and_names_are_open_to_all(self):
         self.assertEqual(self.status(f"{METADATA}/metadata/instance?api-version=2021-02-01", "-H", "Metadata:true"), "200")
-        self.assertTrue(self.container_gets(f"{METADATA}/metadata/instance?api-version=2021-02-01"))
-        self.world.ssh(NAME, f"getent hosts {NAME}.internal && timeout 20 bash -c '</dev/tcp/168.63.129.16/53'")
+        self.assertTrue(self.container_gets(f"{METADATA}/metadata/instance?api-version=2021-02-01", wait=60))
+        self.world.ssh(NAME, f"getent hosts {NAME}.internal && timeout 60 bash -c '</dev/tcp/168.63.129.16/53'")
         self.docker("run", "--rm", "berth/busybox", "nslookup", f"{NAME}.internal", "168.63.129.16", limit=300)
 
     def test_03_a_container_in_the_hosts_network_is_who_it_runs_as(self):
         self.assertFalse(self.container_gets(f"{WIRE}/?comp=versions", "--network", "host", "--user", "1000"))
         # As root it is root of this machine's network, here as in Azure; what it cannot get is in the next test.
-        self.assertTrue(self.container_gets(f"{WIRE}/?comp=versions", "--network", "host"))
+        self.assertTrue(self.container_gets(f"{WIRE}/?comp=versions", "--network", "host", wait=60))
 
     def test_04_nobody_gets_the_key_again_and_the_log_names_the_machine(self):
         before = self.refused()
@@ -112,4 +92,4 @@ class Wire(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    berth.main(unittest)
+    berth.main()

@@ -4,41 +4,20 @@ import json
 import os
 import pathlib
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 import berth  # noqa: E402
-import documented  # noqa: E402
+import clients  # noqa: E402
 
 NAME = "azhost"
 IMAGE = "Debian:debian-12:12-docker:latest"
 
 
-class DockerHost(unittest.TestCase):
+class DockerHost(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        cls.world = berth.World()
-        try:
-            info = cls.world.region_info()
-            cls.world.env.update(AZURE_CONFIG_DIR=str(cls.world.folder / "az"), AZURE_CORE_COLLECT_TELEMETRY="no", REQUESTS_CA_BUNDLE=info["caCertificate"],
-                                 AZURE_CORE_ONLY_SHOW_ERRORS="true")
-            cls.az(*documented.command("az cloud register", info))
-            cls.az("cloud", "set", "-n", "Local")
-            secret = pathlib.Path(info["clientSecretFile"]).read_text().strip()
-            cls.az("login", "--service-principal", "-u", info["clientId"], "-p", secret, "--tenant", info["tenantId"])
-            cls.az("group", "create", "-n", "G", "-l", "westus")
-        except BaseException:
-            cls.world.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
-
-    @classmethod
-    def az(cls, *argv, limit=berth.CREATE_LIMIT):
-        out = cls.world.run("az", *argv, limit=limit).stdout
-        return json.loads(out) if out.lstrip().startswith(("{", "[")) else out
+    def prepare(cls):
+        cls.az = clients.Az(cls.world)
+        cls.az("group", "create", "-n", "G", "-l", "westus")
 
     def certificates(self, address):
         """A CA, a server and a client certificate in ~/.docker, by openssl. Returns what the extension takes."""
@@ -101,4 +80,4 @@ class DockerHost(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2, failfast=True)
+    berth.main()

@@ -1,50 +1,24 @@
 #!/usr/bin/env python3
 """A Docker host by the classic client in its Resource Manager mode, unmodified and with its pauses, on a real virtual machine."""
 import pathlib
-import re
 import socket
 import ssl
 import sys
-import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "classic"), str(HERE.parents[1] / "e2e")]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 import berth  # noqa: E402
-import classic_world  # noqa: E402
-from resource_manager import environment_of, hook  # noqa: E402
+import clients  # noqa: E402
 
 NAME = "npmhost"
 IMAGE = "Debian:debian-12:12-docker:latest"
 PASSWORD = "Passw0rd!1234"  # the client knows few special characters
 
 
-class DockerHost(unittest.TestCase):
+class DockerHost(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        classic_world.install_client()
-        cls.world = berth.World()
-        try:
-            info = cls.world.region_info()
-            cls.node = hook(cls.world.folder)
-            cls.world.env.update(NODE_EXTRA_CA_CERTS=info["caCertificate"], AZURE_CONFIG_DIR=str(cls.world.folder / "npm"))
-            cls.client("telemetry", "--disable")
-            cls.client("config", "mode", "arm")
-            cls.client(*environment_of(info))
-            secret = pathlib.Path(info["clientSecretFile"]).read_text().strip()
-            cls.client("login", "-q", "-e", "Local", "-u", info["clientId"], "-p", secret, "--service-principal", "--tenant", info["tenantId"])
-            cls.client("group", "create", "NG", "westus")
-        except BaseException:
-            cls.world.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
-
-    @classmethod
-    def client(cls, *argv, limit=berth.CREATE_LIMIT):
-        out = cls.world.run(*cls.node, classic_world.CLIENT / "node_modules/azure-cli/bin/azure", *argv, limit=limit).stdout
-        return re.sub(r"\x1b\[[0-9;]*m", "", out)
+    def prepare(cls):
+        cls.client = clients.ClassicClient(cls.world, "arm")
+        cls.client("group", "create", "NG", "westus")
 
     def test_1_docker_create(self):
         created = self.client("vm", "docker", "create", "-g", "NG", "-n", NAME, "-l", "westus", "-y", "Linux", "-Q", IMAGE, "-u", "ops", "-p", PASSWORD,
@@ -68,4 +42,4 @@ class DockerHost(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2, failfast=True)
+    berth.main()

