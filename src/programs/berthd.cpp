@@ -40,7 +40,7 @@
 #include "programs/berthd_options.h"
 #include "region/access.h"
 #include "region/extension_gallery.h"
-#include "region/fake_guests.h"
+#include "region/simulated_guests.h"
 #include "region/region.h"
 #include "region/region_store.h"
 #include "store/database.h"
@@ -138,8 +138,7 @@ class Daemon {
         egress_(egress_setting()),
         settings_(make_settings()),
         region_(make_services(), settings_),
-        guest_host_(make_guest_host(region_)),
-        guest_endpoints_(io_.get_executor(), *guest_host_),
+        guest_endpoints_(io_.get_executor(), region_.guests()),
         arm_(region_, access_),
         classic_(region_, access_, options_.home) {
     guests_.plays_in(region_);
@@ -320,13 +319,12 @@ class Daemon {
   const RegionAccess access_;
   std::unique_ptr<Driver> driver_;
   std::unique_ptr<VirtualNetworks> networks_;
-  FakeGuests guests_;
+  SimulatedGuests guests_;
   Gallery gallery_;
   ExtensionGallery extensions_;
   const std::string egress_;
   const RegionSettings settings_;
   Region region_;
-  std::unique_ptr<GuestHost> guest_host_;
   GuestEndpoints guest_endpoints_;
   ArmEndpoints arm_;
   ClassicEndpoints classic_;

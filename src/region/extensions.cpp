@@ -1,3 +1,5 @@
+#include "region/extensions.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -10,9 +12,15 @@
 #include "crypto/encoding.h"
 #include "crypto/envelope.h"
 #include "crypto/password.h"
-#include "region/impl.h"
+#include "host/workers.h"
+#include "region/settings.h"
+#include "region/vm_certificates.h"
+#include "region/vm_records.h"
 
 namespace berth {
+
+namespace asio = boost::asio;
+
 namespace {
 
 std::string target_of(const Ref& vm, const std::string& name) {
@@ -99,9 +107,19 @@ std::string waits_for(const Vm& vm, const Extension& extension) {
 
 }  // namespace
 
-Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
-  Impl& self = *impl_;
-  const Vm& vm = self.vm(ref);
+Extensions::Extensions(RegionRecords& records, Operations& operations, VmRecords& vms,
+                       VmCertificates& certificates, ExtensionGallery& gallery, Workers& workers,
+                       const RegionSettings& settings)
+    : records_(records),
+      operations_(operations),
+      vms_(vms),
+      certificates_(certificates),
+      gallery_(gallery),
+      workers_(workers),
+      settings_(settings) {}
+
+Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
+  const Vm& vm = vms_.get(ref);
   if (vm.provisioning == Provisioning::deleting ||
       !(vm.power == PowerState::running || vm.power == PowerState::starting ||
         vm.provisioning == Provisioning::creating))
@@ -109,10 +127,9 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                 fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
                             vm.name, to_string(vm.power)),
                 "Start it first.");
-  const auto package =
-      self.host.extensions.resolve(order.publisher, order.type, order.version, order.auto_upgrade);
+  const auto package = gallery_.resolve(order.publisher, order.type, order.version, order.auto_upgrade);
   if (!package) {
-    const bool known = !self.host.extensions.versions(order.publisher, order.type).empty();
+    const bool known = !gallery_.versions(order.publisher, order.type).empty();
     throw Error(ErrorKind::not_found, known ? "VMExtensionVersionNotFound" : "VMExtensionNotFound",
                 known ? fmt::format("The handler '{}.{}' has no version '{}' in this region.",
                                     order.publisher, order.type, order.version)
@@ -136,8 +153,8 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                 fmt::format("Extension '{}' of {} is of the handler {}; its type cannot be changed.",
                             known->name, vm.name, known->handler()),
                 "Remove it first.");
-  return self.records.change([&]() -> Accepted {
-    Vm& changed = self.edit(ref);
+  return records_.change([&]() -> Accepted {
+    Vm& changed = vms_.edit(ref);
     const bool created = !known;
     if (created) changed.extensions.push_back({.name = order.name, .sequence = -1});
     Extension& extension = *find_extension(changed, order.name);
@@ -146,7 +163,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
     extension.suppress_failures = order.suppress_failures;
     if (!created && asks_nothing_new(extension, order, package->version)) {
       // Azure gives the guest no new goal state for this, and nothing runs again.
-      return {self.await_again(changed, extension), false};
+      return {await_again(changed, extension), false};
     }
     extension.publisher = package->publisher;
     extension.type = package->type;
@@ -159,7 +176,7 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
     extension.state = order.state;
     if (order.has_protected_settings) {
       const std::string_view secret = order.protected_settings.reveal();
-      if (!secret.empty()) self.ensure_certificate(changed);
+      if (!secret.empty()) certificates_.ensure(changed);
       extension.protected_settings =
           secret.empty() ? ""
                          : base64_encode(cms_encrypt(
@@ -167,19 +184,18 @@ Accepted Region::put_extension(const Ref& ref, ExtensionOrder order) {
                                ContentCipher::aes_256_cbc));
       extension.protected_print = secret.empty() ? "" : make_print(secret);
     }
-    return {self.begin_extension(changed, extension, created), created};
+    return {begin(changed, extension, created), created};
   });
 }
 
-std::string Region::Impl::await_again(const Vm& machine, const Extension& extension) {
-  return begin("extension set", target_of(machine.ref(), extension.name),
-               [this, ref = machine.ref(), id = machine.id, name = extension.name,
-                sequence = extension.sequence](std::string operation) {
-                 return conclude_extension(std::move(operation), ref, id, name, sequence);
-               });
+std::string Extensions::await_again(const Vm& machine, const Extension& extension) {
+  return operations_.begin(
+      "extension set", target_of(machine.ref(), extension.name),
+      [this, ref = machine.ref(), id = machine.id, name = extension.name, sequence = extension.sequence](
+          std::string operation) { return conclude(std::move(operation), ref, id, name, sequence); });
 }
 
-std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, bool created) {
+std::string Extensions::begin(Vm& machine, Extension& extension, bool created) {
   ++extension.sequence;
   extension.provisioning = created ? Provisioning::creating : Provisioning::updating;
   extension.problem.reset();
@@ -187,62 +203,60 @@ std::string Region::Impl::begin_extension(Vm& machine, Extension& extension, boo
   return await_again(machine, extension);
 }
 
-std::vector<ExtensionMove> Region::publish_extension(const std::filesystem::path& zip,
-                                                     const std::string& publisher, const std::string& type,
-                                                     const std::string& version, bool replace) {
-  Impl& self = *impl_;
-  const ExtensionPackage package = self.host.extensions.publish(zip, publisher, type, version, replace);
-  return self.published(package);
+std::vector<ExtensionMove> Extensions::publish(const std::filesystem::path& zip, const std::string& publisher,
+                                               const std::string& type, const std::string& version,
+                                               bool replace) {
+  const ExtensionPackage package = gallery_.publish(zip, publisher, type, version, replace);
+  return published(package);
 }
 
-asio::awaitable<std::vector<ExtensionMove>> Region::publish_extension(std::string client,
-                                                                      std::filesystem::path zip,
-                                                                      std::string publisher, std::string type,
-                                                                      std::string version, bool replace) {
-  const ExtensionPackage package = co_await impl_->workers->run(
-      std::move(client), [&gallery = impl_->host.extensions, zip, publisher, type, version, replace] {
+asio::awaitable<std::vector<ExtensionMove>> Extensions::publish(std::string client, std::filesystem::path zip,
+                                                                std::string publisher, std::string type,
+                                                                std::string version, bool replace) {
+  const ExtensionPackage package =
+      co_await workers_.run(std::move(client), [&gallery = gallery_, zip, publisher, type, version, replace] {
         return gallery.publish(zip, publisher, type, version, replace);
       });
-  co_return impl_->published(package);
+  co_return published(package);
 }
 
-asio::awaitable<void> Region::prepare_extension(Ref ref) {
-  const Vm* vm = impl_->vms.find(ref);
+asio::awaitable<void> Extensions::prepare(Ref ref) {
+  const Vm* vm = records_.vms.find(ref);
   if (!vm || !vm->certificate.empty() || vm->provisioning == Provisioning::deleting) co_return;
-  co_await impl_->make_certificate(ref, vm->id);
+  co_await certificates_.make(ref, vm->id);
 }
 
-std::vector<ExtensionMove> Region::Impl::published(const ExtensionPackage& package) {
+std::vector<ExtensionMove> Extensions::published(const ExtensionPackage& package) {
   spdlog::info("published extension={} version={} sha256={}", package.handler(), package.version,
                package.sha256);
-  return move_extensions();
+  return move_on();
 }
 
 /// Where a replaced package is still wanted, its successor is from now on.
-std::vector<ExtensionMove> Region::Impl::move_extensions() {
+std::vector<ExtensionMove> Extensions::move_on() {
   struct Move {
     Ref vm;
     std::string extension, version;
   };
   std::vector<Move> moving;
-  for (const ExtensionPackage& package : host.extensions.list()) {
+  for (const ExtensionPackage& package : gallery_.list()) {
     if (package.revision == 0) continue;
-    for (const auto& [key, vm] : vms.rows())
+    for (const auto& [key, vm] : records_.vms.rows())
       for (const Extension& extension : vm.extensions)
         if (same_name(extension.handler(), package.handler()) && package.replaces(extension.version) &&
             extension.state != "uninstall" && vm.provisioning != Provisioning::deleting)
           moving.push_back({vm.ref(), extension.name, package.version});
   }
   if (moving.empty()) return {};
-  return records.change([&] {
+  return records_.change([&] {
     std::vector<ExtensionMove> moves;
     for (const auto& [ref, name, version] : moving) {
-      Vm& vm = edit(ref);
+      Vm& vm = vms_.edit(ref);
       Extension& extension = *find_extension(vm, name);
       extension.version = version;
       ExtensionMove& move = moves.emplace_back(ExtensionMove{ref, name, ""});
       if (vm.power == PowerState::running || vm.power == PowerState::starting) {
-        move.operation = begin_extension(vm, extension, false);
+        move.operation = begin(vm, extension, false);
         continue;
       }
       ++extension.sequence;
@@ -252,11 +266,10 @@ std::vector<ExtensionMove> Region::Impl::move_extensions() {
   });
 }
 
-void Region::unpublish_extension(const std::string& publisher, const std::string& type,
-                                 const std::string& version) {
-  Impl& self = *impl_;
-  if (const auto package = self.host.extensions.find(publisher, type, version))
-    for (const auto& [key, vm] : self.vms.rows())
+void Extensions::unpublish(const std::string& publisher, const std::string& type,
+                           const std::string& version) {
+  if (const auto package = gallery_.find(publisher, type, version))
+    for (const auto& [key, vm] : records_.vms.rows())
       for (const Extension& extension : vm.extensions)
         if (same_name(extension.handler(), package->handler()) && extension.version == package->version)
           throw Error(ErrorKind::conflict, "ExtensionInUse",
@@ -264,39 +277,39 @@ void Region::unpublish_extension(const std::string& publisher, const std::string
                                   package->published, vm.name),
                       fmt::format("Remove it there first: 'azure vm extension delete {} {}'.", vm.name,
                                   extension.name));
-  self.host.extensions.remove(publisher, type, version);
+  gallery_.remove(publisher, type, version);
 }
 
-asio::awaitable<void> Region::Impl::conclude_extension(std::string operation, Ref ref, std::string id,
-                                                       std::string name, int sequence) {
+asio::awaitable<void> Extensions::conclude(std::string operation, Ref ref, std::string id, std::string name,
+                                           int sequence) {
   std::optional<Error> trouble;
   try {
-    co_await await_extension(std::move(operation), ref, id, name, sequence);
+    co_await await_report(std::move(operation), ref, id, name, sequence);
   } catch (const std::exception& caught) {
     trouble = as_error(caught);
   }
   bool suppressed = false;
-  co_await insist([&] {
-    const Vm* vm = vms.find(ref);
+  co_await operations_.insist([&] {
+    const Vm* vm = records_.vms.find(ref);
     const Extension* known = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
     suppressed =
         trouble && known && known->suppress_failures && trouble->code == "VMExtensionProvisioningError";
     if (!known || known->sequence != sequence || known->state == "uninstall") return;
-    Extension& extension = *find_extension(edit(ref), name);
+    Extension& extension = *find_extension(vms_.edit(ref), name);
     extension.provisioning = trouble && !suppressed ? Provisioning::failed : Provisioning::succeeded;
     extension.problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
   });
   if (trouble && !suppressed) throw *trouble;
 }
 
-asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref ref, std::string id,
-                                                    std::string name, int sequence) {
-  phase(operation, "Waiting for the extension");
-  const auto state = live_ptr(id);
-  const unsigned incarnation = still(ref, id).incarnation;
-  auto until = std::chrono::steady_clock::now() + settings.boot_limit + settings.extension_limit;
+asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, std::string id,
+                                               std::string name, int sequence) {
+  operations_.phase(operation, "Waiting for the extension");
+  const auto state = vms_.live(id);
+  const unsigned incarnation = vms_.current(ref, id).incarnation;
+  auto until = std::chrono::steady_clock::now() + settings_.boot_limit + settings_.extension_limit;
   for (;;) {
-    const Vm& vm = still(ref, id);
+    const Vm& vm = vms_.current(ref, id);
     const Extension* extension = find_extension(vm, name);
     if (!extension || extension->sequence != sequence)
       throw Error(ErrorKind::conflict, "OperationPreempted",
@@ -319,34 +332,33 @@ asio::awaitable<void> Region::Impl::await_extension(std::string operation, Ref r
       if (mine && status->settings && status->settings->status == "error")
         throw failed(vm, *extension,
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
-      detail(operation, at_work(*status));
+      operations_.detail(operation, at_work(*status));
     }
     if (const std::string other = waits_for(vm, *extension); !other.empty()) {
-      detail(operation, other);
+      operations_.detail(operation, other);
       // Its own time begins with its turn, unless what it comes after never appears.
       if (dependency_level(vm, *extension))
-        until = std::max(until, std::chrono::steady_clock::now() + settings.extension_limit);
+        until = std::max(until, std::chrono::steady_clock::now() + settings_.extension_limit);
     }
-    if (vm.waits_for_space()) detail(operation, std::string(held_for_space));
+    if (vm.waits_for_space()) operations_.detail(operation, std::string(held_for_space));
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0))
       throw Error(ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
                   fmt::format("Extension '{}' on {} did not report within {} s.", name, vm.name,
-                              settings.extension_limit.count()),
+                              settings_.extension_limit.count()),
                   fmt::format("Its log is in the VM: /var/log/azure/{}.", extension->handler()));
     co_await state->changed.wait(std::min(left, std::chrono::milliseconds(10'000)));
   }
 }
 
-Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool force) {
-  Impl& self = *impl_;
-  const Vm& vm = self.vm(ref);
+Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force) {
+  const Vm& vm = vms_.get(ref);
   if (!find_extension(vm, name))
     throw Error(ErrorKind::not_found, "ResourceNotFound",
                 fmt::format("{} has no extension '{}'.", vm.name, name));
   if (force) {
-    self.change_vm(ref, [&](Vm& changed) { forget_extension(changed, name); });
+    vms_.change(ref, [&](Vm& changed) { forget_extension(changed, name); });
     return {};
   }
   if (vm.power != PowerState::running)
@@ -354,23 +366,23 @@ Accepted Region::delete_extension(const Ref& ref, const std::string& name, bool 
                 fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
                             vm.name, to_string(vm.power)),
                 "Start it first.");
-  return self.records.change([&]() -> Accepted {
-    Vm& changed = self.edit(ref);
+  return records_.change([&]() -> Accepted {
+    Vm& changed = vms_.edit(ref);
     Extension& extension = *find_extension(changed, name);
     extension.state = "uninstall";
     extension.provisioning = Provisioning::deleting;
     ++extension.sequence;
     ++changed.incarnation;
-    return {self.begin("extension delete", target_of(ref, extension.name),
-                       [&self, ref, id = changed.id, kept = extension.name](std::string op) {
-                         return self.conclude_uninstall(std::move(op), ref, id, kept);
-                       }),
+    return {operations_.begin("extension delete", target_of(ref, extension.name),
+                              [this, ref, id = changed.id, kept = extension.name](std::string op) {
+                                return conclude_uninstall(std::move(op), ref, id, kept);
+                              }),
             false};
   });
 }
 
-asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Ref ref, std::string id,
-                                                       std::string name) {
+asio::awaitable<void> Extensions::conclude_uninstall(std::string operation, Ref ref, std::string id,
+                                                     std::string name) {
   std::optional<Error> trouble;
   try {
     co_await await_uninstall(std::move(operation), ref, id, name);
@@ -378,11 +390,11 @@ asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Re
     trouble = as_error(caught);
   }
   if (!trouble) co_return;
-  co_await insist([&] {
-    const Vm* vm = vms.find(ref);
+  co_await operations_.insist([&] {
+    const Vm* vm = records_.vms.find(ref);
     const Extension* known = vm && vm->id == id ? find_extension(*vm, name) : nullptr;
     if (!known || known->state != "uninstall") return;
-    Extension& extension = *find_extension(edit(ref), name);
+    Extension& extension = *find_extension(vms_.edit(ref), name);
     extension.state = "enabled";  // it is still there, and can be changed or removed again
     extension.provisioning = Provisioning::failed;
     extension.problem = to_problem(*trouble);
@@ -390,14 +402,14 @@ asio::awaitable<void> Region::Impl::conclude_uninstall(std::string operation, Re
   throw *trouble;
 }
 
-asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref ref, std::string id,
-                                                    std::string name) {
-  phase(operation, "Waiting for the extension to leave");
-  const auto state = live_ptr(id);
-  const unsigned incarnation = still(ref, id).incarnation;
-  const auto until = std::chrono::steady_clock::now() + settings.extension_limit;
+asio::awaitable<void> Extensions::await_uninstall(std::string operation, Ref ref, std::string id,
+                                                  std::string name) {
+  operations_.phase(operation, "Waiting for the extension to leave");
+  const auto state = vms_.live(id);
+  const unsigned incarnation = vms_.current(ref, id).incarnation;
+  const auto until = std::chrono::steady_clock::now() + settings_.extension_limit;
   for (;;) {
-    const Vm& vm = still(ref, id);
+    const Vm& vm = vms_.current(ref, id);
     const Extension* extension = find_extension(vm, name);
     if (!extension) co_return;
     // The agent runs disable and uninstall, then no longer speaks of the handler.
@@ -415,17 +427,44 @@ asio::awaitable<void> Region::Impl::await_uninstall(std::string operation, Ref r
           "Publish a version whose disable command ends with 0, or delete it with --force: its folder "
           "goes, no command is run.");
     if (gone) {
-      co_await insist([&] {
-        still(ref, id);
-        forget_extension(edit(ref), name);
+      co_await operations_.insist([&] {
+        vms_.current(ref, id);
+        forget_extension(vms_.edit(ref), name);
       });
       co_return;
     }
     if (late)
       throw Error(ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
                   fmt::format("Extension '{}' on {} did not leave within {} s.", name, vm.name,
-                              settings.extension_limit.count()));
+                              settings_.extension_limit.count()));
     co_await state->changed.wait(std::chrono::milliseconds(10'000));
+  }
+}
+
+void Extensions::take_up(const Ref& ref, const Extension& extension, bool runs,
+                         Operations::Unfinished& unfinished) {
+  if (extension.provisioning != Provisioning::creating && extension.provisioning != Provisioning::updating &&
+      extension.provisioning != Provisioning::deleting)
+    return;
+  Vm& vm = vms_.edit(ref);  // played guests speak of it again
+  const std::string id = vm.id, name = extension.name;
+  const std::string target = "virtualMachines/" + ref.group + "/" + ref.name + "/extensions/" + name;
+  if (!runs) {
+    Extension& given_up = *find_extension(vm, name);
+    given_up.problem = interrupted("the extension was being set");
+    given_up.provisioning = Provisioning::failed;
+  } else if (extension.provisioning == Provisioning::deleting) {
+    operations_.begin(
+        "extension delete", target,
+        [this, ref, id, name](std::string op) { return conclude_uninstall(std::move(op), ref, id, name); },
+        take_unfinished(unfinished, "extension delete", target));
+  } else {
+    operations_.begin(
+        "extension set", target,
+        [this, ref, id, name, sequence = extension.sequence](std::string op) {
+          return conclude(std::move(op), ref, id, name, sequence);
+        },
+        take_unfinished(unfinished, "extension set", target));
   }
 }
 

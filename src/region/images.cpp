@@ -1,85 +1,134 @@
+#include "region/images.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/post.hpp>
 
-#include "region/impl.h"
+#include "region/vm_records.h"
 
 namespace berth {
 
-void Region::Impl::check_image_name_is_free(const std::string& name) const {
-  if (host.gallery.find(name))
+namespace asio = boost::asio;
+
+Images::Images(RegionRecords& records, Operations& operations, VmRecords& vms, Threads threads,
+               Gallery& gallery, std::filesystem::path home)
+    : records_(records),
+      operations_(operations),
+      vms_(vms),
+      threads_(std::move(threads)),
+      gallery_(gallery),
+      home_(std::move(home)) {}
+
+void Images::check_name_is_free(const std::string& name) const {
+  if (gallery_.find(name))
     throw Error(ErrorKind::conflict, "ImageExists", fmt::format("There is an image '{}' already.", name),
                 "Choose another name.");
 }
 
-/// Tells `operation` what a long job in the pool is doing.
-ImageProgress Region::Impl::image_progress(const std::string& operation) {
+ImageProgress Images::progress(const std::string& operation) {
   return [this, operation](const std::string& what, double fraction) {
     const std::string text = fraction < 0 ? what : fmt::format("{} ({:.0f} %)", what, fraction * 100);
-    asio::post(host.executor, [this, operation, text] { detail(operation, text); });
+    asio::post(threads_.executor, [this, operation, text] { operations_.detail(operation, text); });
   };
 }
 
-Accepted Region::import_image(const std::filesystem::path& file, const std::string& name,
-                              const std::string& label) {
-  Impl& self = *impl_;
-  self.check_image_name_is_free(name);
-  const auto work = [&self, file, name, label](std::string operation) -> asio::awaitable<void> {
-    self.phase(operation, "Copying the image");
-    co_await self.on(self.host.builds, [&gallery = self.host.gallery, file, name, label,
-                                        progress = self.image_progress(operation)] {
+Accepted Images::import(const std::filesystem::path& file, const std::string& name,
+                        const std::string& label) {
+  check_name_is_free(name);
+  const auto work = [this, file, name, label](std::string operation) -> asio::awaitable<void> {
+    operations_.phase(operation, "Copying the image");
+    co_await on(threads_.builds, [&gallery = gallery_, file, name, label, progress = progress(operation)] {
       gallery.import(file, name, label, progress);
       return 0;
     });
   };
-  return {self.begin("image import", "osImages/" + name, work, {}), true};
+  return {operations_.begin("image import", "osImages/" + name, work, {}), true};
 }
 
-Accepted Region::capture_vm(const Ref& ref, const std::string& image_name, const std::string& label) {
-  Impl& self = *impl_;
-  const Vm& vm = self.vm(ref);
-  if (vm.power != PowerState::stopped && vm.power != PowerState::deallocated)
-    throw Impl::not_now(vm, "captured");
-  self.check_image_name_is_free(image_name);
-  const auto work = [&self, ref, id = vm.id, image_name,
+Accepted Images::capture(const Ref& ref, const std::string& image_name, const std::string& label) {
+  const Vm& vm = vms_.get(ref);
+  if (vm.power != PowerState::stopped && vm.power != PowerState::deallocated) throw not_now(vm, "captured");
+  check_name_is_free(image_name);
+  const auto work = [this, ref, id = vm.id, image_name,
                      label](std::string operation) -> asio::awaitable<void> {
-    self.phase(operation, "Copying the disk");
-    const Vm& vm = self.still(ref, id);
-    const Disk* disk = self.disks.find(vm.os_disk);
+    operations_.phase(operation, "Copying the disk");
+    const Vm& vm = vms_.current(ref, id);
+    const Disk* disk = records_.disks.find(vm.os_disk);
     if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
-    co_await self.on(self.host.builds, [&gallery = self.host.gallery, file = self.host.home / disk->file,
-                                        image_name, label, progress = self.image_progress(operation)] {
+    co_await on(threads_.builds, [&gallery = gallery_, file = home_ / disk->file, image_name, label,
+                                  progress = progress(operation)] {
       gallery.capture(file, gallery.files_of(file), image_name, label, progress);
       return 0;
     });
   };
-  return self.records.change([&] {
-    Accepted accepted = self.begin_vm(vm, "vm capture", work);
+  return records_.change([&] {
+    Accepted accepted = vms_.begin(vm, "vm capture", work);
     // For a start that finds the operation unfinished and the image there.
-    self.records.write("captured-image", accepted.operation, image_name);
+    records_.write("captured-image", accepted.operation, image_name);
     return accepted;
   });
 }
 
-void Region::delete_image(const std::string& name) {
-  impl_->host.gallery.remove(name);
-  impl_->sweep_images();
+void Images::remove(const std::string& name) {
+  gallery_.remove(name);
+  sweep();
 }
 
-void Region::Impl::sweep_images() {
-  if (!host.gallery.has_deleted()) return;
+void Images::sweep() {
+  if (!gallery_.has_deleted()) return;
   std::vector<std::filesystem::path> files;
-  for (const auto& [key, disk] : disks.rows())
-    if (!disk.file.empty()) files.push_back(host.home / disk.file);
-  asio::post(host.pool, [this, executor = host.executor, &gallery = host.gallery, files = std::move(files)] {
-    try {
-      gallery.sweep(files);
-    } catch (const std::exception& trouble) {
-      spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
-      asio::post(executor, [this] { image_files_left = true; });
-    }
-  });
+  for (const auto& [key, disk] : records_.disks.rows())
+    if (!disk.file.empty()) files.push_back(home_ / disk.file);
+  asio::post(threads_.pool,
+             [this, executor = threads_.executor, &gallery = gallery_, files = std::move(files)] {
+               try {
+                 gallery.sweep(files);
+               } catch (const std::exception& trouble) {
+                 spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
+                 asio::post(executor, [this] { files_left_ = true; });
+               }
+             });
+}
+
+void Images::remove_after(const std::string& name) {
+  records_.write("image-going", name, "");
+  records_.after([this, name] { remove_going(name); });
+}
+
+/// Of a managed image that was deleted; tried again when it cannot be.
+void Images::remove_going(const std::string& name) {
+  try {
+    if (const auto image = gallery_.find(name); image && image->category == "User")
+      gallery_.remove(image->name);
+    left_.erase(name);
+    operations_.insist_soon([this, name] { records_.write("image-going", name, std::nullopt); });
+  } catch (const std::exception& error) {
+    spdlog::warn("could not remove image={}: {}", name, error.what());
+    left_.insert(name);
+  }
+}
+
+void Images::finish_removals() {
+  std::error_code missing;
+  std::filesystem::remove_all(home_ / "images" / ".new", missing);  // of an image that was being added
+  for (auto& [name, nothing] : records_.all("image-going")) remove_going(name);
+}
+
+void Images::remove_what_is_left() {
+  for (const std::string& name : std::set<std::string>(left_)) remove_going(name);
+  if (std::exchange(files_left_, false)) sweep();
+}
+
+bool Images::has_captured(const std::string& operation) const {
+  for (const auto& [id, image] : records_.all("captured-image"))
+    if (id == operation) return gallery_.find(image).has_value();
+  return false;
+}
+
+void Images::forget_captures() {
+  for (const auto& [id, image] : records_.all("captured-image"))
+    records_.write("captured-image", id, std::nullopt);
 }
 
 }  // namespace berth

@@ -1,9 +1,10 @@
+#include "region/provisioning_medium.h"
+
 #include <fmt/format.h>
 
 #include "base/xml_text.h"
 #include "crypto/encoding.h"
 #include "images/iso.h"
-#include "region/impl.h"
 
 namespace berth {
 

@@ -1,4 +1,4 @@
-#include "region/records.h"
+#include "region/table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,128 +1,108 @@
 #include "region/region.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
-
-#include <algorithm>
-#include <boost/asio/detached.hpp>
-
-#include "crypto/encoding.h"
-#include "region/impl.h"
+#include "crypto/certificate.h"
+#include "region/parts.h"
+#include "region/recovery.h"
 
 namespace berth {
 namespace {
 
-// What the tables are searched by.
-
-std::vector<std::string> terms_of_network(const VirtualNetwork& network) {
-  std::vector<std::string> terms;
-  for (const Subnet& subnet : network.subnets)
-    if (!subnet.security_group.empty()) terms.push_back(term("security-group", subnet.security_group));
-  return terms;
-}
-
-std::vector<std::string> terms_of_address(const PublicAddress& address) {
-  std::vector<std::string> terms{"at " + address.address};
-  if (!address.label.empty()) terms.push_back("label " + lower(address.label));
-  return terms;
-}
-
-std::vector<std::string> terms_of_interface(const NetworkInterface& nic) {
-  std::vector<std::string> terms;
-  if (!nic.vm.empty()) terms.push_back(term("vm", nic.vm));
-  if (!nic.security_group.empty()) terms.push_back(term("security-group", nic.security_group));
-  for (const IpConfiguration& configuration : nic.configurations) {
-    terms.push_back(term("network", configuration.network));
-    if (!configuration.public_address.empty()) terms.push_back(term("address", configuration.public_address));
-  }
-  return terms;
-}
-
-std::vector<std::string> terms_of_disk(const Disk& disk) {
-  return disk.vm.empty() ? std::vector<std::string>() : std::vector<std::string>{term("vm", disk.vm)};
+Threads threads_of(const Region::Services& host) {
+  return {host.executor, host.pool, host.builds};
 }
 
 }  // namespace
 
-Region::Impl::Impl(Services services, RegionSettings fixed)
-    : host(std::move(services)),
-      settings(std::move(fixed)),
-      records(host.database),
-      groups(records, "group"),
-      networks(records, "network", terms_of_network),
-      addresses(records, "address", terms_of_address),
-      security_groups(records, "security-group"),
-      interfaces(records, "interface", terms_of_interface),
-      disks(records, "disk", terms_of_disk),
-      vms(records, "vm"),
-      inert(records, "inert"),
-      hosts_owner("region-" + sha256_hex(host.home.string()).substr(0, 12)),
-      workers(std::make_unique<Workers>(host.executor)) {
-  if (!host.vm_key) host.vm_key = &PrivateKey::generate_rsa;
-}
+Parts::Parts(const Region::Services& host, const RegionSettings& settings)
+    : records(host.database),
+      operations(records, host.executor),
+      workers(host.executor),
+      vms(records, operations, host.executor, host.vm_changed),
+      images(records, operations, vms, threads_of(host), host.gallery, host.home),
+      disks(records, operations, images, threads_of(host), host.home),
+      inert(records, images),
+      documents(records),
+      names(records, operations, host.executor, settings.hosts_file, host.home),
+      switches(records, operations, host.executor, host.networks, settings),
+      networks(records, switches, names, settings, host.home),
+      certificates(records, vms, host.pool, settings, host.vm_key),
+      extensions(records, operations, vms, certificates, host.extensions, workers, settings),
+      guests(records, vms, certificates, host.extensions, settings),
+      attachments(records, vms, disks),
+      power(records, operations, vms, switches,
+            {host.driver, host.gallery, host.guest_endpoints, threads_of(host), host.home}, settings),
+      making(records, operations, {vms, attachments, certificates, power, images, switches}, threads_of(host),
+             host.home),
+      changes(records, operations, {vms, attachments, making, power, disks}, host.driver, host.home,
+              settings),
+      removal(records, operations, {vms, attachments, certificates, power, disks, images, switches, names}),
+      vm_recovery(records, {vms, attachments, making, changes, power, removal, extensions}),
+      machines(records, operations, {vms, making, changes, power, removal}, host.driver, settings),
+      groups(records, operations, {removal, switches, names, disks, images, inert, documents}) {}
+
+struct Region::Impl {
+  Impl(Services services, RegionSettings fixed)
+      : host(std::move(services)), settings(std::move(fixed)), parts(host, settings) {}
+
+  const Services host;
+  const RegionSettings settings;
+  Parts parts;
+  std::vector<std::string> set_aside;
+};
 
 Region::Region(Services services, RegionSettings settings)
     : impl_(std::make_unique<Impl>(std::move(services), std::move(settings))) {}
 Region::~Region() = default;
 
-const RegionSettings& Region::settings() const {
-  return impl_->settings;
-}
-const std::vector<std::string>& Region::set_aside() const {
-  return impl_->set_aside;
-}
-Gallery& Region::gallery() const {
-  return impl_->host.gallery;
-}
-Workers& Region::workers() const {
-  return *impl_->workers;
-}
-ExtensionGallery& Region::extension_gallery() const {
-  return impl_->host.extensions;
-}
-
 asio::awaitable<void> Region::recover() {
-  return impl_->recover();
+  impl_->set_aside = co_await berth::recover(impl_->parts, impl_->host, impl_->settings);
 }
 
 asio::awaitable<void> Region::shut_down() {
-  impl_->stopping = true;
-  for (const auto& [id, state] : impl_->live) {
-    state->giving_up.request_stop();
-    state->changed.notify();
-  }
-  impl_->workers->stop();
+  impl_->parts.operations.stop();
+  impl_->parts.vms.stop();
+  impl_->parts.workers.stop();
   co_return;
 }
 
-const Operation* Region::find_operation(const std::string& id) const {
-  const auto found = impl_->operations.find(id);
-  return found == impl_->operations.end() ? nullptr : &found->second->operation;
+const std::vector<std::string>& Region::set_aside() const {
+  return impl_->set_aside;
 }
-
-std::vector<const Operation*> Region::operations_of(const std::string& target) const {
-  std::vector<const Operation*> found;
-  for (const auto& [id, entry] : impl_->operations)
-    if (same_name(entry->operation.target, target)) found.push_back(&entry->operation);
-  std::ranges::sort(found, [](const Operation* a, const Operation* b) { return a->began < b->began; });
-  return found;
+const RegionSettings& Region::settings() const {
+  return impl_->settings;
 }
-
-void Region::change(const std::function<void()>& work) {
-  impl_->records.change(work);
+Workers& Region::workers() const {
+  return impl_->parts.workers;
 }
-asio::awaitable<void> Region::insist(std::function<void()> work) {
-  return impl_->insist(std::move(work));
+Operations& Region::operations() const {
+  return impl_->parts.operations;
 }
-asio::awaitable<Operation> Region::wait(std::string id, std::chrono::milliseconds limit) {
-  return impl_->wait(std::move(id), limit);
+Groups& Region::groups() const {
+  return impl_->parts.groups;
 }
-asio::awaitable<void> Region::finish(std::string id) {
-  return impl_->finish(std::move(id));
+Images& Region::images() const {
+  return impl_->parts.images;
 }
-std::string Region::begin(const std::string& kind, const std::string& target,
-                          std::function<asio::awaitable<void>(std::string operation)> work) {
-  return impl_->begin(kind, target, std::move(work));
+Disks& Region::disks() const {
+  return impl_->parts.disks;
+}
+Networks& Region::networks() const {
+  return impl_->parts.networks;
+}
+Machines& Region::machines() const {
+  return impl_->parts.machines;
+}
+Extensions& Region::extensions() const {
+  return impl_->parts.extensions;
+}
+Guests& Region::guests() const {
+  return impl_->parts.guests;
+}
+InertResources& Region::inert() const {
+  return impl_->parts.inert;
+}
+DialectDocuments& Region::documents() const {
+  return impl_->parts.documents;
 }
 
 }  // namespace berth

@@ -29,17 +29,17 @@ TEST(Region, MakesAVmThatRunsWithItsPortsOpen) {
   EXPECT_TRUE(vm.provisioned);
   EXPECT_EQ(world.driver->observe(vm.id), MachineState::running);
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 4243)));
-  EXPECT_THAT(world.region->find_public_address({"g", "web1-ip"})->fqdn, "web1.cloudapp.net");
+  EXPECT_THAT(world.region->networks().find<PublicAddress>({"g", "web1-ip"})->fqdn, "web1.cloudapp.net");
   ASSERT_THAT(world.networks.networks, SizeIs(1));
   EXPECT_EQ(world.networks.networks.begin()->second.ports.at(0).address, "10.1.0.4");
 }
 
 TEST(Region, TellsThePhasesOfACreation) {
   World world;
-  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  const Accepted accepted = world.region->machines().put(world.order("web1"));
   world.finish(accepted);
   std::vector<std::string> names;
-  for (const Phase& phase : world.region->find_operation(accepted.operation)->phases) {
+  for (const Phase& phase : world.region->operations().find(accepted.operation)->phases) {
     names.push_back(phase.name);
     EXPECT_FALSE(phase.ended.empty());
   }
@@ -60,15 +60,15 @@ TEST(Region, APortThatMovedComesBackAtTheNextStart) {
   world.networks.taken = {22};
   world.make("web1");
   ASSERT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 10022), PortAt(4243, 4243)));
-  world.finish(world.region->restart_vm({"g", "web1"}));
+  world.finish(world.region->machines().restart({"g", "web1"}));
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 10022), PortAt(4243, 4243))) << "still taken";
   world.networks.taken = {4243};
-  world.finish(world.region->restart_vm({"g", "web1"}));
+  world.finish(world.region->machines().restart({"g", "web1"}));
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 14243)));
   EXPECT_THAT(world.ports("web1").at(0).moved_because, IsEmpty());
-  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  world.finish(world.region->machines().deallocate({"g", "web1"}));
   world.networks.taken = {};
-  world.finish(world.region->start_vm({"g", "web1"}));
+  world.finish(world.region->machines().start({"g", "web1"}));
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(22, 22), PortAt(4243, 4243)));
 }
 
@@ -89,21 +89,22 @@ TEST(Region, SaysOfAVmThatItsSwitchDied) {
   world.region_settings.heal_pause = std::chrono::milliseconds(20);
   world.open();
   world.make("web1");
-  EXPECT_THAT(world.region->get_vm({"g", "web1"}).network_news, IsEmpty());
+  EXPECT_THAT(world.region->machines().get({"g", "web1"}).network_news, IsEmpty());
   world.networks.dead[world.networks.networks.begin()->first] = {2, "2026-11-30T03:00:00.000Z",
                                                                  "signal 11 (Segmentation fault)"};
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (world.region->get_vm({"g", "web1"}).network_news.empty() && std::chrono::steady_clock::now() < until)
+  while (world.region->machines().get({"g", "web1"}).network_news.empty() &&
+         std::chrono::steady_clock::now() < until)
     world.turn();
-  EXPECT_THAT(world.region->get_vm({"g", "web1"}).network_news, testing::HasSubstr("signal 11"));
+  EXPECT_THAT(world.region->machines().get({"g", "web1"}).network_news, testing::HasSubstr("signal 11"));
 }
 
 TEST(Region, OpensAndClosesPortsOfARunningVm) {
   World world;
   world.make("web1");
-  world.region->put_security_group(
+  world.region->networks().put(
       {{.group = "g", .name = "web1-nsg", .location = "westus"}, {World::allow("8080", 200, "127.0.0.1")}});
-  world.run(world.region->settle_ports({"g", "web1"}));
+  world.run(world.region->networks().settle_ports({"g", "web1"}));
   EXPECT_THAT(world.ports("web1"), ElementsAre(PortAt(8080, 8080)));
   EXPECT_THAT(world.networks.networks.begin()->second.ports.at(0).forwards.at(0).sources,
               ElementsAre("127.0.0.1"));
@@ -112,13 +113,13 @@ TEST(Region, OpensAndClosesPortsOfARunningVm) {
 TEST(Region, ClosesThePortsOfAVmThatStops) {
   World world;
   world.make("web1");
-  world.finish(world.region->stop_vm({"g", "web1"}, false));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+  world.finish(world.region->machines().stop({"g", "web1"}, false));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::stopped);
   EXPECT_THAT(world.networks.networks, IsEmpty());
-  world.finish(world.region->start_vm({"g", "web1"}));
+  world.finish(world.region->machines().start({"g", "web1"}));
   EXPECT_THAT(world.networks.networks, SizeIs(1));
-  world.finish(world.region->deallocate_vm({"g", "web1"}));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::deallocated);
+  world.finish(world.region->machines().deallocate({"g", "web1"}));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::deallocated);
 }
 
 TEST(Region, AVmHasATemporaryDiskOfItsSizeUntilItIsDeallocated) {
@@ -136,11 +137,11 @@ TEST(Region, AVmHasATemporaryDiskOfItsSizeUntilItIsDeallocated) {
   const auto file = *spec->temporary_disk;
   const std::uint64_t of_a1 = std::uint64_t{71'680} << 20;
   EXPECT_EQ(read_disk(file).virtual_size, of_a1);
-  world.finish(world.region->stop_vm({"g", "web1"}, false));
+  world.finish(world.region->machines().stop({"g", "web1"}, false));
   EXPECT_TRUE(std::filesystem::exists(file));
-  world.finish(world.region->deallocate_vm({"g", "web1"}));
+  world.finish(world.region->machines().deallocate({"g", "web1"}));
   EXPECT_FALSE(std::filesystem::exists(file));
-  world.finish(world.region->start_vm({"g", "web1"}));
+  world.finish(world.region->machines().start({"g", "web1"}));
   EXPECT_EQ(read_disk(file).virtual_size, of_a1);
 }
 
@@ -149,7 +150,7 @@ TEST(Region, NoticesAGuestThatSwitchesItselfOff) {
   const std::string id = world.make("web1").id;
   world.driver->guest_powers_off(id);
   world.turn();
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::stopped);
 }
 
 TEST(Region, RefusesWhatCannotBecomeAVm) {
@@ -158,7 +159,7 @@ TEST(Region, RefusesWhatCannotBecomeAVm) {
   const auto code = [&](auto change) {
     VmOrder wanted = good;
     change(wanted);
-    return thrown_by([&] { world.region->put_vm(wanted); }).code;
+    return thrown_by([&] { world.region->machines().put(wanted); }).code;
   };
   EXPECT_EQ(code([](VmOrder& o) { o.password = Secret("weak"); }), "InvalidParameter");
   EXPECT_EQ(code([](VmOrder& o) { o.vm.admin_user = "docker"; }), "InvalidParameter");
@@ -167,7 +168,7 @@ TEST(Region, RefusesWhatCannotBecomeAVm) {
   EXPECT_EQ(code([](VmOrder& o) { o.vm.interfaces = {{"g", "nosuchnic"}}; }), "ResourceNotFound");
   EXPECT_EQ(code([](VmOrder& o) { o.vm.group = "nosuchgroup"; }), "ResourceGroupNotFound");
   EXPECT_EQ(code([](VmOrder& o) { o.password = {}; }), "InvalidParameter");
-  EXPECT_EQ(world.region->find_vm({"g", "web1"}), nullptr);
+  EXPECT_EQ(world.region->machines().find({"g", "web1"}), nullptr);
 }
 
 TEST(Region, GivesALabelToOneOnly) {
@@ -176,8 +177,8 @@ TEST(Region, GivesALabelToOneOnly) {
   PublicAddress second;
   static_cast<Resource&>(second) = {.group = "g", .name = "other", .location = "westus"};
   second.label = "WEB1";
-  EXPECT_EQ(thrown_by([&] { world.region->put_public_address(second); }).code, "DnsRecordInUse");
-  EXPECT_FALSE(world.region->is_label_free("Web1"));
+  EXPECT_EQ(thrown_by([&] { world.region->networks().put(second); }).code, "DnsRecordInUse");
+  EXPECT_FALSE(world.region->networks().is_label_free("Web1"));
 }
 
 TEST(Region, WritesNamesIntoTheHostsFileWhileTheyExist) {
@@ -192,7 +193,7 @@ TEST(Region, WritesNamesIntoTheHostsFileWhileTheyExist) {
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
   EXPECT_THAT(text(), HasSubstr("web1.cloudapp.net"));
-  world.finish(world.region->delete_group("g"));
+  world.finish(world.region->groups().remove("g"));
   EXPECT_EQ(text(), "127.0.0.1 localhost\n");
 }
 
@@ -200,22 +201,22 @@ TEST(Region, KeepsAFailedVmAndSaysWhy) {
   World world;
   world.driver->fail_next_start =
       Error(ErrorKind::unavailable, "AllocationFailed", "No memory.", "Stop something.");
-  const Accepted accepted = world.region->put_vm(world.order("web1"));
+  const Accepted accepted = world.region->machines().put(world.order("web1"));
   const Error error = thrown_by([&] { world.finish(accepted); });
   EXPECT_EQ(error.code, "AllocationFailed");
   EXPECT_EQ(error.advice, "Stop something.");
-  const Vm& vm = world.region->get_vm({"g", "web1"});
+  const Vm& vm = world.region->machines().get({"g", "web1"});
   EXPECT_EQ(vm.provisioning, Provisioning::failed);
   EXPECT_EQ(vm.problem->message, "No memory.");
   // The same request again makes it.
-  world.finish(world.region->put_vm(world.order("web1")));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+  world.finish(world.region->machines().put(world.order("web1")));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).provisioning, Provisioning::succeeded);
 }
 
 TEST(Region, JoinsASecondRequestForAVmThatIsBeingMade) {
   World world;
   const VmOrder wanted = world.order("web1");
-  const Accepted first = world.region->put_vm(wanted), second = world.region->put_vm(wanted);
+  const Accepted first = world.region->machines().put(wanted), second = world.region->machines().put(wanted);
   EXPECT_EQ(first.operation, second.operation);
   EXPECT_FALSE(second.created);
   world.finish(first);
@@ -224,29 +225,29 @@ TEST(Region, JoinsASecondRequestForAVmThatIsBeingMade) {
 TEST(Region, DeletesAVmWhileItIsBeingMade) {
   World world;
   world.guests->talkative = false;
-  const Accepted creation = world.region->put_vm(world.order("web1"));
-  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i)
+  const Accepted creation = world.region->machines().put(world.order("web1"));
+  for (int i = 0; i < 200 && world.region->machines().get({"g", "web1"}).power != PowerState::running; ++i)
     world.turn();
-  const std::string id = world.region->get_vm({"g", "web1"}).id;
-  world.finish(world.region->delete_vm({"g", "web1"}, {.disks = true}));
+  const std::string id = world.region->machines().get({"g", "web1"}).id;
+  world.finish(world.region->machines().remove({"g", "web1"}, {.disks = true}));
   EXPECT_EQ(thrown_by([&] { world.finish(creation); }).code, "OperationPreempted");
-  EXPECT_EQ(world.region->find_vm({"g", "web1"}), nullptr);
+  EXPECT_EQ(world.region->machines().find({"g", "web1"}), nullptr);
   EXPECT_EQ(world.driver->observe(id), std::nullopt);
-  EXPECT_THAT(world.region->disks(), IsEmpty());
+  EXPECT_THAT(world.region->disks().list(), IsEmpty());
 }
 
 TEST(Region, DeletesAGroupWithAllThatIsInIt) {
   World world;
   const Vm vm = world.make("web1");
   world.make("web2");
-  world.region->keep_document("deployment", "g/one", "{}");
-  world.finish(world.region->delete_group("G"));
-  EXPECT_EQ(world.region->find_group("g"), nullptr);
-  EXPECT_THAT(world.region->vms(), IsEmpty());
-  EXPECT_THAT(world.region->disks(), IsEmpty());
-  EXPECT_THAT(world.region->public_addresses(), IsEmpty());
+  world.region->documents().keep("deployment", "g/one", "{}");
+  world.finish(world.region->groups().remove("G"));
+  EXPECT_EQ(world.region->groups().find("g"), nullptr);
+  EXPECT_THAT(world.region->machines().list(), IsEmpty());
+  EXPECT_THAT(world.region->disks().list(), IsEmpty());
+  EXPECT_THAT(world.region->networks().list<PublicAddress>(), IsEmpty());
   EXPECT_THAT(world.networks.networks, IsEmpty());
-  EXPECT_EQ(world.region->document("deployment", "g/one"), std::nullopt);
+  EXPECT_EQ(world.region->documents().find("deployment", "g/one"), std::nullopt);
   EXPECT_TRUE(std::filesystem::is_empty(world.home / "disks"));
   for (const char* table :
        {"vm", "vm-key", "disk", "interface", "address", "network", "group", "group-going"})
@@ -259,10 +260,11 @@ TEST(Region, AFileThatCannotBeRemovedIsRemovedLater) {
   world.region_settings.heal_pause = std::chrono::milliseconds(20);
   world.open();
   world.make("web1");
-  const auto file = world.home / world.region->find_disk(world.region->get_vm({"g", "web1"}).os_disk)->file;
+  const auto file =
+      world.home / world.region->disks().find(world.region->machines().get({"g", "web1"}).os_disk)->file;
   std::filesystem::remove(file);
   std::filesystem::create_directories(file / "in the way");
-  world.finish(world.region->delete_group("g"));
+  world.finish(world.region->groups().remove("g"));
   EXPECT_THAT(world.database->all("file-going"), SizeIs(1));
 
   std::filesystem::remove(file / "in the way");
@@ -274,17 +276,20 @@ TEST(Region, AFileThatCannotBeRemovedIsRemovedLater) {
 TEST(Region, RefusesToDeleteWhatIsInUse) {
   World world;
   world.make("web1");
-  EXPECT_EQ(thrown_by([&] { world.region->delete_interface({"g", "web1-nic"}); }).code, "NicInUse");
   EXPECT_EQ(thrown_by([&] {
-              world.region->delete_public_address({"g", "web1-ip"});
+              world.region->networks().remove_interface({"g", "web1-nic"});
+            }).code,
+            "NicInUse");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->networks().remove_public_address({"g", "web1-ip"});
             }).code,
             "InUsePublicIPAddressCannotBeDeleted");
   EXPECT_EQ(thrown_by([&] {
-              world.region->delete_virtual_network({"g", "net"});
+              world.region->networks().remove_virtual_network({"g", "net"});
             }).code,
             "InUseVirtualNetworkCannotBeDeleted");
   EXPECT_EQ(thrown_by([&] {
-              world.region->delete_security_group({"g", "web1-nsg"});
+              world.region->networks().remove_security_group({"g", "web1-nsg"});
             }).kind,
             ErrorKind::conflict);
 }
@@ -292,17 +297,17 @@ TEST(Region, RefusesToDeleteWhatIsInUse) {
 TEST(Region, AnImageThatWasDeletedKeepsItsFilesForTheDisksThatStandOnIt) {
   World world;
   world.make("web1");
-  world.region->delete_image("TINY");
+  world.region->images().remove("TINY");
   EXPECT_FALSE(world.gallery->find("tiny"));
-  EXPECT_EQ(thrown_by([&] { world.region->delete_image("tiny"); }).kind, ErrorKind::not_found);
+  EXPECT_EQ(thrown_by([&] { world.region->images().remove("tiny"); }).kind, ErrorKind::not_found);
   world.turn();
   EXPECT_TRUE(std::filesystem::exists(world.home / "images/tiny"));
-  world.finish(world.region->stop_vm({"g", "web1"}, true));
-  world.finish(world.region->start_vm({"g", "web1"}));
+  world.finish(world.region->machines().stop({"g", "web1"}, true));
+  world.finish(world.region->machines().start({"g", "web1"}));
 
   // The name is free, and what it stands for now is another image.
   world.gallery->import(world.home / "tiny.qcow2", "tiny", "Another", [](const std::string&, double) {});
-  world.finish(world.region->delete_group("g"));
+  world.finish(world.region->groups().remove("g"));
   for (int i = 0; i < 200 && std::filesystem::exists(world.home / "images/tiny"); ++i) world.turn();
   EXPECT_FALSE(std::filesystem::exists(world.home / "images/tiny"));
   EXPECT_EQ(world.gallery->find("tiny")->label, "Another");
@@ -311,28 +316,29 @@ TEST(Region, AnImageThatWasDeletedKeepsItsFilesForTheDisksThatStandOnIt) {
 TEST(Region, KeepsAGroupWhoseNetworkAnotherGroupUses) {
   World world;
   world.network();
-  world.region->put_group("h", "westus", {});
+  world.region->groups().put("h", "westus", {});
   NetworkInterface nic;
   static_cast<Resource&>(nic) = {.group = "h", .name = "nic", .location = "westus"};
   nic.configurations.push_back({.name = "ipconfig", .network = {"g", "net"}, .subnet = "default"});
-  world.region->put_interface(nic);
-  EXPECT_EQ(thrown_by([&] { world.region->delete_group("g"); }).code, "InUseVirtualNetworkCannotBeDeleted");
-  world.finish(world.region->delete_group("h"));
-  world.finish(world.region->delete_group("g"));
+  world.region->networks().put(nic);
+  EXPECT_EQ(thrown_by([&] { world.region->groups().remove("g"); }).code,
+            "InUseVirtualNetworkCannotBeDeleted");
+  world.finish(world.region->groups().remove("h"));
+  world.finish(world.region->groups().remove("g"));
 }
 
 TEST(Extensions, SucceedWhenTheHandlerSaysSo) {
   World world;
   world.make("web1");
   ExtensionOrder wanted = world.shell(R"({"a":1})");
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
-  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+  const Extension& extension = world.region->machines().get({"g", "web1"}).extensions.at(0);
   EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
   EXPECT_EQ(extension.version, "1.0.0");
   EXPECT_EQ(extension.sequence, 0);
   wanted.settings = R"({"a":2})";
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, 1);
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).sequence, 1);
 }
 
 TEST(Extensions, FailWithTheHandlersOwnWords) {
@@ -348,11 +354,11 @@ TEST(Extensions, FailWithTheHandlersOwnWords) {
             StatusItem{.name = "shell", .status = "error", .code = 7, .message = "The certificate is bad."}};
   };
   const Error error = thrown_by([&] {
-    world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+    world.finish(world.region->extensions().put({"g", "web1"}, world.shell()));
   });
   EXPECT_EQ(error.code, "VMExtensionProvisioningError");
   EXPECT_THAT(error.what(), HasSubstr("The certificate is bad."));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
 }
 
 TEST(Extensions, AWarningIsASuccess) {
@@ -365,8 +371,9 @@ TEST(Extensions, AWarningIsASuccess) {
                          .sequence = extension.sequence,
                          .settings = StatusItem{.name = "shell", .status = "warning", .message = "Old."}};
   };
-  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::succeeded);
+  world.finish(world.region->extensions().put({"g", "web1"}, world.shell()));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).provisioning,
+            Provisioning::succeeded);
 }
 
 TEST(Extensions, TheSameOrderAgainRunsNothing) {
@@ -375,25 +382,25 @@ TEST(Extensions, TheSameOrderAgainRunsNothing) {
   ExtensionOrder wanted = world.shell(R"({"a":1})");
   wanted.protected_settings = Secret(R"({"key":"one"})");
   wanted.has_protected_settings = true;
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
-  const Vm before = world.region->get_vm({"g", "web1"});
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+  const Vm before = world.region->machines().get({"g", "web1"});
 
-  const Accepted again = world.region->put_extension({"g", "web1"}, wanted);
+  const Accepted again = world.region->extensions().put({"g", "web1"}, wanted);
 
   world.finish(again);
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).incarnation, before.incarnation);
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, 0);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).incarnation, before.incarnation);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).sequence, 0);
   for (const auto& change : std::vector<std::function<void(ExtensionOrder&)>>{
            [](ExtensionOrder& order) { order.settings = R"({"a":2})"; },
            [](ExtensionOrder& order) { order.force_update_tag = "two"; },
            [](ExtensionOrder& order) { order.protected_settings = Secret(R"({"key":"two"})"); },
            [](ExtensionOrder& order) { order.protected_settings = {}; }}) {
-    const int sequence = world.region->get_vm({"g", "web1"}).extensions.at(0).sequence;
+    const int sequence = world.region->machines().get({"g", "web1"}).extensions.at(0).sequence;
     change(wanted);
-    world.finish(world.region->put_extension({"g", "web1"}, wanted));
-    EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).sequence, sequence + 1);
+    world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+    EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).sequence, sequence + 1);
   }
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).protected_settings, "");
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).protected_settings, "");
 }
 
 TEST(Extensions, OneThatComesAfterAnotherIsNotGivenToTheGuestBeforeThatIsThere) {
@@ -402,9 +409,9 @@ TEST(Extensions, OneThatComesAfterAnotherIsNotGivenToTheGuestBeforeThatIsThere) 
   ExtensionOrder second = world.shell();
   second.name = "second";
   second.after = {"first"};
-  const Accepted waiting = world.region->put_extension({"g", "web1"}, second);
+  const Accepted waiting = world.region->extensions().put({"g", "web1"}, second);
   world.turn();
-  EXPECT_TRUE(world.region->guest_view(vm.id)->plugins.empty());
+  EXPECT_TRUE(world.region->guests().guest_view(vm.id)->plugins.empty());
 
   ExtensionOrder first = world.shell();
   first.name = "first";
@@ -412,17 +419,20 @@ TEST(Extensions, OneThatComesAfterAnotherIsNotGivenToTheGuestBeforeThatIsThere) 
   first.publisher = "Contoso";
   first.type = "Other";
   first.version = "2.0.0";
-  world.finish(world.region->put_extension({"g", "web1"}, first));
+  world.finish(world.region->extensions().put({"g", "web1"}, first));
   world.finish(waiting);
 
-  const auto plugins = world.region->guest_view(vm.id)->plugins;
+  const auto plugins = world.region->guests().guest_view(vm.id)->plugins;
   ASSERT_EQ(plugins.size(), 2u);
   EXPECT_EQ(plugins[0].handler, "Contoso.Test.Shell");
   EXPECT_EQ(plugins[0].level, 1);
   EXPECT_EQ(plugins[0].after, std::vector<std::string>{"Contoso.Other"});
   EXPECT_EQ(plugins[1].level, 0);
   first.after = {"second"};
-  EXPECT_EQ(thrown_by([&] { world.region->put_extension({"g", "web1"}, first); }).code, "InvalidParameter");
+  EXPECT_EQ(thrown_by([&] {
+              world.region->extensions().put({"g", "web1"}, first);
+            }).code,
+            "InvalidParameter");
 }
 
 TEST(Extensions, ASuppressedFailureIsShownByTheExtensionAlone) {
@@ -438,9 +448,9 @@ TEST(Extensions, ASuppressedFailureIsShownByTheExtensionAlone) {
   ExtensionOrder wanted = world.shell();
   wanted.suppress_failures = true;
 
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
 
-  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  const Extension& extension = world.region->machines().get({"g", "web1"}).extensions.at(0);
   EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
   ASSERT_TRUE(extension.problem);
   EXPECT_NE(extension.problem->message.find("install exited with 52"), std::string::npos);
@@ -449,21 +459,21 @@ TEST(Extensions, ASuppressedFailureIsShownByTheExtensionAlone) {
 TEST(Extensions, LeaveBeforeTheyAreForgotten) {
   World world;
   world.make("web1");
-  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
-  world.finish(world.region->delete_extension({"g", "web1"}, "SHELL"));
-  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+  world.finish(world.region->extensions().put({"g", "web1"}, world.shell()));
+  world.finish(world.region->extensions().remove({"g", "web1"}, "SHELL"));
+  EXPECT_THAT(world.region->machines().get({"g", "web1"}).extensions, IsEmpty());
 }
 
 TEST(Extensions, AReplacedPackageReachesTheVmsThatHaveIt) {
   World world;
   world.make("web1");
   const auto publish = [&](const std::string& remark) {
-    return world.region->publish_extension(world.package(remark), "Contoso.Test", "Own", "1.0.0", true);
+    return world.region->extensions().publish(world.package(remark), "Contoso.Test", "Own", "1.0.0", true);
   };
   EXPECT_THAT(publish("a"), IsEmpty());
   ExtensionOrder wanted = world.shell(R"({"a":1})");
   wanted.name = wanted.type = "Own";
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
   EXPECT_THAT(publish("a"), IsEmpty());  // the same bytes
 
   const std::vector<ExtensionMove> moves = publish("b");
@@ -471,27 +481,27 @@ TEST(Extensions, AReplacedPackageReachesTheVmsThatHaveIt) {
   ASSERT_EQ(moves.size(), 1u);
   EXPECT_EQ(moves[0].extension, "Own");
   world.finish({moves[0].operation, false});
-  const Extension& extension = world.region->get_vm({"g", "web1"}).extensions.at(0);
+  const Extension& extension = world.region->machines().get({"g", "web1"}).extensions.at(0);
   EXPECT_EQ(extension.version, "1.0.0.1");
   EXPECT_EQ(extension.settings, R"({"a":1})");
   EXPECT_EQ(extension.sequence, 1);
   EXPECT_EQ(extension.provisioning, Provisioning::succeeded);
-  world.finish(world.region->stop_vm({"g", "web1"}, true));
+  world.finish(world.region->machines().stop({"g", "web1"}, true));
   EXPECT_EQ(publish("c").at(0).operation, "");
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).version, "1.0.0.2");
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).version, "1.0.0.2");
 }
 
 TEST(Extensions, APackageThatAVmHasStaysInTheGallery) {
   World world;
   world.make("web1");
-  world.region->publish_extension(world.package("a"), "Contoso.Test", "Own", "1.0.0", false);
+  world.region->extensions().publish(world.package("a"), "Contoso.Test", "Own", "1.0.0", false);
   ExtensionOrder wanted = world.shell();
   wanted.name = wanted.type = "Own";
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
-  const auto unpublish = [&] { world.region->unpublish_extension("Contoso.Test", "Own", "1.0.0"); };
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+  const auto unpublish = [&] { world.region->extensions().unpublish("Contoso.Test", "Own", "1.0.0"); };
   EXPECT_EQ(thrown_by(unpublish).code, "ExtensionInUse");
-  world.region->delete_extension({"g", "web1"}, "Own", true);
-  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+  world.region->extensions().remove({"g", "web1"}, "Own", true);
+  EXPECT_THAT(world.region->machines().get({"g", "web1"}).extensions, IsEmpty());
   unpublish();
   EXPECT_EQ(thrown_by(unpublish).code, "ExtensionNotFound");
 }
@@ -499,16 +509,16 @@ TEST(Extensions, APackageThatAVmHasStaysInTheGallery) {
 TEST(Extensions, OneThatWillNotLeaveSaysWhyAndStays) {
   World world;
   world.make("web1");
-  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  world.finish(world.region->extensions().put({"g", "web1"}, world.shell()));
   world.guests->leaves = false;
   const Error error = thrown_by([&] {
-    world.finish(world.region->delete_extension({"g", "web1"}, "shell"));
+    world.finish(world.region->extensions().remove({"g", "web1"}, "shell"));
   });
   EXPECT_THAT(error.what(), HasSubstr("disable will not (code 1009)"));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).provisioning, Provisioning::failed);
   world.guests->leaves = true;
-  world.finish(world.region->delete_extension({"g", "web1"}, "shell"));
-  EXPECT_THAT(world.region->get_vm({"g", "web1"}).extensions, IsEmpty());
+  world.finish(world.region->extensions().remove({"g", "web1"}, "shell"));
+  EXPECT_THAT(world.region->machines().get({"g", "web1"}).extensions, IsEmpty());
 }
 
 TEST(Extensions, ProtectedSettingsAreNowhereInClear) {
@@ -517,8 +527,8 @@ TEST(Extensions, ProtectedSettingsAreNowhereInClear) {
   ExtensionOrder wanted = world.shell();
   wanted.protected_settings = Secret(R"({"word":"swordfish-4711"})");
   wanted.has_protected_settings = true;
-  world.finish(world.region->put_extension({"g", "web1"}, wanted));
-  EXPECT_FALSE(world.region->get_vm({"g", "web1"}).extensions.at(0).protected_settings.empty());
+  world.finish(world.region->extensions().put({"g", "web1"}, wanted));
+  EXPECT_FALSE(world.region->machines().get({"g", "web1"}).extensions.at(0).protected_settings.empty());
   for (const auto& entry : std::filesystem::recursive_directory_iterator(world.home)) {
     if (!entry.is_regular_file()) continue;
     std::ifstream in(entry.path(), std::ios::binary);
@@ -532,10 +542,10 @@ TEST(Extensions, ProtectedSettingsAreNowhereInClear) {
 class Certificates : public testing::Test {
  protected:
   Certificates() { world.make("web1"); }
-  const Vm& vm() { return world.region->get_vm({"g", "web1"}); }
+  const Vm& vm() { return world.region->machines().get({"g", "web1"}); }
   bool gets(const std::string& transport) {
     try {
-      world.region->guest_pfx(vm().id, transport);
+      world.region->guests().guest_pfx(vm().id, transport);
       return true;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind, ErrorKind::conflict);
@@ -544,9 +554,10 @@ class Certificates : public testing::Test {
     }
   }
   void report(unsigned incarnation) {
-    world.region->take_status(vm().id, {.status = "Ready", .incarnation = std::to_string(incarnation)});
+    world.region->guests().take_status(vm().id,
+                                       {.status = "Ready", .incarnation = std::to_string(incarnation)});
   }
-  bool announced() { return !world.region->guest_view(vm().id)->has_certificate; }
+  bool announced() { return !world.region->guests().guest_view(vm().id)->has_certificate; }
   World world;
 };
 
@@ -560,8 +571,8 @@ TEST_F(Certificates, AreGivenToTheFirstThatAsksAndToNobodyElseUntilTheNextBoot) 
   EXPECT_FALSE(announced());
   EXPECT_FALSE(gets("B2"));
 
-  world.finish(world.region->stop_vm({"g", "web1"}, false));
-  world.finish(world.region->start_vm({"g", "web1"}));
+  world.finish(world.region->machines().stop({"g", "web1"}, false));
+  world.finish(world.region->machines().start({"g", "web1"}));
   EXPECT_TRUE(announced());
   EXPECT_TRUE(gets("C3"));
   EXPECT_FALSE(gets("A1"));
@@ -609,25 +620,25 @@ TEST(Extensions, AreRefusedWhenTheyCannotBe) {
   ExtensionOrder wanted = world.shell();
   wanted.type = "Nothing";
   EXPECT_EQ(thrown_by([&] {
-              world.region->put_extension({"g", "web1"}, wanted);
+              world.region->extensions().put({"g", "web1"}, wanted);
             }).code,
             "VMExtensionNotFound");
   wanted = world.shell();
   wanted.version = "9.9";
   EXPECT_EQ(thrown_by([&] {
-              world.region->put_extension({"g", "web1"}, wanted);
+              world.region->extensions().put({"g", "web1"}, wanted);
             }).code,
             "VMExtensionVersionNotFound");
-  world.finish(world.region->put_extension({"g", "web1"}, world.shell()));
+  world.finish(world.region->extensions().put({"g", "web1"}, world.shell()));
   wanted = world.shell();
   wanted.name = "again";
   EXPECT_EQ(thrown_by([&] {
-              world.region->put_extension({"g", "web1"}, wanted);
+              world.region->extensions().put({"g", "web1"}, wanted);
             }).code,
             "OnlyOneExtensionPerHandler");
-  world.finish(world.region->stop_vm({"g", "web1"}, true));
+  world.finish(world.region->machines().stop({"g", "web1"}, true));
   EXPECT_EQ(thrown_by([&] {
-              world.region->put_extension({"g", "web1"}, world.shell());
+              world.region->extensions().put({"g", "web1"}, world.shell());
             }).code,
             "OperationNotAllowed");
 }
@@ -637,7 +648,7 @@ TEST(Recovery, TakesUpAVmThatRanOn) {
   world.make("web1");
   world.close();
   world.open();
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::running);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::running);
   world.turn();
   EXPECT_THAT(world.networks.networks, SizeIs(1));
 }
@@ -651,14 +662,14 @@ TEST(Recovery, KnowsAVmThatDiedMeanwhileAsStopped) {
     FakeDriver(other.get_executor(), world.home).crash(id);
   }
   world.open();
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::stopped);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::stopped);
   EXPECT_THAT(world.networks.networks, IsEmpty()) << "nobody needs its switch";
 }
 
 TEST(Recovery, StartsAVmThatWasBeingRestarted) {
   World world;
   const std::string id = world.make("web1").id;
-  const Accepted accepted = world.region->restart_vm({"g", "web1"});
+  const Accepted accepted = world.region->machines().restart({"g", "web1"});
   world.kill();
   {
     asio::io_context other;
@@ -666,19 +677,19 @@ TEST(Recovery, StartsAVmThatWasBeingRestarted) {
   }
   world.open();
   world.finish(accepted);
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).power, PowerState::running);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::running);
   EXPECT_EQ(world.driver->observe(id), MachineState::running);
 }
 
 TEST(Recovery, PlugsTheDisksThatAVmHasAfterAChangeOfThemWasCutShort) {
   World world;
   const std::string id = world.make("web1").id;
-  VmOrder order{.vm = world.region->get_vm({"g", "web1"})};
+  VmOrder order{.vm = world.region->machines().get({"g", "web1"})};
   order.vm.data_disks = {{.lun = 0, .name = "data", .size_gib = 1}};
-  world.finish(world.region->put_vm(order));
-  order.vm = world.region->get_vm({"g", "web1"});
+  world.finish(world.region->machines().put(order));
+  order.vm = world.region->machines().get({"g", "web1"});
   order.vm.data_disks.clear();
-  world.region->put_vm(order);
+  world.region->machines().put(order);
   world.kill();  // the machine has let go of that disk, and has one that nobody has written down
   {
     asio::io_context other;
@@ -701,37 +712,38 @@ TEST(Recovery, PlugsTheDisksThatAVmHasAfterAChangeOfThemWasCutShort) {
 TEST(Recovery, FinishesACreationWhoseMachineRuns) {
   World world;
   world.guests->talkative = false;
-  const Accepted accepted = world.region->put_vm(world.order("web1"));
-  for (int i = 0; i < 200 && world.region->get_vm({"g", "web1"}).power != PowerState::running; ++i)
+  const Accepted accepted = world.region->machines().put(world.order("web1"));
+  for (int i = 0; i < 200 && world.region->machines().get({"g", "web1"}).power != PowerState::running; ++i)
     world.turn();
   world.close();
   world.open();
-  world.guests->seen(world.region->get_vm({"g", "web1"}));
+  world.guests->seen(world.region->machines().get({"g", "web1"}));
   world.finish(accepted);
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).provisioning, Provisioning::succeeded);
 }
 
 TEST(Recovery, RollsBackACreationThatHadNotReachedItsMachine) {
   World world;
   const VmOrder wanted = world.order("web1");
-  const Accepted accepted = world.region->put_vm(wanted);
+  const Accepted accepted = world.region->machines().put(wanted);
   world.close();  // before anything of it could run
   world.open();
-  EXPECT_EQ(world.region->find_operation(accepted.operation)->status, OperationStatus::failed);
-  const Vm& vm = world.region->get_vm({"g", "web1"});
+  EXPECT_EQ(world.region->operations().find(accepted.operation)->status, OperationStatus::failed);
+  const Vm& vm = world.region->machines().get({"g", "web1"});
   EXPECT_EQ(vm.provisioning, Provisioning::failed);
   EXPECT_THAT(vm.problem->message, HasSubstr("stopped while"));
-  world.finish(world.region->put_vm(wanted));
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).provisioning, Provisioning::succeeded);
+  world.finish(world.region->machines().put(wanted));
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).provisioning, Provisioning::succeeded);
 }
 
 TEST(Recovery, KnowsADeletionThatEndedBeforeItWasWrittenDown) {
   World world;
   world.make("web1");
-  const auto delete_both = {world.region->delete_vm({"g", "web1"}, {}), world.region->delete_group("g")};
+  const auto delete_both = {world.region->machines().remove({"g", "web1"}, {}),
+                            world.region->groups().remove("g")};
   std::vector<Operation> begun;
   for (const Accepted& accepted : delete_both)
-    begun.push_back(*world.region->find_operation(accepted.operation));
+    begun.push_back(*world.region->operations().find(accepted.operation));
   for (const Accepted& accepted : delete_both) world.finish(accepted);
   world.close();
   {
@@ -740,33 +752,33 @@ TEST(Recovery, KnowsADeletionThatEndedBeforeItWasWrittenDown) {
   }
   world.open();
   for (const Operation& operation : begun) {
-    EXPECT_EQ(world.region->find_operation(operation.id)->status, OperationStatus::succeeded);
-    EXPECT_FALSE(world.region->find_operation(operation.id)->problem);
+    EXPECT_EQ(world.region->operations().find(operation.id)->status, OperationStatus::succeeded);
+    EXPECT_FALSE(world.region->operations().find(operation.id)->problem);
   }
 }
 
 TEST(Vms, ThatTheHostHasNoSpaceForSaySoUntilTheyGoOn) {
   World world;
   world.guests->talkative = false;
-  const Accepted accepted = world.region->put_vm(world.order("web1"));
-  const Vm& vm = world.region->get_vm({"g", "web1"});
+  const Accepted accepted = world.region->machines().put(world.order("web1"));
+  const Vm& vm = world.region->machines().get({"g", "web1"});
   for (int i = 0; i < 200 && vm.power != PowerState::running; ++i) world.turn();
   EXPECT_FALSE(vm.waits_for_space());
   world.driver->host_has_no_space(vm.id);
   for (int i = 0; i < 200 && !vm.waits_for_space(); ++i) world.turn();
   EXPECT_TRUE(vm.waits_for_space());
-  EXPECT_EQ(world.region->find_operation(accepted.operation)->phases.back().detail, held_for_space);
+  EXPECT_EQ(world.region->operations().find(accepted.operation)->phases.back().detail, held_for_space);
 }
 
 TEST(Recovery, GoesOnDeletingAGroup) {
   World world;
   world.make("web1");
-  const Accepted accepted = world.region->delete_group("g");
+  const Accepted accepted = world.region->groups().remove("g");
   world.close();
   world.open();
   world.finish(accepted);
-  EXPECT_EQ(world.region->find_group("g"), nullptr);
-  EXPECT_THAT(world.region->vms(), IsEmpty());
+  EXPECT_EQ(world.region->groups().find("g"), nullptr);
+  EXPECT_THAT(world.region->machines().list(), IsEmpty());
 }
 
 }  // namespace

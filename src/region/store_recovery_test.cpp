@@ -27,14 +27,14 @@ std::vector<std::string> all_of(const World& world) {
   const auto add = [&](const auto& rows) {
     for (const auto* row : rows) all.push_back(to_document(*row));
   };
-  add(world.region->groups());
-  add(world.region->virtual_networks());
-  add(world.region->security_groups());
-  add(world.region->public_addresses());
-  add(world.region->interfaces());
-  add(world.region->disks());
-  add(world.region->inert({}));
-  add(world.region->vms());
+  add(world.region->groups().list());
+  add(world.region->networks().list<VirtualNetwork>());
+  add(world.region->networks().list<SecurityGroup>());
+  add(world.region->networks().list<PublicAddress>());
+  add(world.region->networks().list<NetworkInterface>());
+  add(world.region->disks().list());
+  add(world.region->inert().list({}));
+  add(world.region->machines().list());
   for (const auto& [id, config] : world.networks.networks)
     all.push_back(id + " " + network::to_json(config).dump());
   return all;
@@ -45,18 +45,18 @@ void fill(World& world) {
       world.order("web1", {World::allow("22", 1000, "10.1.2.0/24"), World::allow("8000-8002", 1001)});
   order.vm.tags = {{"a", "b"}};
   order.vm.data_disks.push_back({.lun = 1, .size_gib = 1});
-  world.finish(world.region->put_vm(order));
-  world.finish(world.region->put_extension({"g", "web1"}, world.shell(R"({"docker":{"port":4243}})")));
+  world.finish(world.region->machines().put(order));
+  world.finish(world.region->extensions().put({"g", "web1"}, world.shell(R"({"docker":{"port":4243}})")));
   Disk disk;
   static_cast<Resource&>(disk) = {.group = "g", .name = "data", .location = "westus"};
   disk.size_gib = 1;
-  world.finish(world.region->put_disk(disk));
+  world.finish(world.region->disks().put(disk));
   InertResource account;
   static_cast<Resource&>(account) = {.group = "g", .name = "account", .location = "westus"};
   account.type = "Microsoft.Storage/storageAccounts";
   account.properties = "{}";
-  world.region->put_inert(account);
-  world.run(world.region->settle_ports({"g", "web1"}));
+  world.region->inert().put(account);
+  world.run(world.region->networks().settle_ports({"g", "web1"}));
 }
 
 TEST(Store, GivesBackAllAtEachStart) {
@@ -69,7 +69,7 @@ TEST(Store, GivesBackAllAtEachStart) {
     world.close();
     world.networks.networks.clear();
     world.open();
-    world.run(world.region->settle_ports({"g", "web1"}));
+    world.run(world.region->networks().settle_ports({"g", "web1"}));
     EXPECT_EQ(all_of(world), before);
   }
 }
@@ -110,7 +110,7 @@ TEST_P(DamagedRow, IsSetAsideAndComesBackWhenItCanBeRead) {
   change_row(world, std::string("set-aside ") + row.kind, row.key, [&](const std::string&) { return good; });
   world.open();
   EXPECT_THAT(world.region->set_aside(), IsEmpty());
-  world.run(world.region->settle_ports({"g", "web1"}));
+  world.run(world.region->networks().settle_ports({"g", "web1"}));
   if (std::string_view(row.kind) != "group") EXPECT_EQ(all_of(world).size(), before.size());
 }
 
@@ -150,7 +150,7 @@ TEST(DamagedStore, SetsAsideWhatCannotBe) {
                   HasSubstr("'here' is no IPv4 address"),
                   HasSubstr("'../../etc/passwd' is no file of a disk"), HasSubstr("'../..' is no id"),
                   HasSubstr("'{' is no JSON"), HasSubstr("it is that of 'g/another'")));
-  EXPECT_THAT(world.region->vms(), IsEmpty());
+  EXPECT_THAT(world.region->machines().list(), IsEmpty());
 }
 
 TEST(DamagedStore, LeavesEachMemberOfARowToBeWrong) {  // whatever member it is, the region starts
@@ -175,8 +175,8 @@ TEST(DamagedStore, LeavesEachMemberOfARowToBeWrong) {  // whatever member it is,
   }
   for (int starts = 0; starts < 2; ++starts) {
     world.open();
-    EXPECT_NE(world.region->find_vm({"g", "web1"}), nullptr);
-    EXPECT_NE(world.region->find_interface({"g", "web1-nic"}), nullptr);
+    EXPECT_NE(world.region->machines().find({"g", "web1"}), nullptr);
+    EXPECT_NE(world.region->networks().find<NetworkInterface>({"g", "web1-nic"}), nullptr);
     EXPECT_THAT(world.region->set_aside(), testing::Not(IsEmpty()));
     world.turn();
     world.close();
@@ -190,7 +190,7 @@ TEST(DamagedStore, OpensNoPortOfASecurityGroupThatIsMissing) {
   change_row(world, "security-group", "g/web1-nsg", [](const std::string&) { return "{"; });
   world.networks.networks.clear();
   world.open();
-  world.run(world.region->settle_ports({"g", "web1"}));
+  world.run(world.region->networks().settle_ports({"g", "web1"}));
   ASSERT_THAT(world.networks.networks, SizeIs(1));
   for (const SwitchPort& port : world.networks.networks.begin()->second.ports)
     EXPECT_THAT(port.forwards, IsEmpty());
@@ -203,22 +203,22 @@ TEST(DamagedStore, MakesAGroupAnewForWhatIsInIt) {
   world.close();
   change_row(world, "group", "g/g", [](const std::string&) { return "{"; });
   world.open();
-  ASSERT_NE(world.region->find_group("g"), nullptr);
-  world.finish(world.region->delete_group("g"));
-  EXPECT_THAT(world.region->vms(), IsEmpty());
+  ASSERT_NE(world.region->groups().find("g"), nullptr);
+  world.finish(world.region->groups().remove("g"));
+  EXPECT_THAT(world.region->machines().list(), IsEmpty());
 }
 
 TEST(DamagedStore, MakesAKeyAnewThatIsMissing) {
   World world;
   fill(world);
-  const std::string id = world.region->get_vm({"g", "web1"}).id;
+  const std::string id = world.region->machines().get({"g", "web1"}).id;
   world.close();
   {
     Database database(world.home / "region.db");
     database.erase("vm-key", id);
   }
   world.open();
-  EXPECT_FALSE(world.region->guest_pfx(id, "transport").empty());
+  EXPECT_FALSE(world.region->guests().guest_pfx(id, "transport").empty());
 }
 
 TEST(StoreBackup, IsWhatWasGoodLast) {
@@ -291,72 +291,72 @@ TEST(StoreOnAFullDisk, RefusesAndNothingHasHappened) {
   const Ref vm{"g", "web1"};
   {
     const FullStore full(world);
-    VirtualNetwork network = *world.region->find_virtual_network({"g", "net"});
+    VirtualNetwork network = *world.region->networks().find<VirtualNetwork>({"g", "net"});
     network.tags = {{"new", "1"}};
     const std::vector<std::function<void()>> acts{
-        [&] { world.region->delete_vm(vm, {.disks = true, .interfaces = true}); },
-        [&] { world.region->delete_group("g"); },
-        [&] { world.region->deallocate_vm(vm); },
-        [&] { world.region->restart_vm(vm); },
-        [&] { world.region->put_extension(vm, world.shell(R"({"new": 1})")); },
-        [&] { world.region->delete_extension(vm, "shell"); },
+        [&] { world.region->machines().remove(vm, {.disks = true, .interfaces = true}); },
+        [&] { world.region->groups().remove("g"); },
+        [&] { world.region->machines().deallocate(vm); },
+        [&] { world.region->machines().restart(vm); },
+        [&] { world.region->extensions().put(vm, world.shell(R"({"new": 1})")); },
+        [&] { world.region->extensions().remove(vm, "shell"); },
         [&] {
-          world.region->retag_vm(vm, {{"new", "1"}});
+          world.region->machines().retag(vm, {{"new", "1"}});
         },
         [&] {
-          world.region->delete_disk({"g", "data"});
+          world.region->disks().remove({"g", "data"});
         },
         [&] {
-          world.region->delete_inert("Microsoft.Storage/storageAccounts", {"g", "account"});
+          world.region->inert().remove("Microsoft.Storage/storageAccounts", {"g", "account"});
         },
-        [&] { world.region->put_group("another", "westus", {}); },
-        [&] { world.region->put_virtual_network(network); },
-        [&] { world.region->keep_document("table", "g/key", "text"); }};
+        [&] { world.region->groups().put("another", "westus", {}); },
+        [&] { world.region->networks().put(network); },
+        [&] { world.region->documents().keep("table", "g/key", "text"); }};
     for (const auto& act : acts) EXPECT_EQ(thrown_by(act).code, "StoreUnavailable");
     world.turn();
   }
   EXPECT_EQ(all_of(world), before);
-  EXPECT_EQ(world.region->document("table", "g/key"), std::nullopt);
-  EXPECT_EQ(world.driver->observe(world.region->get_vm(vm).id), MachineState::running);
+  EXPECT_EQ(world.region->documents().find("table", "g/key"), std::nullopt);
+  EXPECT_EQ(world.driver->observe(world.region->machines().get(vm).id), MachineState::running);
   world.close();
   world.open();
-  world.run(world.region->settle_ports(vm));
+  world.run(world.region->networks().settle_ports(vm));
   EXPECT_EQ(all_of(world), before);
-  world.finish(world.region->delete_vm(vm, {.disks = true, .interfaces = true}));
-  EXPECT_THAT(world.region->vms(), IsEmpty());
+  world.finish(world.region->machines().remove(vm, {.disks = true, .interfaces = true}));
+  EXPECT_THAT(world.region->machines().list(), IsEmpty());
 }
 
 TEST(StoreOnAFullDisk, IsWaitedForByWhatHasHappened) {
   World world;
   fill(world);
   const Ref vm{"g", "web1"};
-  const Accepted accepted = world.region->delete_vm(vm);
+  const Accepted accepted = world.region->machines().remove(vm);
   {
     const FullStore full(world);
     world.turn();
-    EXPECT_EQ(world.region->find_operation(accepted.operation)->status, OperationStatus::running);
-    EXPECT_NE(world.region->find_vm(vm), nullptr);
+    EXPECT_EQ(world.region->operations().find(accepted.operation)->status, OperationStatus::running);
+    EXPECT_NE(world.region->machines().find(vm), nullptr);
   }
   world.finish(accepted);
-  EXPECT_EQ(world.region->find_vm(vm), nullptr);
-  EXPECT_EQ(world.region->find_operation(accepted.operation)->status, OperationStatus::succeeded);
+  EXPECT_EQ(world.region->machines().find(vm), nullptr);
+  EXPECT_EQ(world.region->operations().find(accepted.operation)->status, OperationStatus::succeeded);
 }
 
 TEST(Vms, AnUpdateDoesNotMakeAMachineOfOneThatWasNeverSetUp) {
   World world;
   world.guests->talkative = false;
   const VmOrder order = world.order("web1");
-  const Accepted accepted = world.region->put_vm(order);
-  const Vm& vm = world.region->get_vm({"g", "web1"});
+  const Accepted accepted = world.region->machines().put(order);
+  const Vm& vm = world.region->machines().get({"g", "web1"});
   for (int i = 0; i < 200 && vm.power != PowerState::running; ++i) world.turn();
-  world.region->take_health(vm.id,
-                            {.state = "NotReady", .substatus = "ProvisioningFailed", .description = "no"});
+  world.region->guests().take_health(
+      vm.id, {.state = "NotReady", .substatus = "ProvisioningFailed", .description = "no"});
   EXPECT_THROW(world.finish(accepted), Error);
   ASSERT_EQ(vm.provisioning, Provisioning::failed);
 
   VmOrder tagged = order;
   tagged.vm.tags = {{"a", "b"}};
-  world.finish(world.region->put_vm(tagged));
+  world.finish(world.region->machines().put(tagged));
 
   EXPECT_EQ(vm.provisioning, Provisioning::failed);
   EXPECT_TRUE(vm.problem);
@@ -366,8 +366,8 @@ TEST(Vms, AnUpdateDoesNotMakeAMachineOfOneThatWasNeverSetUp) {
 TEST(Recovery, RemovesTheFilesThatAKilledProcessWasAboutToRemoveOrMake) {
   World world;
   fill(world);
-  const std::string file = world.region->find_disk({"g", "data"})->file;
-  world.region->delete_disk({"g", "data"});
+  const std::string file = world.region->disks().find({"g", "data"})->file;
+  world.region->disks().remove({"g", "data"});
   world.kill();  // before the file is gone
   std::ofstream(world.home / "disks" / "x.qcow2.17.new") << "x";
   std::ofstream(world.home / ".region.json.aB3dE6") << "x";
@@ -384,14 +384,14 @@ TEST(Recovery, RemovesTheFilesThatAKilledProcessWasAboutToRemoveOrMake) {
 TEST(Recovery, MovesExtensionsToAPackageThatWasReplacedJustBefore) {
   World world;
   world.make("web1");
-  world.region->publish_extension(world.package("first"), "Contoso.Test", "Shell", "3.0.0", false);
+  world.region->extensions().publish(world.package("first"), "Contoso.Test", "Shell", "3.0.0", false);
   ExtensionOrder order = world.shell();
   order.version = "3.0.0";
-  world.finish(world.region->put_extension({"g", "web1"}, order));
+  world.finish(world.region->extensions().put({"g", "web1"}, order));
   world.close();
   world.packages->publish(world.package("second"), "Contoso.Test", "Shell", "3.0.0", true);
   world.open();
-  EXPECT_EQ(world.region->get_vm({"g", "web1"}).extensions.at(0).version, "3.0.0.1");
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).extensions.at(0).version, "3.0.0.1");
 }
 
 }  // namespace

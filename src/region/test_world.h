@@ -16,7 +16,7 @@
 #include "hypervisor/fake_driver.h"
 #include "images/gallery.h"
 #include "region/extension_gallery.h"
-#include "region/fake_guests.h"
+#include "region/simulated_guests.h"
 #include "region/region.h"
 #include "region/region_store.h"
 #include "store/database.h"
@@ -55,7 +55,7 @@ class World {
     builds = std::make_unique<asio::thread_pool>(1);
     database.reset(new Database(open_region_store(home)));
     driver = std::make_unique<FakeDriver>(io->get_executor(), home);
-    guests = std::make_unique<FakeGuests>(io->get_executor());
+    guests = std::make_unique<SimulatedGuests>(io->get_executor());
     region_settings.hosts_file = hosts_file;
     region = std::make_unique<Region>(
         Region::Services{.executor = io->get_executor(),
@@ -101,33 +101,33 @@ class World {
     }
     return future.get();
   }
-  void finish(const Accepted& accepted) { run(region->finish(accepted.operation)); }
+  void finish(const Accepted& accepted) { run(region->operations().finish(accepted.operation)); }
   /// Lets everything that can go on go on for a while.
   void turn() { io->run_for(std::chrono::milliseconds(50)); }
 
   static void run_program(const std::vector<std::string>& argv) { ASSERT_EQ(berth::run(argv).exit_code, 0); }
 
   Ref network(const std::string& group = "g") {
-    region->put_group(group, "westus", {});
-    region->put_virtual_network({{.group = group, .name = "net", .location = "westus"},
-                                 {"10.1.0.0/16"},
-                                 {{"default", "10.1.0.0/24", {}, {}}}});
+    region->groups().put(group, "westus", {});
+    region->networks().put(VirtualNetwork{{.group = group, .name = "net", .location = "westus"},
+                                          {"10.1.0.0/16"},
+                                          {{"default", "10.1.0.0/24", {}, {}}}});
     return {group, "net"};
   }
   Ref interface(const std::string& name, const std::string& label, std::vector<SecurityRule> rules) {
     const Ref net = network();
     SecurityGroup group{{.group = "g", .name = name + "-nsg", .location = "westus"}, std::move(rules)};
-    region->put_security_group(group);
+    region->networks().put(group);
     PublicAddress address;
     static_cast<Resource&>(address) = {.group = "g", .name = name + "-ip", .location = "westus"};
     address.label = label;
-    region->put_public_address(address);
+    region->networks().put(address);
     NetworkInterface nic;
     static_cast<Resource&>(nic) = {.group = "g", .name = name + "-nic", .location = "westus"};
     nic.security_group = group.ref();
     nic.configurations.push_back(
         {.name = "ipconfig", .network = net, .subnet = "default", .public_address = address.ref()});
-    region->put_interface(nic);
+    region->networks().put(nic);
     return nic.ref();
   }
   static SecurityRule allow(const std::string& port, int priority, const std::string& from = "*") {
@@ -151,8 +151,8 @@ class World {
     return wanted;
   }
   const Vm& make(const std::string& name) {
-    finish(region->put_vm(order(name)));
-    return region->get_vm({"g", name});
+    finish(region->machines().put(order(name)));
+    return region->machines().get({"g", name});
   }
   /// The zip of a handler; another one with another remark.
   std::filesystem::path package(const std::string& remark) {
@@ -178,7 +178,7 @@ class World {
     return wanted;
   }
   std::vector<PublicAddress::Port> ports(const std::string& name) {
-    return region->find_public_address({"g", name + "-ip"})->ports;
+    return region->networks().find<PublicAddress>({"g", name + "-ip"})->ports;
   }
 
   std::filesystem::path home, hosts_file;
@@ -190,7 +190,7 @@ class World {
   FakeVirtualNetworks networks;
   std::optional<Gallery> gallery;
   std::optional<ExtensionGallery> packages;
-  std::unique_ptr<FakeGuests> guests;
+  std::unique_ptr<SimulatedGuests> guests;
   std::unique_ptr<Region> region;
 };
 

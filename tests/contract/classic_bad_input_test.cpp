@@ -10,7 +10,7 @@ class ClassicBadInput : public ClassicContract {
   std::string refused(const std::string& body, const std::string& path = "services/hostedservices") {
     const Response response = world.send("POST", path, body);
     EXPECT_NE(ClassicWorld::code(response), "");
-    EXPECT_EQ(world.region().vms().size(), 0u);
+    EXPECT_EQ(world.region().machines().list().size(), 0u);
     EXPECT_EQ(world.count("services/hostedservices", "//HostedService"),
               path == "services/hostedservices" ? 0u : 1u);
     return fmt::format("{} {}", response.status, ClassicWorld::message(response));

@@ -15,7 +15,7 @@ TEST_F(ClassicContract, DeletingTheLastRoleEmptiesTheServiceAndThenItGoes) {
   EXPECT_EQ(world.count("services/hostedservices/web?embed-detail=true", "//Deployments"), 1u);
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/web").status, 200);
   EXPECT_EQ(world.send("GET", "services/hostedservices/web").status, 404);
-  EXPECT_EQ(world.region().find_group("web"), nullptr);
+  EXPECT_EQ(world.region().groups().find("web"), nullptr);
 }
 
 TEST_F(ClassicContract, ADiskThatStayedStartsAgainInANewService) {
@@ -23,7 +23,7 @@ TEST_F(ClassicContract, ADiskThatStayedStartsAgainInANewService) {
   const std::string disk = world.read("services/disks", "//Disk/Name");
   world.do_it("DELETE", "services/hostedservices/web/deployments/web");
   world.send("DELETE", "services/hostedservices/web");
-  const std::string file = world.region().disks().at(0)->file;
+  const std::string file = world.region().disks().list().at(0)->file;
 
   ASSERT_EQ(world.send("POST", "services/hostedservices", create_service("again")).status, 201);
   const std::string body = fmt::format(
@@ -34,7 +34,7 @@ TEST_F(ClassicContract, ADiskThatStayedStartsAgainInANewService) {
       xmlns, disk);
   EXPECT_EQ(world.do_it("POST", "services/hostedservices/again/deployments", body), "Succeeded");
   EXPECT_EQ(world.read("services/disks/" + disk, "//AttachedTo/RoleName"), "again");
-  EXPECT_EQ(world.region().disks().at(0)->file, file);
+  EXPECT_EQ(world.region().disks().list().at(0)->file, file);
   EXPECT_TRUE(std::filesystem::exists(world.folder() / file));
 }
 
@@ -52,11 +52,11 @@ TEST_F(ClassicContract, ASecondRoleSharesTheAddressAndGoesAlone) {
       "InputEndpoint>";
   ASSERT_EQ(world.do_it("POST", roles, second.persistent()), "Succeeded");
   EXPECT_EQ(world.count(slot(), "//Role"), 2u);
-  EXPECT_FALSE(world.region().find_group("web")->tags.contains("berth:host"));
+  EXPECT_FALSE(world.region().groups().find("web")->tags.contains("berth:host"));
 
   ASSERT_EQ(world.do_it("DELETE", roles + "/web-2?comp=media"), "Succeeded");
   EXPECT_EQ(world.count(slot(), "//Role"), 1u);
-  EXPECT_TRUE(world.region().find_group("web")->tags.contains("berth:host"));
+  EXPECT_TRUE(world.region().groups().find("web")->tags.contains("berth:host"));
   EXPECT_EQ(world.send("DELETE", roles + "/web").status, 400);
 }
 
@@ -93,7 +93,7 @@ TEST_F(ClassicContract, ADeploymentThatWasUnderWayWhenTheRegionEndedIsTakenBack)
   world.restart();
   EXPECT_THAT(world.finish(accepted), HasSubstr("OperationPreempted"));
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/web").status, 200);
-  EXPECT_EQ(world.region().vms().size(), 0u);
+  EXPECT_EQ(world.region().machines().list().size(), 0u);
 }
 
 TEST_F(ClassicContract, AServiceWhoseNetworkAnotherOneJoinedGoesAndItsNetworkGoesWithTheLast) {
@@ -108,12 +108,12 @@ TEST_F(ClassicContract, AServiceWhoseNetworkAnotherOneJoinedGoesAndItsNetworkGoe
   ASSERT_EQ(world.do_it("DELETE", "services/hostedservices/web/deployments/web?comp=media"), "Succeeded");
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/web").status, 200);
   EXPECT_EQ(world.read(slot("guest"), "//InstanceStatus"), "ReadyRole");
-  EXPECT_EQ(world.region().virtual_networks("web").size(), 1u);
+  EXPECT_EQ(world.region().networks().list<VirtualNetwork>("web").size(), 1u);
 
   ASSERT_EQ(world.do_it("DELETE", "services/hostedservices/guest/deployments/guest?comp=media"), "Succeeded");
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/guest").status, 200);
-  EXPECT_EQ(world.region().find_group("guest"), nullptr);
-  EXPECT_EQ(world.region().find_group("web"), nullptr);
+  EXPECT_EQ(world.region().groups().find("guest"), nullptr);
+  EXPECT_EQ(world.region().groups().find("web"), nullptr);
 }
 
 // --- data disks in a role's order
@@ -176,7 +176,7 @@ TEST_F(ClassicDataDisks, WhatCannotBeIsSaidAtOnceAndNothingIsMade) {
   const auto refused = [&](const std::string& disks) {
     const Response response = deploy(disks);
     EXPECT_EQ(world.send("GET", slot()).status, 404);
-    EXPECT_EQ(world.region().interfaces().size(), 0u);
+    EXPECT_EQ(world.region().networks().list<NetworkInterface>().size(), 0u);
     return fmt::format("{} {}", response.status, ClassicWorld::message(response));
   };
   EXPECT_THAT(refused(fresh(0) + fresh(0)),
@@ -235,20 +235,20 @@ TEST_F(ClassicDataDisks, OfAFailedDeploymentOnlyThoseStayThatWereThereBefore) {
 TEST_F(ClassicDataDisks, ANameThatSeveralGroupsHaveIsAConflictThatNamesThem) {
   ASSERT_EQ(world.finish(deploy("")), "Succeeded");
   for (const char* group : {"one", "two"}) {
-    world.region().put_group(group, "westus", {});
+    world.region().groups().put(group, "westus", {});
     Disk disk;
     disk.group = group;
     disk.name = "twin";
     disk.location = "westus";
     disk.size_gib = 1;
-    world.region().put_disk(disk);
+    world.region().disks().put(disk);
     VirtualNetwork network;
     network.group = group;
     network.name = "twins";
     network.location = "westus";
     network.prefixes = {"10.9.0.0/16"};
     network.subnets = {{.name = "default", .prefix = "10.9.0.0/24", .security_group = {}}};
-    world.region().put_virtual_network(network);
+    world.region().networks().put(network);
   }
   const auto refusal = [](const Response& response) {
     return fmt::format("{} {}", response.status, ClassicWorld::message(response));
@@ -280,7 +280,7 @@ TEST_F(ClassicContract, ADeploymentThatWasHalfWrittenWhenTheRegionWasKilledIsTak
   std::size_t written = 0;
   world.at_next_vm_change([&] {  // the extension is set: the request is not answered yet
     store = world.copy_store();
-    written = world.region().vms().size();
+    written = world.region().machines().list().size();
   });
   ASSERT_EQ(world.send("POST", "services/hostedservices/web/deployments", text.deployment()).status, 202);
   ASSERT_EQ(written, 1u);
@@ -288,10 +288,10 @@ TEST_F(ClassicContract, ADeploymentThatWasHalfWrittenWhenTheRegionWasKilledIsTak
   world.restart(store);
 
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/web").status, 200);
-  EXPECT_EQ(world.region().vms().size(), 0u);
-  EXPECT_EQ(world.region().disks().size(), 0u);
-  EXPECT_EQ(world.region().interfaces().size(), 0u);
-  EXPECT_EQ(world.region().find_group("web"), nullptr);
+  EXPECT_EQ(world.region().machines().list().size(), 0u);
+  EXPECT_EQ(world.region().disks().list().size(), 0u);
+  EXPECT_EQ(world.region().networks().list<NetworkInterface>().size(), 0u);
+  EXPECT_EQ(world.region().groups().find("web"), nullptr);
 }
 
 TEST_F(ClassicContract, AfterTheRollBackOfASecondRoleTheFirstIsAHostByItselfAgain) {
@@ -303,15 +303,15 @@ TEST_F(ClassicContract, AfterTheRollBackOfASecondRoleTheFirstIsAHostByItselfAgai
   ASSERT_EQ(
       world.send("POST", "services/hostedservices/web/deployments/web/roles", second.persistent()).status,
       202);
-  EXPECT_FALSE(world.region().find_group("web")->tags.contains("berth:host"));
+  EXPECT_FALSE(world.region().groups().find("web")->tags.contains("berth:host"));
 
   world.restart();
-  const auto is_host = [&] { return world.region().find_group("web")->tags.contains("berth:host"); };
+  const auto is_host = [&] { return world.region().groups().find("web")->tags.contains("berth:host"); };
   for (int i = 0; i < 1000 && !is_host(); ++i) world.send("GET", slot());
 
   EXPECT_EQ(world.count(slot(), "//Role"), 1u);
   EXPECT_TRUE(is_host());
-  EXPECT_TRUE(world.region().get_vm({"web", "web"}).tags.contains("berth:host"));
+  EXPECT_TRUE(world.region().machines().get({"web", "web"}).tags.contains("berth:host"));
 }
 
 }  // namespace berth

@@ -18,7 +18,7 @@ class ClassicExtensions : public ClassicContract {
         extension("enable", R"({"docker":{"port":")" + port + "\"}}", R"({"certs":{"ca":"a"}})");
     created = world.send("POST", "services/hostedservices/web/deployments", text.deployment());
   }
-  const Extension& stored() { return world.region().get_vm({"web", "web"}).extensions.at(0); }
+  const Extension& stored() { return world.region().machines().get({"web", "web"}).extensions.at(0); }
   Response created;
 };
 
@@ -83,7 +83,7 @@ TEST_F(ClassicExtensions, Gotcha10NothingIsLeftOfAFailedDeploymentWhenItsOperati
   EXPECT_EQ(world.send("GET", slot()).status, 404);
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/web").status, 200);
   EXPECT_EQ(world.count("services/disks", "//Disk"), 0u);
-  EXPECT_EQ(world.region().find_group("web"), nullptr);
+  EXPECT_EQ(world.region().groups().find("web"), nullptr);
 }
 
 TEST_F(ClassicExtensions, TheGalleryListsTheNewestOfEachAndAllVersionsOfOne) {

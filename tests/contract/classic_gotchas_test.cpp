@@ -90,7 +90,8 @@ TEST_F(ClassicContract, Gotcha08ACertificateIsTakenWhateverItIsCalled) {
       "</Path></PublicKey></PublicKeys></SSH>",
       thumbprint);
   EXPECT_EQ(world.do_it("POST", "services/hostedservices/web/deployments", text.deployment()), "Succeeded");
-  EXPECT_THAT(world.region().get_vm({"web", "web"}).ssh_keys.at(0).key, testing::StartsWith("ssh-rsa "));
+  EXPECT_THAT(world.region().machines().get({"web", "web"}).ssh_keys.at(0).key,
+              testing::StartsWith("ssh-rsa "));
 
   EXPECT_EQ(world.do_it("DELETE", "services/hostedservices/web/certificates/sha1-" + thumbprint),
             "Succeeded");
@@ -125,7 +126,7 @@ TEST_F(ClassicContract, Gotcha09WhatTheClientDoesNotCheckIsRefusedAtOnce) {
                     "Protocol></InputEndpoint>";
               }),
               HasSubstr("400 Port '0'"));
-  EXPECT_EQ(world.region().interfaces("web").size(), 0u);
+  EXPECT_EQ(world.region().networks().list<NetworkInterface>("web").size(), 0u);
 }
 
 TEST_F(ClassicContract, Gotcha11WithoutMediaTheDiskStaysAndIsFree) {
@@ -141,7 +142,7 @@ TEST_F(ClassicContract, Gotcha11WithoutMediaTheDiskStaysAndIsFree) {
   EXPECT_EQ(world.read("services/disks/" + disk, "/Disk/Name"), disk);
   EXPECT_EQ(world.count("services/disks/" + disk, "//AttachedTo"), 0u);
   EXPECT_EQ(world.send("DELETE", "services/disks/" + disk + "?comp=media").status, 200);
-  EXPECT_EQ(world.region().find_group("web"), nullptr);
+  EXPECT_EQ(world.region().groups().find("web"), nullptr);
 }
 
 TEST_F(ClassicContract, Gotcha12AServiceWithADeploymentCannotBeDeleted) {

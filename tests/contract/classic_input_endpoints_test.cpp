@@ -29,7 +29,7 @@ class ClassicEndpointWords : public ClassicContract {
     return put("<EndpointAcl><Rules>" + rules + "</Rules></EndpointAcl>");
   }
   std::vector<std::string> sources() {
-    return world.region().interfaces("web").at(0)->endpoints.at(0).sources;
+    return world.region().networks().list<NetworkInterface>("web").at(0)->endpoints.at(0).sources;
   }
 };
 
@@ -42,11 +42,11 @@ TEST_F(ClassicContract, EndpointsAreAddedAndRemoved) {
       "InputEndpoint>";
   ASSERT_EQ(world.do_it("PUT", role(), text.persistent()), "Succeeded");
   EXPECT_EQ(world.count(role(), "//InputEndpoint"), 2u);
-  EXPECT_EQ(world.region().public_addresses("web").at(0)->ports.size(), 2u);
+  EXPECT_EQ(world.region().networks().list<PublicAddress>("web").at(0)->ports.size(), 2u);
   text.endpoints = ssh;
   ASSERT_EQ(world.do_it("PUT", role(), text.persistent()), "Succeeded");
   EXPECT_EQ(world.count(role(), "//InputEndpoint"), 1u);
-  EXPECT_EQ(world.region().public_addresses("web").at(0)->ports.size(), 1u);
+  EXPECT_EQ(world.region().networks().list<PublicAddress>("web").at(0)->ports.size(), 1u);
 }
 
 TEST_F(ClassicEndpointWords, TheLowestOrderOfAnAccessListCountsFirst) {
@@ -96,7 +96,7 @@ TEST_F(ClassicEndpointWords, ALoadBalancedSetIsChangedAsOne) {
   EXPECT_EQ(world.read(role(), "//InputEndpoint[Name='ssh']/Port"), "2022");
   EXPECT_EQ(world.read(role(), "//IdleTimeoutInMinutes"), "12");
   EXPECT_EQ(world.read(role(), "//LoadBalancerProbe/Path"), "/up");
-  EXPECT_EQ(world.region().public_addresses("web").at(0)->ports.at(0).port, 2022);
+  EXPECT_EQ(world.region().networks().list<PublicAddress>("web").at(0)->ports.at(0).port, 2022);
 }
 
 TEST_F(ClassicEndpointWords, ALoadBalancedSetOfTwoRolesIsRefusedByName) {

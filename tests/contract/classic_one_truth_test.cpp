@@ -82,7 +82,7 @@ TEST_F(OneTruth, TheClassicClientDeletesAHostOfOurOwnClientWithEverythingMadeFor
   create_by_arm("ours");
   ASSERT_EQ(world.do_it("DELETE", "services/hostedservices/ours/deployments/ours?comp=media"), "Succeeded");
   EXPECT_EQ(world.send("DELETE", "services/hostedservices/ours").status, 200);
-  EXPECT_EQ(world.region().find_group("ours"), nullptr);
+  EXPECT_EQ(world.region().groups().find("ours"), nullptr);
 }
 
 TEST_F(OneTruth, EndpointsOfAHostOfOurOwnClientAreItsSecurityRules) {
@@ -94,8 +94,8 @@ TEST_F(OneTruth, EndpointsOfAHostOfOurOwnClientAreItsSecurityRules) {
       "InputEndpoint>";
   ASSERT_EQ(world.do_it("PUT", role("ours"), text.persistent()), "Succeeded");
   EXPECT_EQ(world.count(role("ours"), "//InputEndpoint"), 2u);  // docker went, web came
-  EXPECT_EQ(world.region().security_groups("ours").at(0)->rules.size(), 1u);
-  EXPECT_EQ(world.region().interfaces("ours").at(0)->endpoints.size(), 1u);
+  EXPECT_EQ(world.region().networks().list<SecurityGroup>("ours").at(0)->rules.size(), 1u);
+  EXPECT_EQ(world.region().networks().list<NetworkInterface>("ours").at(0)->endpoints.size(), 1u);
 }
 
 TEST_F(OneTruth, AnotherRoleJoinsAHostOfOurOwnClient) {
@@ -112,7 +112,7 @@ TEST_F(OneTruth, AnotherRoleJoinsAHostOfOurOwnClient) {
 
 TEST_F(OneTruth, AnInterfaceThatResourceManagerPutsKeepsTheEndpointsOfItsRole) {
   create();
-  const Ref nic = world.region().interfaces("web").at(0)->ref();
+  const Ref nic = world.region().networks().list<NetworkInterface>("web").at(0)->ref();
   const std::string path = "resourceGroups/web/providers/Microsoft.Network/networkInterfaces/" + nic.name;
   nlohmann::json body = world.arm.get(path);
   body["tags"]["seen"] = "yes";
@@ -120,14 +120,14 @@ TEST_F(OneTruth, AnInterfaceThatResourceManagerPutsKeepsTheEndpointsOfItsRole) {
   EXPECT_EQ(world.read(role(), "//InputEndpoint/Name"), "ssh");
   EXPECT_EQ(world.read(role(), "//InputEndpoint/Port"), "22");
   EXPECT_EQ(world.count(slot(), "//Role"), 1u);
-  EXPECT_EQ(world.region().public_addresses("web").at(0)->ports.size(), 1u);
+  EXPECT_EQ(world.region().networks().list<PublicAddress>("web").at(0)->ports.size(), 1u);
 }
 
 TEST_F(OneTruth, ResourceManagerDeletesAHostOfTheClassicClient) {
   create();
   EXPECT_EQ(world.arm.get("resourceGroups/web")["tags"]["berth:host"], "web");
   world.arm.finish(world.arm.arm("DELETE", "resourceGroups/web"));
-  for (int i = 0; i < 1000 && world.region().find_group("web"); ++i) world.arm.get("resourceGroups/web");
+  for (int i = 0; i < 1000 && world.region().groups().find("web"); ++i) world.arm.get("resourceGroups/web");
   EXPECT_EQ(world.count("services/hostedservices", "//HostedService"), 0u);
 }
 

@@ -97,7 +97,9 @@ TEST_F(ClassicContract, APrivateAddressIsKeptFromTheStartOrChangedWhileTheMachin
                         "</ShutdownRoleOperation>"),
             "Succeeded");
   ASSERT_EQ(put("10.0.0.77"), "Succeeded");
-  EXPECT_EQ(world.region().interfaces("web").at(0)->configurations.at(0).private_address, "10.0.0.77");
+  EXPECT_EQ(
+      world.region().networks().list<NetworkInterface>("web").at(0)->configurations.at(0).private_address,
+      "10.0.0.77");
   ASSERT_EQ(world.do_it("PUT", role(), RoleText().persistent()), "Succeeded");
   EXPECT_EQ(world.count(role(), "//StaticVirtualNetworkIPAddress"), 0u);
 }

@@ -116,7 +116,7 @@ void ClassicWorld::at_next_vm_change(std::function<void()> action) {
 Region& ClassicWorld::region() {
   return *arm.region;
 }
-FakeGuests& ClassicWorld::guests() {
+SimulatedGuests& ClassicWorld::guests() {
   return *arm.guests;
 }
 std::filesystem::path ClassicWorld::folder() const {

@@ -10,7 +10,7 @@
 
 #include "crypto/encoding.h"
 #include "http/message.h"
-#include "region/fake_guests.h"
+#include "region/simulated_guests.h"
 #include "region/region.h"
 
 namespace berth {
@@ -54,7 +54,7 @@ class ClassicWorld {
   void at_next_vm_change(std::function<void()> action);
 
   Region& region();
-  FakeGuests& guests();
+  SimulatedGuests& guests();
   std::filesystem::path folder() const;
 
  private:

@@ -50,7 +50,7 @@ asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kin
   const int status = applied.created ? 201 : 200;
   if (applied.operation.empty()) co_return json_response(status, std::move(applied.document));
   if (is_classic_client(request)) {
-    const Operation ended = co_await arm.region.wait(applied.operation, longest_hold);
+    const Operation ended = co_await arm.region.operations().wait(applied.operation, longest_hold);
     if (ended.problem) throw error_of(*ended.problem);
     co_return json_response(status,
                             kind.show(arm, id, {.origin = request.origin}).value_or(applied.document));
@@ -66,7 +66,7 @@ asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
   if (!operation) co_return Response{.status = 204, .headers = {}, .body = {}};
   if (operation->empty()) co_return Response{.status = 200, .headers = {}, .body = {}};
   if (is_classic_client(request)) {
-    const Operation ended = co_await arm.region.wait(*operation, longest_hold);
+    const Operation ended = co_await arm.region.operations().wait(*operation, longest_hold);
     if (ended.problem) throw error_of(*ended.problem);
     co_return Response{.status = 200, .headers = {}, .body = {}};
   }

@@ -484,7 +484,7 @@ TEST_F(ArmEndpointsTest, OpensTheOtherPortThatAnInboundNatRuleNames) {
   EXPECT_EQ(code_of(region.arm("PUT", network + "networkInterfaces/web1-nic", nic)), "OperationNotAllowed");
   properties.erase("publicIPAddress");
   ASSERT_EQ(region.arm("PUT", network + "networkInterfaces/web1-nic", nic).status, 200);
-  region.run(region.region->settle_ports({"g", "web1"}));
+  region.run(region.region->networks().settle_ports({"g", "web1"}));
 
   EXPECT_EQ(
       region.get(network + "publicIPAddresses/lb-ip")["properties"]["localPorts"],
@@ -907,8 +907,8 @@ TEST_F(ArmEndpointsTest, PagesLongListsAndShowsThemWholeToTheClassicClient) {
 
 TEST_F(ArmEndpointsTest, GivesBootDiagnosticsToWhoHasTheirAddress) {
   make_host();
-  std::filesystem::create_directories(region.region->serial_log({"g", "web1"}).parent_path());
-  std::ofstream(region.region->serial_log({"g", "web1"})) << "Linux version 6.1\n";
+  std::filesystem::create_directories(region.region->machines().serial_log({"g", "web1"}).parent_path());
+  std::ofstream(region.region->machines().serial_log({"g", "web1"})) << "Linux version 6.1\n";
   const json urls = json::parse(region.arm("POST", vm_path + "/retrieveBootDiagnosticsData").body);
   const std::string target =
       urls["serialConsoleLogBlobUri"].get<std::string>().substr(std::string(region.origin).size());
@@ -953,7 +953,7 @@ TEST_F(ManagedImage, IsThereOnceTheDiskIsCopied) {
 
 TEST_F(ManagedImage, IsNotThereWhenTheCopyFailed) {
   make_source();
-  const Disk* disk = region.region->find_disk(region.region->get_vm({"g", "web1"}).os_disk);
+  const Disk* disk = region.region->disks().find(region.region->machines().get({"g", "web1"}).os_disk);
   std::filesystem::remove(region.folder / disk->file);
   const json done = region.put(path, body);
 

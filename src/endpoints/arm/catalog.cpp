@@ -116,7 +116,7 @@ std::vector<GalleryImage> images_below(const Arm& arm, Request& request) {
     const auto wanted = request.params.find(key);
     return wanted == request.params.end() || same_name(wanted->second, value);
   };
-  for (GalleryImage& image : arm.region.gallery().list())
+  for (GalleryImage& image : arm.region.images().gallery().list())
     if (!image.publisher.empty() && fits("publisher", image.publisher) && fits("offer", image.offer) &&
         fits("sku", image.sku))
       found.push_back(std::move(image));
@@ -155,7 +155,7 @@ void write_image(JsonText& out, const Arm& arm, const GalleryImage& image, const
 
 std::vector<ExtensionPackage> packages_below(const Arm& arm, Request& request) {
   std::vector<ExtensionPackage> found;
-  for (ExtensionPackage& package : arm.region.extension_gallery().list())
+  for (ExtensionPackage& package : arm.region.extensions().gallery().list())
     if (same_name(package.publisher, request.params["publisher"]) &&
         (!request.params.contains("type") || same_name(package.type, request.params["type"])))
       found.push_back(std::move(package));
@@ -252,7 +252,7 @@ asio::awaitable<Response> list_skus(Arm&, Request request) {
 asio::awaitable<Response> list_usages(Arm& arm, Request request) {
   const Location& location = location_in(request);
   std::size_t vms = 0, cores = 0;
-  for (const Vm* vm : arm.region.vms()) {
+  for (const Vm* vm : arm.region.machines().list()) {
     if (vm->location != location.name) continue;
     const VmSize* size = find_vm_size(vm->size);
     ++vms;
@@ -268,9 +268,9 @@ asio::awaitable<Response> list_usages(Arm& arm, Request request) {
 asio::awaitable<Response> list_publishers(Arm& arm, Request request) {
   const Location& location = location_in(request);
   Names names;
-  for (const GalleryImage& image : arm.region.gallery().list())
+  for (const GalleryImage& image : arm.region.images().gallery().list())
     if (!image.publisher.empty()) names.insert(image.publisher);
-  for (const ExtensionPackage& package : arm.region.extension_gallery().list())
+  for (const ExtensionPackage& package : arm.region.extensions().gallery().list())
     names.insert(package.publisher);
   JsonText out;
   out.open_list();
@@ -375,7 +375,7 @@ asio::awaitable<Response> get_extension_version(Arm& arm, Request request) {
 asio::awaitable<Response> get_aliases(Arm& arm, Request) {
   // One short name for each offer and sku of the gallery: "Debian", "Debian-12", the newest first.
   std::map<std::string, GalleryImage, NameLess> aliases;
-  for (const GalleryImage& image : arm.region.gallery().list()) {
+  for (const GalleryImage& image : arm.region.images().gallery().list()) {
     if (image.publisher.empty()) continue;
     for (const std::string& alias : {image.publisher, image.publisher + "-" + image.sku}) {
       const auto known = aliases.find(alias);

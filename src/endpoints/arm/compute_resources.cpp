@@ -32,7 +32,7 @@ void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
 }
 
 VmRequest read_vm(Arm& arm, const ResourceId& id, const json& body) {
-  const Vm* before = arm.region.find_vm(id.ref());
+  const Vm* before = arm.region.machines().find(id.ref());
   // One that never came to be is made anew, with everything that it takes.
   if (before && before->never_made()) before = nullptr;
   VmRequest request = parse_vm(body, place_of(arm, id), before);
@@ -47,32 +47,32 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   VmRequest request = read_vm(arm, id, body);
   check_kept_references(arm, request.vm.kept, id);
-  const Accepted accepted = arm.region.put_vm({.vm = std::move(request.vm),
-                                               .password = std::move(request.password),
-                                               .custom_data = std::move(request.custom_data),
-                                               .os_disk_gib = request.os_disk_gib,
-                                               .os_disk_name = std::move(request.os_disk_name)});
+  const Accepted accepted = arm.region.machines().put({.vm = std::move(request.vm),
+                                                       .password = std::move(request.password),
+                                                       .custom_data = std::move(request.custom_data),
+                                                       .os_disk_gib = request.os_disk_gib,
+                                                       .os_disk_name = std::move(request.os_disk_name)});
   JsonText out;
-  write_vm(out, arm.region.get_vm(id.ref()), arm.subscription(), false);
+  write_vm(out, arm.region.machines().get(id.ref()), arm.subscription(), false);
   return {.document = out.take(), .created = accepted.created, .operation = accepted.operation};
 }
 
 /// Azure leaves disks and interfaces behind unless they say otherwise; ?deleteDisks and ?deleteInterfaces are
 /// ours.
 std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Request* request) {
-  if (!arm.region.find_vm(id.ref())) return std::nullopt;
+  if (!arm.region.machines().find(id.ref())) return std::nullopt;
   VmDeletion also;
   if (request) {
     also.disks = request->parameter("deleteDisks") == "true";
     also.interfaces = request->parameter("deleteInterfaces") == "true";
   }
-  return arm.region.delete_vm(id.ref(), also).operation;
+  return arm.region.machines().remove(id.ref(), also).operation;
 }
 
 // --- extensions
 
 std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const View& view) {
-  const Vm* vm = arm.region.find_vm(id.ref());
+  const Vm* vm = arm.region.machines().find(id.ref());
   const Extension* extension = vm ? find_extension(*vm, id.name()) : nullptr;
   if (!extension) return std::nullopt;
   JsonText out;
@@ -82,11 +82,11 @@ std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const 
 
 /// `keeps_secret`: protected settings that are not given stay, as PATCH has it; a PUT takes them away.
 Applied apply_extension(Arm& arm, const ResourceId& id, const json& body, bool keeps_secret) {
-  const Vm* vm = arm.region.find_vm(id.ref());
+  const Vm* vm = arm.region.machines().find(id.ref());
   if (!vm) throw parent_not_found(extension_type, id.full_name(), id.segments[0].second);
   check_resource_name(id.name(), extension_type);
   ExtensionRequest request = parse_extension(body, find_extension(*vm, id.name()));
-  const Accepted accepted = arm.region.put_extension(
+  const Accepted accepted = arm.region.extensions().put(
       id.ref(), {.name = id.name(),
                  .publisher = request.publisher,
                  .type = request.type,
@@ -113,15 +113,15 @@ Applied patch_extension(Arm& arm, const ResourceId& id, const json& whole) {
 }
 
 std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request* request) {
-  const Vm* vm = arm.region.find_vm(id.ref());
+  const Vm* vm = arm.region.machines().find(id.ref());
   if (!vm || !find_extension(*vm, id.name())) return std::nullopt;
   const bool force = request && same_name(request->parameter("forceDeletion"), "true");
-  return arm.region.delete_extension(id.ref(), id.name(), force).operation;
+  return arm.region.extensions().remove(id.ref(), id.name(), force).operation;
 }
 
 std::vector<std::string> extensions_of(Arm& arm, const ResourceId& parent) {
   std::vector<std::string> documents;
-  const Vm& vm = arm.region.get_vm(parent.ref());
+  const Vm& vm = arm.region.machines().get(parent.ref());
   for (const Extension& extension : vm.extensions) {
     JsonText out;
     write_extension(out, vm, extension, arm.subscription(), false);
@@ -138,16 +138,16 @@ void write_disk_of(Arm& arm, JsonText& out, const Disk& disk, const View&) {
 
 Applied put_disk(Arm& arm, const ResourceId& id, const json& body) {
   const Accepted accepted =
-      arm.region.put_disk(parse_disk(body, place_of(arm, id), arm.region.find_disk(id.ref())));
+      arm.region.disks().put(parse_disk(body, place_of(arm, id), arm.region.disks().find(id.ref())));
   JsonText out;
-  write_disk(out, *arm.region.find_disk(id.ref()), arm.subscription());
+  write_disk(out, *arm.region.disks().find(id.ref()), arm.subscription());
   // 200 also for a new one: az takes no 201
   return {.document = out.take(), .created = false, .operation = accepted.operation};
 }
 
 std::optional<std::string> remove_disk(Arm& arm, const ResourceId& id, const Request*) {
-  if (!arm.region.find_disk(id.ref())) return std::nullopt;
-  arm.region.delete_disk(id.ref());
+  if (!arm.region.disks().find(id.ref())) return std::nullopt;
+  arm.region.disks().remove(id.ref());
   return "";
 }
 
@@ -188,18 +188,18 @@ asio::awaitable<void> add_captured_image(Arm& arm, InertResource image, std::str
   const std::string key = image.ref().key();
   bool copied = false;
   try {
-    co_await arm.region.finish(std::move(capture));
+    co_await arm.region.operations().finish(std::move(capture));
     copied = true;
-    co_await arm.region.insist([&] {
-      arm.region.put_inert(image);
-      arm.region.drop_document(coming_table, key);
+    co_await arm.region.operations().insist([&] {
+      arm.region.inert().put(image);
+      arm.region.documents().drop(coming_table, key);
     });
   } catch (const Error& error) {  // of the last: its group was deleted meanwhile
     trouble = error;
   }
   if (!trouble) co_return;
-  if (copied) arm.region.delete_image(image.name);
-  co_await arm.region.insist([&] { arm.region.drop_document(coming_table, key); });
+  if (copied) arm.region.images().remove(image.name);
+  co_await arm.region.operations().insist([&] { arm.region.documents().drop(coming_table, key); });
   throw *trouble;
 }
 
@@ -209,14 +209,14 @@ Applied capture_managed_image(Arm& arm, InertResource image, const Field& source
                 "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
                 "To bring a disk file of your own, use 'azure vm image create NAME FILE'.");
   const ResourceId id = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
-  require_generalized(arm.region.get_vm(id.ref()));
+  require_generalized(arm.region.machines().get(id.ref()));
   image.properties = image_properties(id, "Creating");
   Applied applied{.document = image_document(arm, image), .created = true, .operation = {}};
   image.properties = image_properties(id, "Succeeded");
-  arm.region.change([&] {
-    std::string capture = arm.region.capture_vm(id.ref(), image.name, image.name).operation;
-    arm.region.keep_document(coming_table, image.ref().key(), image.name);
-    applied.operation = arm.region.begin(
+  arm.region.operations().change([&] {
+    std::string capture = arm.region.images().capture(id.ref(), image.name, image.name).operation;
+    arm.region.documents().keep(coming_table, image.ref().key(), image.name);
+    applied.operation = arm.region.operations().begin(
         "image create", fmt::format("images/{}/{}", image.group, image.name),
         [&arm, image, capture](std::string) { return add_captured_image(arm, image, capture); });
   });
@@ -225,7 +225,7 @@ Applied capture_managed_image(Arm& arm, InertResource image, const Field& source
 
 Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
   check_resource_name(id.name(), image_type);
-  const InertResource* before = arm.region.find_inert(std::string(image_type), id.ref());
+  const InertResource* before = arm.region.inert().find(std::string(image_type), id.ref());
   InertResource image;
   image.group = id.group;
   image.name = id.name();
@@ -237,29 +237,29 @@ Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
     return capture_managed_image(arm, std::move(image),
                                  Field(body)["properties"]["sourceVirtualMachine"]["id"]);
   image.properties = before->properties;
-  return {.document = image_document(arm, arm.region.put_inert(std::move(image)).resource),
+  return {.document = image_document(arm, arm.region.inert().put(std::move(image)).resource),
           .created = false,
           .operation = {}};
 }
 
 std::optional<std::string> remove_managed_image(Arm& arm, const ResourceId& id, const Request*) {
   const std::string type(image_type);
-  if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
-  arm.region.delete_inert(type, id.ref());
+  if (!arm.region.inert().find(type, id.ref())) return std::nullopt;
+  arm.region.inert().remove(type, id.ref());
   return "";
 }
 
 }  // namespace
 
 void remove_unfinished_images(Arm& arm) {
-  for (const auto& [key, name] : arm.region.documents(coming_table)) {
-    if (arm.region.gallery().find(name)) arm.region.delete_image(name);
-    arm.region.drop_document(coming_table, key);
+  for (const auto& [key, name] : arm.region.documents().list(coming_table)) {
+    if (arm.region.images().gallery().find(name)) arm.region.images().remove(name);
+    arm.region.documents().drop(coming_table, key);
   }
 }
 
 std::vector<Kind> compute_kinds() {
-  Kind vm = top_level<Vm>(vm_type, &Region::find_vm, &Region::vms, write_machine);
+  Kind vm = top_level<Vm>(vm_type, &Region::machines, write_machine);
   vm.put = put_vm;
   vm.remove = remove_vm;
   vm.check = check_vm;
@@ -269,22 +269,22 @@ std::vector<Kind> compute_kinds() {
       .put = put_extension,
       .patch = patch_extension,
       .remove = remove_extension,
-      .prepare = [](Arm& arm, const ResourceId& id) { return arm.region.prepare_extension(id.ref()); },
+      .prepare = [](Arm& arm, const ResourceId& id) { return arm.region.extensions().prepare(id.ref()); },
       .check = {},
       .find = {},
       .all = {},
       .write = {},
       .children = extensions_of};
-  Kind disk = top_level<Disk>(disk_type, &Region::find_disk, &Region::disks, write_disk_of);
+  Kind disk = top_level<Disk>(disk_type, &Region::disks, write_disk_of);
   disk.put = put_disk;
   disk.remove = remove_disk;
   Kind image;
   image.type = image_type;
   image.find = [](const Region& region, const Ref& ref) -> const Resource* {
-    return region.find_inert(std::string(image_type), ref);
+    return region.inert().find(std::string(image_type), ref);
   };
   image.all = [](const Region& region, const std::string& group) {
-    const auto found = region.inert(std::string(image_type), group);
+    const auto found = region.inert().list(std::string(image_type), group);
     return std::vector<const Resource*>(found.begin(), found.end());
   };
   image.write = write_managed_image;

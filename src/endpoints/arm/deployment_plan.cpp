@@ -117,7 +117,7 @@ asio::awaitable<void> foresee(Arm& arm, std::shared_ptr<const Prepared> prepared
 
 DeploymentPlace place_in(const Arm& arm, const std::string& group_name, const std::string& name,
                          const std::string& origin) {
-  const ResourceGroup& group = arm.region.get_group(group_name);
+  const ResourceGroup& group = arm.region.groups().get(group_name);
   return {.subscription = arm.subscription(),
           .subscription_name = arm.region.settings().subscription_name,
           .tenant = arm.access.tenant,
@@ -216,7 +216,7 @@ asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
   WantedDeployment wanted = co_await arm.region.workers().run(
       client, [&arm, place, text = std::move(request.body)] { return read_deployment(arm, text, place); });
   wanted.client = client;
-  arm.region.get_group(place.group);  // it may have gone meanwhile
+  arm.region.groups().get(place.group);  // it may have gone meanwhile
   co_return wanted;
 }
 

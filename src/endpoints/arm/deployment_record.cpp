@@ -43,7 +43,7 @@ json providers_of(const Template& plan) {
 /// The document of the deployment whose operation this is; nullopt for other operations, and when its name
 /// was used again since.
 std::optional<json> document_of_operation(const Arm& arm, const std::string& id) {
-  const Operation* operation = arm.region.find_operation(id);
+  const Operation* operation = arm.region.operations().find(id);
   if (!operation || !operation->target.starts_with(target_prefix)) return std::nullopt;
   const auto document = find_deployment(arm, lower(operation->target.substr(target_prefix.size())));
   return document && document->value("operation", "") == id ? document : std::nullopt;
@@ -117,7 +117,7 @@ json new_deployment_document(const Arm& arm, const WantedDeployment& wanted, con
 std::optional<json> find_deployment(const Arm& arm, const std::string& key) {
   if (const auto running = arm.running.find(key); running != arm.running.end())
     return running->second->document;
-  const auto text = arm.region.document(table, key);
+  const auto text = arm.region.documents().find(table, key);
   if (!text) return std::nullopt;
   json document = json::parse(*text, nullptr, false);
   if (!document.is_object()) return std::nullopt;
@@ -134,17 +134,17 @@ std::optional<json> find_deployment(const Arm& arm, const std::string& key) {
 }
 
 void keep_deployment(Arm& arm, const DeploymentRun& run) {
-  arm.region.keep_document(table, run.key, dump(run.document));
+  arm.region.documents().keep(table, run.key, dump(run.document));
 }
 
 asio::awaitable<void> keep_ended_deployment(Arm& arm, const DeploymentRun& run) {
-  co_await arm.region.insist([&arm, &run] {
-    if (arm.region.find_group(run.document.value("group", ""))) keep_deployment(arm, run);
+  co_await arm.region.operations().insist([&arm, &run] {
+    if (arm.region.groups().find(run.document.value("group", ""))) keep_deployment(arm, run);
   });
 }
 
 void drop_deployment(Arm& arm, const std::string& key) {
-  arm.region.drop_document(table, key);
+  arm.region.documents().drop(table, key);
 }
 
 json shown_deployment(const Arm& arm, const json& document) {
@@ -185,7 +185,7 @@ json shown_deployment_operation(const Arm& arm, const json& document, const json
 
 json shown_deployments(const Arm& arm, const std::string& group) {
   json list = json::array();
-  for (const auto& [key, text] : arm.region.documents(table, lower(group) + "/"))
+  for (const auto& [key, text] : arm.region.documents().list(table, lower(group) + "/"))
     if (const auto document = find_deployment(arm, key)) list.push_back(shown_deployment(arm, *document));
   return list;
 }
@@ -196,7 +196,7 @@ std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id) {
 }
 
 void forget_deployments(Arm& arm, const std::string& group) {
-  for (const auto& [key, text] : arm.region.documents(table, lower(group) + "/"))
+  for (const auto& [key, text] : arm.region.documents().list(table, lower(group) + "/"))
     if (!arm.running.contains(key)) drop_deployment(arm, key);
 }
 

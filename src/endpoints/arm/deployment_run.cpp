@@ -242,11 +242,11 @@ asio::awaitable<void> deploy_one(Course course, std::size_t index) {
   ResourceId id = *ResourceId::parse(resource.id);
   if (kind.prepare) co_await kind.prepare(course.arm, id);
   check_goes_on(course);
-  id.group = course.arm.region.get_group(id.group).name;
+  id.group = course.arm.region.groups().get(id.group).name;
   const Applied applied = kind.put(course.arm, id, body);
   if (applied.operation.empty()) co_return;
   course.run->below.push_back(applied.operation);
-  co_await course.arm.region.finish(applied.operation);
+  co_await course.arm.region.operations().finish(applied.operation);
 }
 
 asio::awaitable<void> make_one(Course course, std::size_t index, std::shared_ptr<Progress> progress) {
@@ -309,7 +309,7 @@ asio::awaitable<void> remove_one(Course course, ResourceId id) {
   const auto operation = get_kind(id.type()).remove(course.arm, id, nullptr);
   if (!operation || operation->empty()) co_return;
   course.run->below.push_back(*operation);
-  co_await course.arm.region.finish(*operation);
+  co_await course.arm.region.operations().finish(*operation);
 }
 
 /// Deletes what the template does not name, all that can be deleted; false when something stayed.
@@ -411,10 +411,10 @@ std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
                 "Wait until it has ended, or give this one another name.");
   const Course course{.arm = arm, .run = run, .place = place, .runtime = runtime_of(arm, place.origin)};
   try {
-    arm.region.change([&] {
-      run->operation =
-          arm.region.begin("deployment", fmt::format("deployments/{}/{}", place.group, place.name),
-                           [course](const std::string&) { return run_to_end(course); });
+    arm.region.operations().change([&] {
+      run->operation = arm.region.operations().begin(
+          "deployment", fmt::format("deployments/{}/{}", place.group, place.name),
+          [course](const std::string&) { return run_to_end(course); });
       run->document["operation"] = run->operation;
       keep_deployment(arm, *run);  // as running, for the case that the region stops
     });

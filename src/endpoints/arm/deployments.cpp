@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 std::string key_in(const Arm& arm, Request& request) {
-  return deployment_key(arm.region.get_group(request.params["group"]).name, request.params["deployment"]);
+  return deployment_key(arm.region.groups().get(request.params["group"]).name, request.params["deployment"]);
 }
 
 /// The document of the one that the request names. Throws Error(not_found).
@@ -36,7 +36,7 @@ std::string status_url(const Arm& arm, const Request& request, const DeploymentP
 }  // namespace
 
 asio::awaitable<Response> list_deployments(Arm& arm, Request request) {
-  const std::string group = arm.region.get_group(request.params["group"]).name;
+  const std::string group = arm.region.groups().get(request.params["group"]).name;
   co_return json_response(200, dump({{"value", shown_deployments(arm, group)}}));
 }
 
@@ -56,7 +56,7 @@ asio::awaitable<Response> put_deployment(Arm& arm, Request request) {
   const int status = find_deployment(arm, key) ? 200 : 201;
   const std::string operation = begin_deployment(arm, wanted);
   const bool waits = is_classic_client(request);
-  if (waits) co_await arm.region.wait(operation, std::chrono::minutes(30));
+  if (waits) co_await arm.region.operations().wait(operation, std::chrono::minutes(30));
   Response response = json_response(status, dump(shown_deployment(arm, get_document(arm, request))));
   if (waits) co_return response;
   response.headers["Azure-AsyncOperation"] = status_url(arm, request, wanted.place(), operation);

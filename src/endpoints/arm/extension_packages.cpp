@@ -34,7 +34,7 @@ void write_package(JsonText& out, const Arm& arm, const ExtensionPackage& packag
       .put("sha256", package.sha256)
       .put("bundled", package.bundled)
       .open_list("usedBy");
-  for (const Vm* vm : arm.region.vms())
+  for (const Vm* vm : arm.region.machines().list())
     for (const Extension& extension : vm->extensions)
       if (same_name(extension.handler(), package.handler()) && extension.version == package.version)
         out.item(extension_id(arm, vm->ref(), extension.name));
@@ -46,7 +46,7 @@ void write_package(JsonText& out, const Arm& arm, const ExtensionPackage& packag
 asio::awaitable<Response> list_packages(Arm& arm, Request) {
   JsonText out;
   out.open().open_list("value");
-  for (const ExtensionPackage& package : arm.region.extension_gallery().list()) {
+  for (const ExtensionPackage& package : arm.region.extensions().gallery().list()) {
     write_package(out, arm, package);
     out.close().close();
   }
@@ -65,11 +65,11 @@ asio::awaitable<Response> put_package(Arm& arm, Request request) {
   const auto zip = folder.path() / "extension.zip";
   write_file(zip, request.body, 0600);
   const bool replace = same_name(request.parameter("replace"), "true");
-  const bool is_new = !arm.region.extension_gallery().find(publisher, type, version);
+  const bool is_new = !arm.region.extensions().gallery().find(publisher, type, version);
   const auto moves =
-      co_await arm.region.publish_extension(client_of(request), zip, publisher, type, version, replace);
+      co_await arm.region.extensions().publish(client_of(request), zip, publisher, type, version, replace);
   JsonText out;
-  write_package(out, arm, arm.region.extension_gallery().find(publisher, type, version).value());
+  write_package(out, arm, arm.region.extensions().gallery().find(publisher, type, version).value());
   out.open_list("updating");
   for (const ExtensionMove& move : moves) {
     out.open().put("id", extension_id(arm, move.vm, move.extension));
@@ -81,8 +81,8 @@ asio::awaitable<Response> put_package(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> delete_package(Arm& arm, Request request) {
-  arm.region.unpublish_extension(request.params["publisher"], request.params["type"],
-                                 request.params["version"]);
+  arm.region.extensions().unpublish(request.params["publisher"], request.params["type"],
+                                    request.params["version"]);
   co_return Response{.status = 200, .headers = {}, .body = {}};
 }
 

@@ -17,7 +17,7 @@ using nlohmann::json;
 
 std::string document_of(const Arm& arm, const ResourceGroup& group) {
   bool deleting = false;
-  for (const Operation* operation : arm.region.operations_of("resourceGroups/" + group.name))
+  for (const Operation* operation : arm.region.operations().of("resourceGroups/" + group.name))
     deleting |= operation->status == OperationStatus::running;
   JsonText out;
   write_group(out, group, arm.subscription(), deleting);
@@ -46,7 +46,7 @@ asio::awaitable<Response> list_groups(Arm& arm, Request request) {
   if (!filter.empty()) wanted.emplace(filter);
   JsonText out;
   out.open().open_list("value");
-  for (const ResourceGroup* group : arm.region.groups())
+  for (const ResourceGroup* group : arm.region.groups().list())
     if (!wanted || wanted->matches(*group, "Microsoft.Resources/resourceGroups"))
       write_group(out, *group, arm.subscription(), false);
   out.close_list().close();
@@ -54,42 +54,42 @@ asio::awaitable<Response> list_groups(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> get_group(Arm& arm, Request request) {
-  co_return json_response(200, document_of(arm, arm.region.get_group(request.params["group"])));
+  co_return json_response(200, document_of(arm, arm.region.groups().get(request.params["group"])));
 }
 
 asio::awaitable<Response> head_group(Arm& arm, Request request) {
   co_return Response{
-      .status = arm.region.find_group(request.params["group"]) ? 204 : 404, .headers = {}, .body = {}};
+      .status = arm.region.groups().find(request.params["group"]) ? 204 : 404, .headers = {}, .body = {}};
 }
 
 asio::awaitable<Response> put_group(Arm& arm, Request request) {
   const std::string name = request.params["group"];
   check_group_name(name);
   const GroupRequest wanted = parse_group(parse_document(request.body));
-  const auto put = arm.region.put_group(name, wanted.location, wanted.tags);
+  const auto put = arm.region.groups().put(name, wanted.location, wanted.tags);
   if (put.created) forget_deployments(arm, name);
   co_return json_response(put.created ? 201 : 200, document_of(arm, put.resource));
 }
 
 asio::awaitable<Response> patch_group(Arm& arm, Request request) {
-  const ResourceGroup before = arm.region.get_group(request.params["group"]);
+  const ResourceGroup before = arm.region.groups().get(request.params["group"]);
   const json change = parse_document(request.body);
   const Field tags = Field(change)["tags"];
   const auto put =
-      arm.region.put_group(before.name, before.location, tags.missing() ? before.tags : tags.tags());
+      arm.region.groups().put(before.name, before.location, tags.missing() ? before.tags : tags.tags());
   co_return json_response(200, document_of(arm, put.resource));
 }
 
 asio::awaitable<Response> delete_group(Arm& arm, Request request) {
-  const std::string name = arm.region.get_group(request.params["group"]).name;
+  const std::string name = arm.region.groups().get(request.params["group"]).name;
   check_balancers_outside(arm, name);
-  const Accepted accepted = arm.region.delete_group(name);
+  const Accepted accepted = arm.region.groups().remove(name);
   co_return co_await answer_accepted(arm, request, accepted.operation);
 }
 
 asio::awaitable<Response> list_resources(Arm& arm, Request request) {
   const std::string group = request.params["group"];
-  if (!group.empty()) arm.region.get_group(group);
+  if (!group.empty()) arm.region.groups().get(group);
   const std::string text = request.parameter("$filter");
   std::optional<ResourceFilter> filter;
   if (!text.empty()) filter.emplace(text);
@@ -110,7 +110,7 @@ asio::awaitable<Response> list_tag_names(Arm& arm, Request) {
   const auto count = [&](const Tags& tags) {
     for (const auto& [name, value] : tags) ++names[name][value];
   };
-  for (const ResourceGroup* group : arm.region.groups()) count(group->tags);
+  for (const ResourceGroup* group : arm.region.groups().list()) count(group->tags);
   for (const Kind& kind : kinds())
     if (kind.all)
       for (const Resource* resource : kind.all(arm.region, {})) count(resource->tags);

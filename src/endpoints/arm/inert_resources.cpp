@@ -45,7 +45,7 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
   const Field document(body);
   document.require_object();
   check_resource_name(id.name(), type);
-  const InertResource* before = arm.region.find_inert(type, id.ref());
+  const InertResource* before = arm.region.inert().find(type, id.ref());
   InertResource wanted;
   wanted.group = id.group;
   wanted.name = id.name();
@@ -57,7 +57,7 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
   const json properties = document["properties"].missing() ? json::object() : document["properties"].value();
   if (!properties.is_object()) document["properties"].require_object();
   wanted.properties = dump(properties);
-  const auto put = arm.region.put_inert(std::move(wanted));
+  const auto put = arm.region.inert().put(std::move(wanted));
   JsonText out;
   write_inert(arm, out, put.resource, {});
   // These two answer 200 for a new one too, and clients take nothing else.
@@ -70,10 +70,10 @@ Kind inert_kind(const std::string& type) {
   Kind kind;
   kind.type = type;
   kind.find = [type](const Region& region, const Ref& ref) -> const Resource* {
-    return region.find_inert(type, ref);
+    return region.inert().find(type, ref);
   };
   kind.all = [type](const Region& region, const std::string& group) {
-    const auto found = region.inert(type, group);
+    const auto found = region.inert().list(type, group);
     return std::vector<const Resource*>(found.begin(), found.end());
   };
   kind.write = write_inert;
@@ -81,8 +81,8 @@ Kind inert_kind(const std::string& type) {
     return put_inert(arm, type, id, body);
   };
   kind.remove = [type](Arm& arm, const ResourceId& id, const Request*) -> std::optional<std::string> {
-    if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
-    arm.region.delete_inert(type, id.ref());
+    if (!arm.region.inert().find(type, id.ref())) return std::nullopt;
+    arm.region.inert().remove(type, id.ref());
     return "";
   };
   return kind;
@@ -94,7 +94,7 @@ asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
   const json body = parse_document(request.body);
   const std::string name = Field(body)["name"].required_text();
   bool taken = false;
-  for (const InertResource* account : arm.region.inert("Microsoft.Storage/storageAccounts"))
+  for (const InertResource* account : arm.region.inert().list("Microsoft.Storage/storageAccounts"))
     taken = taken || same_name(account->name, name);
   JsonText out;
   out.open().put("nameAvailable", !taken);

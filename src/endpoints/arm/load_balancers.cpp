@@ -32,7 +32,7 @@ std::vector<NatRule> rules_of(const Arm& arm, const InertResource& balancer) {
 }
 
 const InertResource& balancer_of(const Arm& arm, const ResourceId& id) {
-  const InertResource* balancer = arm.region.find_inert(type, id.ref());
+  const InertResource* balancer = arm.region.inert().find(type, id.ref());
   if (!balancer) throw parent_not_found(id.type(), id.full_name(), id.segments[0].second);
   return *balancer;
 }
@@ -50,7 +50,7 @@ void write_balancer(Arm& arm, JsonText& out, const Resource& resource, const Vie
 void balance_users(Arm& arm, const Ref& balancer) {
   const std::string prefix = lower(make_id(arm.subscription(), balancer.group, type, balancer.name)) + "/";
   std::vector<NetworkInterface> users;
-  for (const NetworkInterface* nic : arm.region.interfaces())
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
     for (const IpConfiguration& configuration : nic->configurations)
       if (std::ranges::any_of(configuration.nat_rules,
                               [&](const std::string& id) { return lower(id).starts_with(prefix); })) {
@@ -60,14 +60,14 @@ void balance_users(Arm& arm, const Ref& balancer) {
   for (NetworkInterface& nic : users) {
     const NetworkInterface before = nic;
     balance(arm, nic, &before);
-    arm.region.put_interface(std::move(nic));
+    arm.region.networks().put(std::move(nic));
   }
 }
 
 /// Throws Error(conflict) when a rule that an interface uses would be gone.
 void check_rules_stay(const Arm& arm, const Ref& balancer, const std::vector<NatRule>& rules) {
   const std::string prefix = lower(make_id(arm.subscription(), balancer.group, type, balancer.name)) + "/";
-  for (const NetworkInterface* nic : arm.region.interfaces())
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
     for (const IpConfiguration& configuration : nic->configurations)
       for (const std::string& id : configuration.nat_rules)
         if (lower(id).starts_with(prefix) &&
@@ -81,7 +81,7 @@ Applied keep(Arm& arm, InertResource wanted) {
   const Ref ref = wanted.ref();
   check_rules_stay(arm, ref, rules_of(arm, wanted));
   for (const Frontend& frontend : frontends_of(properties_of(wanted), place_of(arm, ref))) {
-    const PublicAddress* address = arm.region.find_public_address(frontend.address);
+    const PublicAddress* address = arm.region.networks().find<PublicAddress>(frontend.address);
     if (!address)
       throw resource_not_found(public_address_type, frontend.address.name, frontend.address.group);
     if (const std::string user = address_user(arm, frontend.address);
@@ -89,7 +89,7 @@ Applied keep(Arm& arm, InertResource wanted) {
       throw Error(ErrorKind::conflict, "PublicIPAddressInUse",
                   fmt::format("Public address '{}' is used by {}.", frontend.address.name, user));
   }
-  const auto put = arm.region.put_inert(std::move(wanted));
+  const auto put = arm.region.inert().put(std::move(wanted));
   balance_users(arm, ref);
   JsonText out;
   write_balancer(arm, out, put.resource, {});
@@ -97,7 +97,7 @@ Applied keep(Arm& arm, InertResource wanted) {
 }
 
 Applied put_balancer(Arm& arm, const ResourceId& id, const json& body) {
-  const InertResource* before = arm.region.find_inert(type, id.ref());
+  const InertResource* before = arm.region.inert().find(type, id.ref());
   InertResource wanted;
   wanted.group = id.group;
   wanted.name = id.name();
@@ -110,16 +110,16 @@ Applied put_balancer(Arm& arm, const ResourceId& id, const json& body) {
 }
 
 std::optional<std::string> remove_balancer(Arm& arm, const ResourceId& id, const Request*) {
-  if (!arm.region.find_inert(type, id.ref())) return std::nullopt;
+  if (!arm.region.inert().find(type, id.ref())) return std::nullopt;
   check_rules_stay(arm, id.ref(), {});
-  arm.region.delete_inert(type, id.ref());
+  arm.region.inert().remove(type, id.ref());
   return "";
 }
 
 // --- what stands inside: rules, pools, frontends
 
 std::optional<std::string> show_part(Arm& arm, const ResourceId& id, const View&) {
-  const InertResource* balancer = arm.region.find_inert(type, id.ref());
+  const InertResource* balancer = arm.region.inert().find(type, id.ref());
   if (!balancer) return std::nullopt;
   const json properties = properties_of(*balancer);
   for (const json& item : properties.value(id.segments[1].first, json::array()))
@@ -194,12 +194,12 @@ void balance(Arm& arm, NetworkInterface& nic, const NetworkInterface* before) {
     configuration.balanced = false;
     for (const std::string& text : configuration.nat_rules) {
       const auto id = ResourceId::parse(text);
-      const InertResource* balancer = id ? arm.region.find_inert(type, id->ref()) : nullptr;
+      const InertResource* balancer = id ? arm.region.inert().find(type, id->ref()) : nullptr;
       if (!balancer) throw resource_not_found(type, id ? id->segments[0].second : text, id ? id->group : "");
       const auto rules = rules_of(arm, *balancer);
       const auto rule = std::ranges::find_if(rules, [&](const NatRule& r) { return same_name(r.id, text); });
       if (rule == rules.end()) throw resource_not_found(id->type(), id->full_name(), id->group);
-      for (const NetworkInterface* other : arm.region.interfaces())
+      for (const NetworkInterface* other : arm.region.networks().list<NetworkInterface>())
         for (const IpConfiguration& theirs : other->configurations)
           if (!(other->ref() == nic.ref()) &&
               std::ranges::any_of(theirs.nat_rules,
@@ -229,22 +229,22 @@ void balance(Arm& arm, NetworkInterface& nic, const NetworkInterface* before) {
 
 std::map<std::string, std::string> address_users(const Arm& arm) {
   std::map<std::string, std::string> users;
-  for (const NetworkInterface* nic : arm.region.interfaces())
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
     for (const IpConfiguration& configuration : nic->configurations)
       if (!configuration.public_address.empty() && !configuration.balanced)
         users[configuration.public_address.key()] =
             ip_configuration_id(*nic, configuration, arm.subscription());
-  for (const InertResource* balancer : arm.region.inert(type))
+  for (const InertResource* balancer : arm.region.inert().list(type))
     for (const Frontend& frontend : frontends_of(properties_of(*balancer), place_of(arm, balancer->ref())))
       users[frontend.address.key()] = frontend.id;
   return users;
 }
 
 std::string address_user(const Arm& arm, const Ref& address) {
-  for (const InertResource* balancer : arm.region.inert(type))
+  for (const InertResource* balancer : arm.region.inert().list(type))
     for (const Frontend& frontend : frontends_of(properties_of(*balancer), place_of(arm, balancer->ref())))
       if (frontend.address == address) return frontend.id;
-  for (const NetworkInterface* nic : arm.region.interfaces())
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
     for (const IpConfiguration& configuration : nic->configurations)
       if (configuration.public_address == address && !configuration.balanced)
         return ip_configuration_id(*nic, configuration, arm.subscription());
@@ -255,10 +255,10 @@ std::vector<Kind> load_balancer_kinds() {
   Kind balancer;
   balancer.type = type;
   balancer.find = [](const Region& region, const Ref& ref) -> const Resource* {
-    return region.find_inert(type, ref);
+    return region.inert().find(type, ref);
   };
   balancer.all = [](const Region& region, const std::string& group) {
-    const auto found = region.inert(type, group);
+    const auto found = region.inert().list(type, group);
     return std::vector<const Resource*>(found.begin(), found.end());
   };
   balancer.write = write_balancer;

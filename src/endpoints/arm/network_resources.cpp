@@ -48,19 +48,19 @@ Applied applied(Arm& arm, const Put<T>& put, void (*write)(Arm&, JsonText&, cons
 
 Applied put_network(Arm& arm, const ResourceId& id, const json& body) {
   VirtualNetwork network =
-      parse_virtual_network(body, place_of(arm, id), arm.region.find_virtual_network(id.ref()));
+      parse_virtual_network(body, place_of(arm, id), arm.region.networks().find<VirtualNetwork>(id.ref()));
   check_kept_references(arm, network.kept, id);
   for (const Subnet& subnet : network.subnets) check_kept_references(arm, subnet.kept, id);
-  return applied(arm, arm.region.put_virtual_network(std::move(network)), write_network);
+  return applied(arm, arm.region.networks().put(std::move(network)), write_network);
 }
 Applied put_rules(Arm& arm, const ResourceId& id, const json& body) {
   return applied(arm,
-                 arm.region.put_security_group(
-                     parse_security_group(body, place_of(arm, id), arm.region.find_security_group(id.ref()))),
+                 arm.region.networks().put(parse_security_group(
+                     body, place_of(arm, id), arm.region.networks().find<SecurityGroup>(id.ref()))),
                  write_group_of_rules);
 }
 Applied put_address(Arm& arm, const ResourceId& id, const json& body) {
-  return applied(arm, arm.region.put_public_address(parse_public_address(body, place_of(arm, id))),
+  return applied(arm, arm.region.networks().put(parse_public_address(body, place_of(arm, id))),
                  write_address);
 }
 Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
@@ -68,28 +68,28 @@ Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
   check_kept_references(arm, nic.kept, id);
   for (const IpConfiguration& configuration : nic.configurations)
     check_kept_references(arm, configuration.kept, id);
-  balance(arm, nic, arm.region.find_interface(id.ref()));
-  return applied(arm, arm.region.put_interface(std::move(nic)), write_nic);
+  balance(arm, nic, arm.region.networks().find<NetworkInterface>(id.ref()));
+  return applied(arm, arm.region.networks().put(std::move(nic)), write_nic);
 }
 
 std::optional<std::string> remove_address(Arm& arm, const ResourceId& id, const Request*) {
-  if (!arm.region.find_public_address(id.ref())) return std::nullopt;
+  if (!arm.region.networks().find<PublicAddress>(id.ref())) return std::nullopt;
   if (const std::string user = address_user(arm, id.ref()); !user.empty())
     throw Error(
         ErrorKind::conflict, "PublicIPAddressCannotBeDeleted",
         fmt::format("Public IP address {} can not be deleted since it is still allocated to resource {}.",
                     id.name(), user),
         "Delete that first, or take the address away from it.");
-  arm.region.delete_public_address(id.ref());
+  arm.region.networks().remove_public_address(id.ref());
   return "";
 }
 
 template <class T>
 std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*)> remover(
-    const T* (Region::*find)(const Ref&) const, void (Region::*remove)(const Ref&)) {
-  return [find, remove](Arm& arm, const ResourceId& id, const Request*) -> std::optional<std::string> {
-    if (!(arm.region.*find)(id.ref())) return std::nullopt;
-    (arm.region.*remove)(id.ref());
+    void (Networks::*remove)(const Ref&)) {
+  return [remove](Arm& arm, const ResourceId& id, const Request*) -> std::optional<std::string> {
+    if (!arm.region.networks().template find<T>(id.ref())) return std::nullopt;
+    (arm.region.networks().*remove)(id.ref());
     return "";
   };
 }
@@ -97,7 +97,7 @@ std::function<std::optional<std::string>(Arm&, const ResourceId&, const Request*
 // --- subnets
 
 const VirtualNetwork& network_of(const Arm& arm, const ResourceId& id) {
-  const VirtualNetwork* network = arm.region.find_virtual_network(id.ref());
+  const VirtualNetwork* network = arm.region.networks().find<VirtualNetwork>(id.ref());
   if (!network) throw parent_not_found(subnet_type, id.full_name(), id.segments[0].second);
   return *network;
 }
@@ -115,7 +115,7 @@ std::string subnet_document(const Arm& arm, const VirtualNetwork& network, const
 }
 
 std::optional<std::string> show_subnet(Arm& arm, const ResourceId& id, const View&) {
-  const VirtualNetwork* network = arm.region.find_virtual_network(id.ref());
+  const VirtualNetwork* network = arm.region.networks().find<VirtualNetwork>(id.ref());
   const Subnet* subnet = network ? find_subnet(*network, id.name()) : nullptr;
   return subnet ? std::optional(subnet_document(arm, *network, *subnet)) : std::nullopt;
 }
@@ -131,16 +131,16 @@ Applied put_subnet(Arm& arm, const ResourceId& id, const json& body) {
     network.subnets.push_back(wanted);
   else
     *known = wanted;
-  const VirtualNetwork kept = arm.region.put_virtual_network(std::move(network)).resource;
+  const VirtualNetwork kept = arm.region.networks().put(std::move(network)).resource;
   return {.document = subnet_document(arm, kept, wanted), .created = created, .operation = {}};
 }
 
 std::optional<std::string> remove_subnet(Arm& arm, const ResourceId& id, const Request*) {
-  const VirtualNetwork* found = arm.region.find_virtual_network(id.ref());
+  const VirtualNetwork* found = arm.region.networks().find<VirtualNetwork>(id.ref());
   if (!found || !find_subnet(*found, id.name())) return std::nullopt;
   VirtualNetwork network = *found;
   std::erase_if(network.subnets, [&](const Subnet& subnet) { return same_name(subnet.name, id.name()); });
-  arm.region.put_virtual_network(std::move(network));
+  arm.region.networks().put(std::move(network));
   return "";
 }
 
@@ -154,7 +154,7 @@ std::vector<std::string> subnets_of(Arm& arm, const ResourceId& parent) {
 // --- security rules
 
 const SecurityGroup& group_of(const Arm& arm, const ResourceId& id) {
-  const SecurityGroup* group = arm.region.find_security_group(id.ref());
+  const SecurityGroup* group = arm.region.networks().find<SecurityGroup>(id.ref());
   if (!group) throw parent_not_found(rule_type, id.full_name(), id.segments[0].second);
   return *group;
 }
@@ -166,7 +166,7 @@ std::string rule_document(const Arm& arm, const SecurityGroup& group, const Secu
 }
 
 std::optional<std::string> show_rule(Arm& arm, const ResourceId& id, const View&) {
-  const SecurityGroup* group = arm.region.find_security_group(id.ref());
+  const SecurityGroup* group = arm.region.networks().find<SecurityGroup>(id.ref());
   if (!group) return std::nullopt;
   for (const SecurityRule& rule : group->rules)
     if (same_name(rule.name, id.name())) return rule_document(arm, *group, rule);
@@ -183,18 +183,18 @@ Applied put_rule(Arm& arm, const ResourceId& id, const json& body) {
     group.rules.push_back(wanted);
   else
     *known = wanted;
-  const SecurityGroup kept = arm.region.put_security_group(std::move(group)).resource;
+  const SecurityGroup kept = arm.region.networks().put(std::move(group)).resource;
   return {.document = rule_document(arm, kept, wanted), .created = created, .operation = {}};
 }
 
 std::optional<std::string> remove_rule(Arm& arm, const ResourceId& id, const Request*) {
-  const SecurityGroup* found = arm.region.find_security_group(id.ref());
+  const SecurityGroup* found = arm.region.networks().find<SecurityGroup>(id.ref());
   if (!found) return std::nullopt;
   SecurityGroup group = *found;
   if (std::erase_if(group.rules, [&](const SecurityRule& rule) { return same_name(rule.name, id.name()); }) ==
       0)
     return std::nullopt;
-  arm.region.put_security_group(std::move(group));
+  arm.region.networks().put(std::move(group));
   return "";
 }
 
@@ -208,22 +208,18 @@ std::vector<std::string> security_rules_of(Arm& arm, const ResourceId& parent) {
 }  // namespace
 
 std::vector<Kind> network_kinds() {
-  Kind network = top_level<VirtualNetwork>(virtual_network_type, &Region::find_virtual_network,
-                                           &Region::virtual_networks, write_network);
+  Kind network = top_level<VirtualNetwork>(virtual_network_type, &Region::networks, write_network);
   network.put = put_network;
-  network.remove = remover<VirtualNetwork>(&Region::find_virtual_network, &Region::delete_virtual_network);
-  Kind group = top_level<SecurityGroup>(security_group_type, &Region::find_security_group,
-                                        &Region::security_groups, write_group_of_rules);
+  network.remove = remover<VirtualNetwork>(&Networks::remove_virtual_network);
+  Kind group = top_level<SecurityGroup>(security_group_type, &Region::networks, write_group_of_rules);
   group.put = put_rules;
-  group.remove = remover<SecurityGroup>(&Region::find_security_group, &Region::delete_security_group);
-  Kind address = top_level<PublicAddress>(public_address_type, &Region::find_public_address,
-                                          &Region::public_addresses, write_address);
+  group.remove = remover<SecurityGroup>(&Networks::remove_security_group);
+  Kind address = top_level<PublicAddress>(public_address_type, &Region::networks, write_address);
   address.put = put_address;
   address.remove = remove_address;
-  Kind nic =
-      top_level<NetworkInterface>(interface_type, &Region::find_interface, &Region::interfaces, write_nic);
+  Kind nic = top_level<NetworkInterface>(interface_type, &Region::networks, write_nic);
   nic.put = put_nic;
-  nic.remove = remover<NetworkInterface>(&Region::find_interface, &Region::delete_interface);
+  nic.remove = remover<NetworkInterface>(&Networks::remove_interface);
   Kind subnet{.type = std::string(subnet_type),
               .show = show_subnet,
               .put = put_subnet,

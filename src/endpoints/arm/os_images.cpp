@@ -45,7 +45,7 @@ void write_image(JsonText& out, const Arm& arm, const GalleryImage& image) {
 asio::awaitable<Response> list_os_images(Arm& arm, Request) {
   JsonText out;
   out.open().open_list("value");
-  for (const GalleryImage& image : arm.region.gallery().list()) write_image(out, arm, image);
+  for (const GalleryImage& image : arm.region.images().gallery().list()) write_image(out, arm, image);
   out.close_list().close();
   co_return json_response(200, out.take());
 }
@@ -60,15 +60,15 @@ asio::awaitable<Response> put_os_image(Arm& arm, Request request) {
     const Ref vm = parse_reference(machine.required_text(), "Microsoft.Compute/virtualMachines",
                                    arm.subscription(), machine.path())
                        .ref();
-    co_return co_await answer_accepted(arm, request, arm.region.capture_vm(vm, name, label).operation);
+    co_return co_await answer_accepted(arm, request, arm.region.images().capture(vm, name, label).operation);
   }
   const std::filesystem::path file = properties["file"].required_text();
   if (!file.is_absolute()) properties["file"].refuse("the absolute path of a file on the region's machine");
-  co_return co_await answer_accepted(arm, request, arm.region.import_image(file, name, label).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.images().import(file, name, label).operation);
 }
 
 asio::awaitable<Response> delete_os_image(Arm& arm, Request request) {
-  arm.region.delete_image(request.params["image"]);
+  arm.region.images().remove(request.params["image"]);
   co_return Response{.status = 200, .headers = {}, .body = {}};
 }
 

@@ -60,7 +60,7 @@ Error no_such(const ResourceId& id) {
 
 /// The id with the group's name as it was first written. Throws ResourceGroupNotFound.
 ResourceId in_existing_group(Arm& arm, ResourceId id) {
-  id.group = arm.region.get_group(id.group).name;
+  id.group = arm.region.groups().get(id.group).name;
   return id;
 }
 
@@ -123,7 +123,7 @@ void check_kept_references(Arm& arm, std::string_view kept, const ResourceId& by
 asio::awaitable<Response> get_resource(Arm& arm, Request request) {
   const std::string rest = request.params["resource"];
   if (is_collection(rest)) {
-    arm.region.get_group(request.params["group"]);
+    arm.region.groups().get(request.params["group"]);
     const std::size_t last = rest.rfind('/');
     if (last == rest.npos) {
       const Kind& kind = get_kind(request.params["provider"] + "/" + rest);
@@ -213,14 +213,14 @@ asio::awaitable<Response> list_in_subscription(Arm& arm, Request request) {
 std::vector<Phase> phases_of(const Arm& arm, const Operation& operation) {
   std::vector<Phase> phases = operation.phases;
   for (const std::string& id : operations_below(arm, operation.id))
-    if (const Operation* below = arm.region.find_operation(id))
+    if (const Operation* below = arm.region.operations().find(id))
       phases.insert(phases.end(), below->phases.begin(), below->phases.end());
   std::ranges::stable_sort(phases, {}, &Phase::began);
   return phases;
 }
 
 asio::awaitable<Response> get_operation(Arm& arm, Request request) {
-  const Operation* operation = arm.region.find_operation(request.params["operation"]);
+  const Operation* operation = arm.region.operations().find(request.params["operation"]);
   if (!operation)
     throw Error(ErrorKind::not_found, "NotFound",
                 fmt::format("There is no operation '{}'.", request.params["operation"].substr(0, 64)));
@@ -231,7 +231,7 @@ asio::awaitable<Response> get_operation(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> get_operation_result(Arm& arm, Request request) {
-  const Operation* operation = arm.region.find_operation(request.params["operation"]);
+  const Operation* operation = arm.region.operations().find(request.params["operation"]);
   if (!operation)
     throw Error(ErrorKind::not_found, "NotFound",
                 fmt::format("There is no operation '{}'.", request.params["operation"].substr(0, 64)));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <string_view>
 #include <vector>
 
@@ -98,10 +99,9 @@ std::vector<Kind> load_balancer_kinds();
 std::vector<Kind> compute_kinds();
 std::vector<Kind> inert_kinds();
 
-/// A kind of top-level resource from the region's own functions.
-template <class T>
-Kind top_level(std::string_view type, const T* (Region::*find)(const Ref&) const,
-               std::vector<const T*> (Region::*all)(const std::string&) const,
+/// A kind of top-level resource, of the region's part that holds such.
+template <class T, class Part>
+Kind top_level(std::string_view type, Part& (Region::*part)() const,
                void (*write)(Arm&, JsonText&, const T&, const View&));
 
 // --- answers
@@ -252,15 +252,24 @@ asio::awaitable<Response> delete_package(Arm&, Request);
 
 }  // namespace berth::arm
 
-template <class T>
-berth::arm::Kind berth::arm::top_level(std::string_view type, const T* (Region::*find)(const Ref&) const,
-                                       std::vector<const T*> (Region::*all)(const std::string&) const,
+template <class T, class Part>
+berth::arm::Kind berth::arm::top_level(std::string_view type, Part& (Region::*part)() const,
                                        void (*write)(Arm&, JsonText&, const T&, const View&)) {
   Kind kind;
   kind.type = type;
-  kind.find = [find](const Region& region, const Ref& ref) -> const Resource* { return (region.*find)(ref); };
-  kind.all = [all](const Region& region, const std::string& group) {
-    const auto found = (region.*all)(group);
+  kind.find = [part](const Region& region, const Ref& ref) -> const Resource* {
+    if constexpr (std::is_same_v<Part, Networks>)
+      return (region.*part)().template find<T>(ref);
+    else
+      return (region.*part)().find(ref);
+  };
+  kind.all = [part](const Region& region, const std::string& group) {
+    const auto found = [&] {
+      if constexpr (std::is_same_v<Part, Networks>)
+        return (region.*part)().template list<T>(group);
+      else
+        return (region.*part)().list(group);
+    }();
     return std::vector<const Resource*>(found.begin(), found.end());
   };
   kind.write = [write](Arm& arm, JsonText& out, const Resource& resource, const View& view) {

@@ -18,7 +18,7 @@
 #include "network/virtual_network.h"
 #include "region/access.h"
 #include "region/extension_gallery.h"
-#include "region/fake_guests.h"
+#include "region/simulated_guests.h"
 #include "region/region.h"
 #include "store/database.h"
 
@@ -128,7 +128,7 @@ class TestRegion {
   std::optional<FakeVirtualNetworks> networks;
   std::optional<Gallery> gallery;
   std::optional<ExtensionGallery> extensions;
-  std::optional<FakeGuests> guests;
+  std::optional<SimulatedGuests> guests;
   std::optional<Region> region;
   std::optional<ArmEndpoints> endpoints;
   std::optional<Router> router;

@@ -26,8 +26,8 @@ constexpr std::int64_t diagnostics_seconds = 3600;
 constexpr std::streamoff longest_log = 4 * 1024 * 1024;
 
 Ref vm_of(Arm& arm, Request& request) {
-  arm.region.get_group(request.params["group"]);
-  return arm.region.get_vm({request.params["group"], request.params["vm"]}).ref();
+  arm.region.groups().get(request.params["group"]);
+  return arm.region.machines().get({request.params["group"], request.params["vm"]}).ref();
 }
 
 std::string diagnostics_signature(const Arm& arm, const Ref& vm, std::int64_t until) {
@@ -49,7 +49,7 @@ Ref diagnosed_vm(Arm& arm, Request& request) {
     throw Error(ErrorKind::unauthorized, "AuthenticationFailed",
                 "The address of these diagnostics is not valid, or no longer.",
                 "Ask for it again: 'az vm boot-diagnostics get-boot-log'.");
-  arm.region.get_vm(vm);
+  arm.region.machines().get(vm);
   return vm;
 }
 
@@ -57,7 +57,7 @@ Ref diagnosed_vm(Arm& arm, Request& request) {
 
 std::string images_there_are(const Arm& arm) {
   std::set<std::string> urns;
-  for (const GalleryImage& image : arm.region.gallery().list())
+  for (const GalleryImage& image : arm.region.images().gallery().list())
     if (!image.publisher.empty())
       urns.insert(fmt::format("{}:{}:{}:latest", image.publisher, image.offer, image.sku));
   return fmt::format("The images of this region are {}.", fmt::join(urns, ", "));
@@ -71,12 +71,12 @@ std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& or
 }
 
 void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
-  Gallery& gallery = arm.region.gallery();
+  Gallery& gallery = arm.region.images().gallery();
   std::string wanted = vm.image;
   if (!vm.image_id.empty()) {
     const auto id = ResourceId::parse(vm.image_id);
     wanted = id ? id->name() : vm.image_id;
-    if (!id || !arm.region.find_inert("Microsoft.Compute/images", id->ref()))
+    if (!id || !arm.region.inert().find("Microsoft.Compute/images", id->ref()))
       throw Error(ErrorKind::not_found, "ImageNotFound",
                   fmt::format("The image '{}' was not found.", vm.image_id));
   } else if (!vm.image_publisher.empty()) {
@@ -98,7 +98,7 @@ void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
 }
 
 asio::awaitable<Response> get_instance_view(Arm& arm, Request request) {
-  const Vm& vm = arm.region.get_vm(vm_of(arm, request));
+  const Vm& vm = arm.region.machines().get(vm_of(arm, request));
   JsonText out;
   write_instance_view(out, {}, vm, vm.boot_diagnostics ? diagnostics_url(arm, vm.ref(), request.origin) : "");
   co_return json_response(200, out.take());
@@ -115,40 +115,40 @@ asio::awaitable<Response> list_vm_sizes(Arm& arm, Request request) {
 
 asio::awaitable<Response> start_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  const PowerState power = arm.region.get_vm(vm).power;
+  const PowerState power = arm.region.machines().get(vm).power;
   if (power == PowerState::running || power == PowerState::starting)
     co_return Response{.status = 200, .headers = {}, .body = {}};
-  co_return co_await answer_accepted(arm, request, arm.region.start_vm(vm).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.machines().start(vm).operation);
 }
 
 asio::awaitable<Response> restart_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  co_return co_await answer_accepted(arm, request, arm.region.restart_vm(vm).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.machines().restart(vm).operation);
 }
 
 asio::awaitable<Response> power_off_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  const PowerState power = arm.region.get_vm(vm).power;
+  const PowerState power = arm.region.machines().get(vm).power;
   if (power == PowerState::stopped || power == PowerState::deallocated)
     co_return Response{.status = 200, .headers = {}, .body = {}};
   const bool skip_shutdown = same_name(request.parameter("skipShutdown"), "true");
-  co_return co_await answer_accepted(arm, request, arm.region.stop_vm(vm, skip_shutdown).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.machines().stop(vm, skip_shutdown).operation);
 }
 
 asio::awaitable<Response> deallocate_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  if (arm.region.get_vm(vm).power == PowerState::deallocated)
+  if (arm.region.machines().get(vm).power == PowerState::deallocated)
     co_return Response{.status = 200, .headers = {}, .body = {}};
-  co_return co_await answer_accepted(arm, request, arm.region.deallocate_vm(vm).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.machines().deallocate(vm).operation);
 }
 
 asio::awaitable<Response> redeploy_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  co_return co_await answer_accepted(arm, request, arm.region.redeploy_vm(vm).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.machines().redeploy(vm).operation);
 }
 
 asio::awaitable<Response> generalize_vm(Arm& arm, Request request) {
-  arm.region.generalize_vm(vm_of(arm, request));
+  arm.region.machines().generalize(vm_of(arm, request));
   co_return Response{.status = 200, .headers = {}, .body = {}};
 }
 
@@ -162,11 +162,11 @@ void require_generalized(const Vm& vm) {
 
 asio::awaitable<Response> capture_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  require_generalized(arm.region.get_vm(vm));
+  require_generalized(arm.region.machines().get(vm));
   const json body = parse_document(request.body);
   const std::string name = Field(body)["vhdPrefix"].required_text();
   check_resource_name(name, "Microsoft.Compute/images");
-  co_return co_await answer_accepted(arm, request, arm.region.capture_vm(vm, name, name).operation);
+  co_return co_await answer_accepted(arm, request, arm.region.images().capture(vm, name, name).operation);
 }
 
 asio::awaitable<Response> run_command(Arm& arm, Request request) {
@@ -190,7 +190,7 @@ asio::awaitable<Response> retrieve_boot_diagnostics(Arm& arm, Request request) {
 
 asio::awaitable<Response> get_serial_log(Arm& arm, Request request) {
   const Ref vm = diagnosed_vm(arm, request);
-  std::ifstream file(arm.region.serial_log(vm), std::ios::binary | std::ios::ate);
+  std::ifstream file(arm.region.machines().serial_log(vm), std::ios::binary | std::ios::ate);
   std::string text;
   if (file) {
     const std::streamoff size = file.tellg(), wanted = std::min(size, longest_log);
@@ -207,7 +207,7 @@ asio::awaitable<Response> get_serial_log(Arm& arm, Request request) {
 
 asio::awaitable<Response> get_screenshot(Arm& arm, Request request) {
   const Ref vm = diagnosed_vm(arm, request);
-  Response response{.status = 200, .headers = {}, .body = co_await arm.region.screenshot(vm)};
+  Response response{.status = 200, .headers = {}, .body = co_await arm.region.machines().screenshot(vm)};
   response.headers["Content-Type"] = "image/png";
   co_return response;
 }

@@ -28,7 +28,8 @@ Response accepted(const std::string& operation) {
 }
 
 Response done_at_once(Region& region, const std::string& kind, const std::string& target) {
-  return accepted(region.begin(kind, target, [](std::string) -> asio::awaitable<void> { co_return; }));
+  return accepted(
+      region.operations().begin(kind, target, [](std::string) -> asio::awaitable<void> { co_return; }));
 }
 
 std::string param(const Request& request, const char* name) {

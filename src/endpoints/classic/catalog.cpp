@@ -45,7 +45,7 @@ asio::awaitable<Response> refuse_affinity_groups(Classic&, const Request&) {
 }
 
 asio::awaitable<Response> get_operation(Classic& classic, const Request& request) {
-  const Operation* operation = classic.region.find_operation(lower(param(request, "operation")));
+  const Operation* operation = classic.region.operations().find(lower(param(request, "operation")));
   if (!operation)
     throw not_found(fmt::format("There is no operation '{}'.", param(request, "operation").substr(0, 64)));
   co_return xml_response(200, operation_xml(*operation));
@@ -68,7 +68,7 @@ ExtensionImageView extension_image(const ExtensionPackage& package) {
 asio::awaitable<Response> list_extensions(Classic& classic, const Request&) {
   // The newest of each handler, as the service lists them; list() is in the order of versions.
   std::vector<ExtensionImageView> newest;
-  for (const ExtensionPackage& package : classic.region.extension_gallery().list()) {
+  for (const ExtensionPackage& package : classic.region.extensions().gallery().list()) {
     ExtensionImageView view = extension_image(package);
     if (!newest.empty() && same_name(newest.back().publisher, view.publisher) &&
         same_name(newest.back().name, view.name))
@@ -82,7 +82,7 @@ asio::awaitable<Response> list_extensions(Classic& classic, const Request&) {
 asio::awaitable<Response> list_extension_versions(Classic& classic, const Request& request) {
   std::vector<ExtensionImageView> all;
   for (const ExtensionPackage& package :
-       classic.region.extension_gallery().versions(param(request, "publisher"), param(request, "name")))
+       classic.region.extensions().gallery().versions(param(request, "publisher"), param(request, "name")))
     all.push_back(extension_image(package));
   co_return xml_response(200, resource_extensions_xml(all));
 }

@@ -68,7 +68,7 @@ ManagementCertificateView management_view(const std::string& document) {
 }
 
 std::optional<std::string> find_management(const Classic& classic, const std::string& thumbprint) {
-  return classic.region.document(management_table, thumbprint);
+  return classic.region.documents().find(management_table, thumbprint);
 }
 
 CertificateView service_view(const Classic& classic, const Request& request, const std::string& service,
@@ -93,7 +93,7 @@ bool is_management_certificate(const Classic& classic, const std::string& der) {
 
 asio::awaitable<Response> list_management_certificates(Classic& classic, const Request&) {
   std::vector<ManagementCertificateView> views;
-  for (const auto& [thumbprint, document] : classic.region.documents(management_table))
+  for (const auto& [thumbprint, document] : classic.region.documents().list(management_table))
     views.push_back(management_view(document));
   co_return xml_response(200, management_certificates_xml(views));
 }
@@ -113,7 +113,7 @@ void register_management_certificate(Classic& classic, const std::string& der) {
                       {"publicKey", base64_encode(certificate.public_key_der())},
                       {"data", base64_encode(der)},
                       {"created", utc_seconds(utc_now())}};
-  classic.region.keep_document(management_table, certificate.thumbprint(), document.dump());
+  classic.region.documents().keep(management_table, certificate.thumbprint(), document.dump());
 }
 
 asio::awaitable<Response> get_management_certificate(Classic& classic, const Request& request) {
@@ -125,11 +125,11 @@ asio::awaitable<Response> get_management_certificate(Classic& classic, const Req
 asio::awaitable<Response> delete_management_certificate(Classic& classic, const Request& request) {
   const std::string thumbprint = thumbprint_param(request);
   if (!find_management(classic, thumbprint)) throw not_found("The certificate does not exist.");
-  if (classic.region.documents(management_table).size() == 1)
+  if (classic.region.documents().list(management_table).size() == 1)
     throw conflict(
         "This is the region's last management certificate: no classic client could sign in any more.",
         "Add another one first.");
-  classic.region.drop_document(management_table, thumbprint);
+  classic.region.documents().drop(management_table, thumbprint);
   co_return no_body(200);
 }
 
@@ -137,7 +137,7 @@ asio::awaitable<Response> list_service_certificates(Classic& classic, const Requ
   const CloudService service = get_cloud_service(classic.region, param(request, "service"));
   const std::string prefix = service_prefix(service);
   std::vector<CertificateView> views;
-  for (const auto& [key, document] : classic.region.documents(certificate_table, prefix))
+  for (const auto& [key, document] : classic.region.documents().list(certificate_table, prefix))
     views.push_back(service_view(classic, request, service.name, key.substr(prefix.size()), document));
   co_return xml_response(200, certificates_xml(views));
 }
@@ -148,15 +148,16 @@ asio::awaitable<Response> post_service_certificate(Classic& classic, const Reque
   const Certificate certificate =
       co_await read_certificate(classic, request, std::move(file.data), std::move(file.password));
   get_cloud_service(classic.region, param(request, "service"));  // it may have gone meanwhile
-  classic.region.keep_document(certificate_table, service_prefix(service) + certificate.thumbprint(),
-                               base64_encode(certificate.to_der()));
+  classic.region.documents().keep(certificate_table, service_prefix(service) + certificate.thumbprint(),
+                                  base64_encode(certificate.to_der()));
   co_return done_at_once(classic.region, "certificate add", "hostedServices/" + service.name);
 }
 
 asio::awaitable<Response> get_service_certificate(Classic& classic, const Request& request) {
   const CloudService service = get_cloud_service(classic.region, param(request, "service"));
   const std::string thumbprint = thumbprint_param(request);
-  const auto document = classic.region.document(certificate_table, service_prefix(service) + thumbprint);
+  const auto document =
+      classic.region.documents().find(certificate_table, service_prefix(service) + thumbprint);
   if (!document)
     throw not_found(fmt::format("The service '{}' has no certificate {}.", service.name, thumbprint));
   co_return xml_response(
@@ -166,15 +167,16 @@ asio::awaitable<Response> get_service_certificate(Classic& classic, const Reques
 asio::awaitable<Response> delete_service_certificate(Classic& classic, const Request& request) {
   const CloudService service = get_cloud_service(classic.region, param(request, "service"));
   const std::string thumbprint = thumbprint_param(request), key = service_prefix(service) + thumbprint;
-  if (!classic.region.document(certificate_table, key))
+  if (!classic.region.documents().find(certificate_table, key))
     throw not_found(fmt::format("The service '{}' has no certificate {}.", service.name, thumbprint));
-  classic.region.drop_document(certificate_table, key);
+  classic.region.documents().drop(certificate_table, key);
   co_return done_at_once(classic.region, "certificate delete", "hostedServices/" + service.name);
 }
 
 std::string service_ssh_key(const Region& region, const CloudService& service,
                             const std::string& fingerprint) {
-  const auto document = region.document(certificate_table, service_prefix(service) + upper(fingerprint));
+  const auto document =
+      region.documents().find(certificate_table, service_prefix(service) + upper(fingerprint));
   if (!document)
     throw bad_request(fmt::format("The certificate with thumbprint {} was not found in the service '{}'.",
                                   fingerprint.substr(0, 64), service.name),

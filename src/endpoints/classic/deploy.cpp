@@ -50,14 +50,16 @@ Place find_place(Region& region, const CloudService& service, const std::string&
         fmt::format("The virtual network '{}' has no subnet '{}'.", network.name, subnets.front()));
   };
   if (!wanted.empty()) {
-    const VirtualNetwork* network = find_only(region.virtual_networks(), wanted, "virtual network");
+    const VirtualNetwork* network =
+        find_only(region.networks().list<VirtualNetwork>(), wanted, "virtual network");
     if (!network) throw bad_request(fmt::format("The virtual network '{}' does not exist.", wanted));
     return {network->ref(), subnet_of(*network), false};
   }
   const std::vector<const Vm*> roles = roles_of(region, service);
   if (!roles.empty())
     if (const NetworkInterface* nic = interface_of(region, *roles.front(), service))
-      if (const VirtualNetwork* network = region.find_virtual_network(nic->configurations.front().network))
+      if (const VirtualNetwork* network =
+              region.networks().find<VirtualNetwork>(nic->configurations.front().network))
         return {network->ref(), subnets.empty() ? nic->configurations.front().subnet : subnet_of(*network),
                 true};
   if (!subnets.empty())
@@ -69,9 +71,9 @@ Place find_place(Region& region, const CloudService& service, const std::string&
   network.prefixes = {own_prefix};
   network.subnets = {{.name = "default", .prefix = own_subnet, .security_group = {}}};
   network.tags = {{service_tag, service.name}};
-  if (const VirtualNetwork* there = region.find_virtual_network(network.ref()))
+  if (const VirtualNetwork* there = region.networks().find<VirtualNetwork>(network.ref()))
     return {there->ref(), subnet_of(*there), true};
-  return {region.put_virtual_network(std::move(network)).resource.ref(), "default", true};
+  return {region.networks().put(std::move(network)).resource.ref(), "default", true};
 }
 
 VmOrder vm_order(const Classic& classic, const CloudService& service, const std::string& deployment,
@@ -128,7 +130,7 @@ NetworkInterface interface_order(const Region& region, const CloudService& servi
   NetworkInterface nic;
   nic.group = service.address->group;
   nic.name = (first ? service.address->label : lower(role.name)) + "-nic";
-  for (int i = 2; region.find_interface(nic.ref()); ++i)
+  for (int i = 2; region.networks().find<NetworkInterface>(nic.ref()); ++i)
     nic.name = fmt::format("{}-nic-{}", lower(role.name), i);
   nic.location = service.address->location;
   nic.tags = {{service_tag, service.name}};
@@ -157,7 +159,7 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
   Region& region = classic.region;
   const CloudService service = get_cloud_service(region, service_name);
   const Ref ref{service.address->group, role.name};
-  if (region.find_vm(ref))
+  if (region.machines().find(ref))
     throw conflict(
         fmt::format("The role '{}' exists already in the resource group '{}'.", role.name, ref.group),
         "Choose another name ('--vm-name').");
@@ -175,15 +177,15 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
     if (disk.disk.empty()) made.disks.push_back({ref.group, disk.name});
 
   std::vector<std::string> operations;
-  region.change([&] {
+  region.operations().change([&] {
     keep_pending(region, deploying.pending, made);
     if (!order.attach_os_disk && !role.media_link.empty())
-      region.keep_document(disk_table, Ref{ref.group, order.os_disk_name}.key(),
-                           json{{"mediaLink", role.media_link}}.dump());
+      region.documents().keep(disk_table, Ref{ref.group, order.os_disk_name}.key(),
+                              json{{"mediaLink", role.media_link}}.dump());
     for (std::size_t i = 0; i < role.data_disks.size(); ++i)
       keep_disk_words(region, ref.group, order.vm.data_disks[i], role.data_disks[i]);
-    region.put_interface(std::move(nic));
-    operations.push_back(region.put_vm(std::move(order)).operation);
+    region.networks().put(std::move(nic));
+    operations.push_back(region.machines().put(std::move(order)).operation);
     keep_role_words(region, ref, role);
   });
   deploying.operations.insert(deploying.operations.end(), operations.begin(), operations.end());
@@ -205,34 +207,34 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
       make_role(classic, service_name, deployment, role, place, deploying);
       json words = read_document(region, deployment_table, service.address->ref().key());
       words["ownNetwork"] = place.own;
-      region.keep_document(deployment_table, service.address->ref().key(), words.dump());
+      region.documents().keep(deployment_table, service.address->ref().key(), words.dump());
     }
     set_host_tags(region, get_cloud_service(region, service_name));
     for (auto& [vm, extension] : std::exchange(deploying.extensions, {})) {
-      co_await region.prepare_extension(vm);
-      deploying.operations.push_back(region.put_extension(vm, std::move(extension)).operation);
+      co_await region.extensions().prepare(vm);
+      deploying.operations.push_back(region.extensions().put(vm, std::move(extension)).operation);
     }
   } catch (const std::exception& caught) {
     trouble = as_error(caught);
   }
   if (trouble) {
     co_await take_back(classic, deploying.made);
-    region.drop_document(pending_table, deploying.pending);
+    region.documents().drop(pending_table, deploying.pending);
     throw *trouble;
   }
-  co_return region.begin(kind, "hostedServices/" + service_name + "/deployments/" + deployment,
-                         [&classic, deploying](std::string) -> asio::awaitable<void> {
-                           std::optional<Error> failed;
-                           for (const std::string& operation : deploying.operations) try {
-                               co_await classic.region.finish(operation);
-                             } catch (const std::exception& caught) {
-                               failed = as_error(caught);
-                               break;
-                             }
-                           if (failed) co_await take_back(classic, deploying.made);
-                           classic.region.drop_document(pending_table, deploying.pending);
-                           if (failed) throw *failed;
-                         });
+  co_return region.operations().begin(kind, "hostedServices/" + service_name + "/deployments/" + deployment,
+                                      [&classic, deploying](std::string) -> asio::awaitable<void> {
+                                        std::optional<Error> failed;
+                                        for (const std::string& operation : deploying.operations) try {
+                                            co_await classic.region.operations().finish(operation);
+                                          } catch (const std::exception& caught) {
+                                            failed = as_error(caught);
+                                            break;
+                                          }
+                                        if (failed) co_await take_back(classic, deploying.made);
+                                        classic.region.documents().drop(pending_table, deploying.pending);
+                                        if (failed) throw *failed;
+                                      });
 }
 
 }  // namespace berth::classic

@@ -48,7 +48,7 @@ asio::awaitable<Response> post_deployment(Classic& classic, const Request& reque
     throw bad_request(fmt::format("The reserved address '{}' does not exist.", order.reserved_address));
   const json words{{"label", order.label.empty() ? order.name : order.label}};
   const std::string key = service.address->ref().key();
-  region.keep_document(deployment_table, key, words.dump());
+  region.documents().keep(deployment_table, key, words.dump());
   const std::string operation = co_await deploy(classic, service.name, order.name, order.virtual_network,
                                                 std::move(order.roles), "deployment create");
   co_return accepted(operation);
@@ -59,12 +59,12 @@ asio::awaitable<Response> delete_deployment(Classic& classic, const Request& req
   const auto roles = get_deployment_roles(classic.region, service, param(request, "deployment"));
   const std::vector<Ref> vms = refs_of(roles);
   const bool disks = with_media(request);
-  co_return accepted(classic.region.begin(
+  co_return accepted(classic.region.operations().begin(
       "deployment delete",
       "hostedServices/" + service.name + "/deployments/" + deployment_name(service, roles),
       [&classic, vms, disks, key = service.address->ref().key()](std::string) -> asio::awaitable<void> {
         co_await remove_roles(classic, vms, disks);
-        classic.region.drop_document(deployment_table, key);
+        classic.region.documents().drop(deployment_table, key);
       }));
 }
 

@@ -30,7 +30,7 @@ DiskView view_of(const Region& region, const Disk& disk) {
                 .deployment = {},
                 .role = {},
                 .size_gib = disk.size_gib};
-  if (const Vm* vm = region.find_vm(disk.vm)) {
+  if (const Vm* vm = region.machines().find(disk.vm)) {
     const auto service = service_of(region, *vm);
     view.role = vm->name;
     view.service = service ? service->name : vm->group;
@@ -59,13 +59,13 @@ const DataDisk& data_disk(const Vm& vm, int lun) {
 std::string change_disks(Region& region, Vm changed) {
   VmOrder order;
   order.vm = std::move(changed);
-  return region.put_vm(std::move(order)).operation;
+  return region.machines().put(std::move(order)).operation;
 }
 
 }  // namespace
 
 const Disk& get_disk(const Region& region, const std::string& name) {
-  const Disk* disk = find_only(region.disks(), name, "disk");
+  const Disk* disk = find_only(region.disks().list(), name, "disk");
   if (!disk)
     throw not_found(fmt::format("The disk '{}' does not exist.", name.substr(0, 200)),
                     "'azure vm disk list' shows those there are.");
@@ -83,7 +83,7 @@ const Disk& get_free_disk(const Region& region, const std::string& name) {
 std::string new_disk_name(const Region& region, const std::string& group, const std::string& beginning) {
   const std::string name = fmt::format("{}-{}", beginning, utc_digits());
   std::string free = name;
-  for (int i = 2; region.find_disk({group, free}); ++i) free = fmt::format("{}-{}", name, i);
+  for (int i = 2; region.disks().find({group, free}); ++i) free = fmt::format("{}-{}", name, i);
   return free;
 }
 
@@ -139,12 +139,12 @@ void keep_disk_words(Region& region, const std::string& group, const DataDisk& d
   const json before = words;
   if (!order.label.empty()) words["label"] = order.label;
   if (is_new && !order.media_link.empty()) words["mediaLink"] = order.media_link;
-  if (words != before) region.keep_document(disk_table, key, words.dump());
+  if (words != before) region.documents().keep(disk_table, key, words.dump());
 }
 
 asio::awaitable<Response> list_disks(Classic& classic, const Request&) {
   std::vector<DiskView> views;
-  for (const Disk* disk : classic.region.disks()) views.push_back(view_of(classic.region, *disk));
+  for (const Disk* disk : classic.region.disks().list()) views.push_back(view_of(classic.region, *disk));
   co_return xml_response(200, disks_xml(views));
 }
 
@@ -169,8 +169,8 @@ asio::awaitable<Response> delete_disk(Classic& classic, const Request& request) 
         "deployment {}.",
         view.name, view.role, view.service, view.deployment));
   const Ref ref = disk.ref();
-  region.delete_disk(ref);
-  region.drop_document(disk_table, ref.key());
+  region.disks().remove(ref);
+  region.documents().drop(disk_table, ref.key());
   if (!find_cloud_service(region, ref.group)) co_await drop_group_if_empty(classic, ref.group);
   co_return no_body(200);
 }
@@ -203,7 +203,8 @@ asio::awaitable<Response> put_data_disk(Classic& classic, const Request& request
   change_data_disk(changed, order);
   const DataDisk& disk = data_disk(changed, before.lun);
   keep_disk_words(region, changed.group, disk, order);
-  if (disk.caching != before.caching) co_await region.finish(change_disks(region, std::move(changed)));
+  if (disk.caching != before.caching)
+    co_await region.operations().finish(change_disks(region, std::move(changed)));
   co_return no_body(200);
 }
 
@@ -215,12 +216,12 @@ asio::awaitable<Response> delete_data_disk(Classic& classic, const Request& requ
   const std::string operation = change_disks(region, std::move(changed));
   if (!with_media(request)) co_return accepted(operation);
   co_return accepted(
-      region.begin("disk delete", "disks/" + gone.name,
-                   [&region, operation, disk = gone.disk](std::string) -> asio::awaitable<void> {
-                     co_await region.finish(operation);
-                     region.delete_disk(disk);
-                     region.drop_document(disk_table, disk.key());
-                   }));
+      region.operations().begin("disk delete", "disks/" + gone.name,
+                                [&region, operation, disk = gone.disk](std::string) -> asio::awaitable<void> {
+                                  co_await region.operations().finish(operation);
+                                  region.disks().remove(disk);
+                                  region.documents().drop(disk_table, disk.key());
+                                }));
 }
 
 }  // namespace berth::classic

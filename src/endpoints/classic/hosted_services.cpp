@@ -37,8 +37,8 @@ std::string name_problem(const Region& region, const std::string& name) {
         "The hosted service name '{}' is not valid. Use letters, digits and hyphens; begin with a "
         "letter, do not end with a hyphen, and stay below 64 characters.",
         name.substr(0, 100));
-  if (!region.is_label_free(name)) return "The specified DNS name is already taken.";
-  const ResourceGroup* group = region.find_group(name);
+  if (!region.networks().is_label_free(name)) return "The specified DNS name is already taken.";
+  const ResourceGroup* group = region.groups().find(name);
   if (group && !group->tags.contains(service_tag))
     return fmt::format(
         "The region has a resource group named '{}' already; its resources would be mixed up. Choose "
@@ -53,7 +53,7 @@ void keep_words(Region& region, const Ref& address, const HostedServiceOrder& or
   words["label"] = order.label.empty() ? words.value("label", name) : order.label;
   if (!order.description.empty() || !words.contains("description")) words["description"] = order.description;
   words["changed"] = utc_seconds(utc_now());
-  region.keep_document(service_table, address.key(), words.dump());
+  region.documents().keep(service_table, address.key(), words.dump());
 }
 
 /// What was made for this service alone: networks and security groups that carry its name.
@@ -74,25 +74,27 @@ void remove_own_networks(Region& region, const std::string& group, const std::st
       } catch (const Error&) {  // in use by something else: then it is not this service's alone
       }
   };
-  remove(region.virtual_networks(group), [&](const Ref& ref) { region.delete_virtual_network(ref); });
-  remove(region.security_groups(group), [&](const Ref& ref) { region.delete_security_group(ref); });
+  remove(region.networks().list<VirtualNetwork>(group),
+         [&](const Ref& ref) { region.networks().remove_virtual_network(ref); });
+  remove(region.networks().list<SecurityGroup>(group),
+         [&](const Ref& ref) { region.networks().remove_security_group(ref); });
 }
 
 asio::awaitable<void> remove_service(Classic& classic, Ref address, std::string name) {
   Region& region = classic.region;
   std::vector<Ref> idle;
-  for (const NetworkInterface* nic : region.interfaces())
+  for (const NetworkInterface* nic : region.networks().list<NetworkInterface>())
     if (nic->vm.empty() && std::ranges::any_of(nic->configurations, [&](const IpConfiguration& c) {
           return c.public_address == address;
         }))
       idle.push_back(nic->ref());
-  region.change([&] {
-    for (const Ref& nic : idle) region.delete_interface(nic);
-    region.delete_public_address(address);
-    region.drop_document(service_table, address.key());
-    region.drop_document(deployment_table, address.key());
-    for (const auto& [key, document] : region.documents(certificate_table, address.key() + "/"))
-      region.drop_document(certificate_table, key);
+  region.operations().change([&] {
+    for (const Ref& nic : idle) region.networks().remove_interface(nic);
+    region.networks().remove_public_address(address);
+    region.documents().drop(service_table, address.key());
+    region.documents().drop(deployment_table, address.key());
+    for (const auto& [key, document] : region.documents().list(certificate_table, address.key() + "/"))
+      region.documents().drop(certificate_table, key);
   });
   remove_own_networks(region, address.group, name);
   co_await drop_group_if_empty(classic, address.group);
@@ -106,10 +108,11 @@ asio::awaitable<void> await_deletions(Region& region, std::string service) {
     std::string operation;
     for (const Vm* vm : roles_of(region, *found))
       if (vm->provisioning == Provisioning::deleting)
-        for (const Operation* running : region.operations_of("virtualMachines/" + vm->group + "/" + vm->name))
+        for (const Operation* running :
+             region.operations().of("virtualMachines/" + vm->group + "/" + vm->name))
           if (running->status == OperationStatus::running) operation = running->id;
     if (operation.empty()) co_return;
-    co_await region.wait(operation, std::chrono::seconds(60));
+    co_await region.operations().wait(operation, std::chrono::seconds(60));
   }
 }
 
@@ -152,11 +155,11 @@ asio::awaitable<Response> post_hosted_service(Classic& classic, const Request& r
   address.location = place;
   address.label = order.name;
   address.tags = {{service_tag, order.name}, {host_tag, order.name}};
-  region.change([&] {
-    const ResourceGroup* left = region.find_group(order.name);
-    region.put_group(order.name, left ? left->location : place,
-                     {{service_tag, order.name}, {host_tag, order.name}});
-    keep_words(region, region.put_public_address(std::move(address)).resource.ref(), order, order.name);
+  region.operations().change([&] {
+    const ResourceGroup* left = region.groups().find(order.name);
+    region.groups().put(order.name, left ? left->location : place,
+                        {{service_tag, order.name}, {host_tag, order.name}});
+    keep_words(region, region.networks().put(std::move(address)).resource.ref(), order, order.name);
     ensure_disk_account(classic, place);
   });
   Response response = no_body(201);
@@ -176,17 +179,18 @@ asio::awaitable<Response> delete_hosted_service(Classic& classic, const Request&
   Region& region = classic.region;
   const std::string name = get_cloud_service(region, param(request, "service")).name;
   if (with_media(request)) {  // with everything in it
-    const std::string operation = region.begin("cloud service delete", "hostedServices/" + name,
-                                               [&classic, name](std::string) -> asio::awaitable<void> {
-                                                 std::vector<Ref> vms;
-                                                 const auto found = find_cloud_service(classic.region, name);
-                                                 if (!found) co_return;
-                                                 for (const Vm* vm : roles_of(classic.region, *found))
-                                                   vms.push_back(vm->ref());
-                                                 const Ref address = found->address->ref();
-                                                 co_await remove_roles(classic, vms, true);
-                                                 co_await remove_service(classic, address, name);
-                                               });
+    const std::string operation =
+        region.operations().begin("cloud service delete", "hostedServices/" + name,
+                                  [&classic, name](std::string) -> asio::awaitable<void> {
+                                    std::vector<Ref> vms;
+                                    const auto found = find_cloud_service(classic.region, name);
+                                    if (!found) co_return;
+                                    for (const Vm* vm : roles_of(classic.region, *found))
+                                      vms.push_back(vm->ref());
+                                    const Ref address = found->address->ref();
+                                    co_await remove_roles(classic, vms, true);
+                                    co_await remove_service(classic, address, name);
+                                  });
     co_return accepted(operation);
   }
   co_await await_deletions(region, name);

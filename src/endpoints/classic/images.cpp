@@ -65,22 +65,22 @@ VmImageView vm_view(const Region& region, const GalleryImage& image) {
 }
 
 GalleryImage get(const Region& region, const std::string& name, bool vm_image) {
-  for (const GalleryImage& image : region.gallery().list())
+  for (const GalleryImage& image : region.images().gallery().list())
     if (same_name(image.name, name) && is_vm_image(region, image) == vm_image) return image;
   throw not_found(fmt::format("The image '{}' does not exist.", name.substr(0, 200)),
                   "'azure vm image list' shows those there are.");
 }
 
 void remove(Classic& classic, const GalleryImage& image) {
-  classic.region.delete_image(image.name);
-  classic.region.drop_document(image_table, lower(image.name));
+  classic.region.images().remove(image.name);
+  classic.region.documents().drop(image_table, lower(image.name));
 }
 
 }  // namespace
 
 asio::awaitable<Response> list_images(Classic& classic, const Request&) {
   std::vector<ImageView> views;
-  for (const GalleryImage& image : classic.region.gallery().list())
+  for (const GalleryImage& image : classic.region.images().gallery().list())
     if (!is_vm_image(classic.region, image)) views.push_back(view_of(image));
   co_return xml_response(200, images_xml(views));
 }
@@ -103,7 +103,7 @@ asio::awaitable<Response> delete_image(Classic& classic, const Request& request)
 
 asio::awaitable<Response> list_vm_images(Classic& classic, const Request&) {
   std::vector<VmImageView> views;
-  for (const GalleryImage& image : classic.region.gallery().list())
+  for (const GalleryImage& image : classic.region.images().gallery().list())
     if (is_vm_image(classic.region, image)) views.push_back(vm_view(classic.region, image));
   co_return xml_response(200, vm_images_xml(views));
 }

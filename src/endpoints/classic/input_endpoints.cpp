@@ -203,7 +203,8 @@ void change_endpoints(Region& region, const CloudService& service, const Vm& vm,
   };
   std::optional<SecurityGroup> rules;
   if (!nic.endpoints_only)
-    if (const SecurityGroup* group = region.find_security_group(nic.security_group)) rules = *group;
+    if (const SecurityGroup* group = region.networks().find<SecurityGroup>(nic.security_group))
+      rules = *group;
   bool rules_changed = false;
   for (const EndpointView& view : now) {
     if (is_wanted(view) || is_own(view.protocol, view.port)) continue;
@@ -225,9 +226,9 @@ void change_endpoints(Region& region, const CloudService& service, const Vm& vm,
   for (const InputEndpoint& one : wanted)
     if (nic.endpoints_only || is_own(one.endpoint.protocol, one.endpoint.public_port) || !is_there(one))
       endpoints.push_back(model_endpoint(one));
-  if (rules_changed) region.put_security_group(std::move(*rules));
+  if (rules_changed) region.networks().put(std::move(*rules));
   nic.endpoints = std::move(endpoints);
-  region.put_interface(std::move(nic));
+  region.networks().put(std::move(nic));
 }
 
 asio::awaitable<Response> update_load_balanced_sets(Classic& classic, const Request& request) {
@@ -255,14 +256,15 @@ asio::awaitable<Response> update_load_balanced_sets(Classic& classic, const Requ
     }
     if (!touched) continue;
     change_endpoints(region, service, *vm, endpoints);
-    region.keep_document(role_table, vm->ref().key(), words.dump());
+    region.documents().keep(role_table, vm->ref().key(), words.dump());
     changed.push_back(vm->ref());
   }
   if (changed.empty()) throw not_found("The deployment has no load-balanced set of that name.");
-  co_return accepted(region.begin("endpoint update", "hostedServices/" + service.name,
-                                  [&region, changed](std::string) -> asio::awaitable<void> {
-                                    for (const Ref& ref : changed) co_await region.settle_ports(ref);
-                                  }));
+  co_return accepted(region.operations().begin("endpoint update", "hostedServices/" + service.name,
+                                               [&region, changed](std::string) -> asio::awaitable<void> {
+                                                 for (const Ref& ref : changed)
+                                                   co_await region.networks().settle_ports(ref);
+                                               }));
 }
 
 asio::awaitable<Response> refuse_load_balancers(Classic&, const Request&) {

@@ -108,7 +108,7 @@ ExtensionView extension_view(const Extension& extension, const json& words) {
 
 std::vector<CloudService> cloud_services(const Region& region) {
   std::vector<CloudService> found;
-  for (const PublicAddress* address : region.public_addresses())
+  for (const PublicAddress* address : region.networks().list<PublicAddress>())
     if (!address->label.empty()) found.push_back({address, service_name(*address)});
   std::ranges::sort(
       found, [](const CloudService& a, const CloudService& b) { return lower(a.name) < lower(b.name); });
@@ -117,7 +117,7 @@ std::vector<CloudService> cloud_services(const Region& region) {
 
 std::optional<CloudService> find_cloud_service(const Region& region, const std::string& name) {
   if (name.empty()) return std::nullopt;
-  for (const PublicAddress* address : region.public_addresses())
+  for (const PublicAddress* address : region.networks().list<PublicAddress>())
     if (same_name(address->label, name)) return CloudService{address, service_name(*address)};
   return std::nullopt;
 }
@@ -130,9 +130,9 @@ CloudService get_cloud_service(const Region& region, const std::string& name) {
 
 std::vector<const Vm*> roles_of(const Region& region, const CloudService& service) {
   std::vector<const Vm*> roles;
-  for (const NetworkInterface* nic : region.interfaces())
+  for (const NetworkInterface* nic : region.networks().list<NetworkInterface>())
     if (!nic->vm.empty() && uses(*nic, service.address->ref()))
-      if (const Vm* vm = region.find_vm(nic->vm); vm && std::ranges::find(roles, vm) == roles.end())
+      if (const Vm* vm = region.machines().find(nic->vm); vm && std::ranges::find(roles, vm) == roles.end())
         roles.push_back(vm);
   std::ranges::stable_sort(roles, [](const Vm* a, const Vm* b) { return a->created < b->created; });
   return roles;
@@ -140,16 +140,18 @@ std::vector<const Vm*> roles_of(const Region& region, const CloudService& servic
 
 const NetworkInterface* interface_of(const Region& region, const Vm& vm, const CloudService& service) {
   for (const Ref& ref : vm.interfaces)
-    if (const NetworkInterface* nic = region.find_interface(ref); nic && uses(*nic, service.address->ref()))
+    if (const NetworkInterface* nic = region.networks().find<NetworkInterface>(ref);
+        nic && uses(*nic, service.address->ref()))
       return nic;
   return nullptr;
 }
 
 std::optional<CloudService> service_of(const Region& region, const Vm& vm) {
   for (const Ref& ref : vm.interfaces)
-    if (const NetworkInterface* nic = region.find_interface(ref))
+    if (const NetworkInterface* nic = region.networks().find<NetworkInterface>(ref))
       for (const IpConfiguration& configuration : nic->configurations)
-        if (const PublicAddress* address = region.find_public_address(configuration.public_address);
+        if (const PublicAddress* address =
+                region.networks().find<PublicAddress>(configuration.public_address);
             address && !address->label.empty())
           return CloudService{address, service_name(*address)};
   return std::nullopt;
@@ -269,7 +271,8 @@ RoleView role_view(const Region& region, const CloudService& service, const Vm& 
   view.os_disk_caching = vm.os_disk_caching;
   view.image = vm.image;
   view.os = "Linux";
-  if (const Disk* disk = region.find_disk(vm.os_disk)) view.os_disk_media_link = media_link_of(region, *disk);
+  if (const Disk* disk = region.disks().find(vm.os_disk))
+    view.os_disk_media_link = media_link_of(region, *disk);
   for (const DataDisk& data : vm.data_disks) {
     DataDiskView out{.lun = data.lun,
                      .name = data.name,
@@ -277,7 +280,7 @@ RoleView role_view(const Region& region, const CloudService& service, const Vm& 
                      .caching = data.caching,
                      .media_link = {},
                      .size_gib = data.size_gib};
-    if (const Disk* disk = region.find_disk(data.disk)) {
+    if (const Disk* disk = region.disks().find(data.disk)) {
       out.name = disk->name;
       out.media_link = media_link_of(region, *disk);
       out.label = read_document(region, disk_table, disk->ref().key()).value("label", "");

@@ -9,7 +9,7 @@ namespace {
 
 std::vector<VirtualNetworkView> views(const Region& region) {
   std::vector<VirtualNetworkView> all;
-  for (const VirtualNetwork* network : region.virtual_networks()) {
+  for (const VirtualNetwork* network : region.networks().list<VirtualNetwork>()) {
     VirtualNetworkView view{.name = network->name,
                             .id = network->guid,
                             .location = display_location(network->location),

@@ -12,14 +12,15 @@ namespace {
 
 /// Nothing but networks is left in it.
 bool is_empty(const Region& region, const std::string& group) {
-  return region.vms(group).empty() && region.disks(group).empty() && region.public_addresses(group).empty() &&
-         region.interfaces(group).empty() && region.inert({}, group).empty();
+  return region.machines().list(group).empty() && region.disks().list(group).empty() &&
+         region.networks().list<PublicAddress>(group).empty() &&
+         region.networks().list<NetworkInterface>(group).empty() && region.inert().list({}, group).empty();
 }
 
 /// A role of another service may have joined one of its networks: then the group stays until that is gone,
 /// too.
 bool is_used_from_outside(const Region& region, const std::string& group) {
-  return std::ranges::any_of(region.interfaces(), [&](const NetworkInterface* nic) {
+  return std::ranges::any_of(region.networks().list<NetworkInterface>(), [&](const NetworkInterface* nic) {
     return std::ranges::any_of(nic->configurations,
                                [&](const IpConfiguration& c) { return same_name(c.network.group, group); });
   });
@@ -29,7 +30,7 @@ bool is_used_from_outside(const Region& region, const std::string& group) {
 
 void set_host_tags(Region& region, const CloudService& service) {
   const std::vector<const Vm*> roles = roles_of(region, service);
-  const ResourceGroup* group = region.find_group(service.address->group);
+  const ResourceGroup* group = region.groups().find(service.address->group);
   if (!group || roles.empty()) return;
   const auto own = group->tags.find(service_tag);
   if (own == group->tags.end() || !same_name(own->second, service.name)) return;
@@ -38,7 +39,7 @@ void set_host_tags(Region& region, const CloudService& service) {
     group_tags[host_tag] = service.name;
   else
     group_tags.erase(host_tag);
-  if (group_tags != group->tags) region.put_group(group->name, group->location, group_tags);
+  if (group_tags != group->tags) region.groups().put(group->name, group->location, group_tags);
   std::vector<std::pair<Ref, Tags>> changes;
   for (const Vm* vm : roles) {
     Tags tags = vm->tags;
@@ -48,7 +49,7 @@ void set_host_tags(Region& region, const CloudService& service) {
       tags.erase(host_tag);
     if (tags != vm->tags) changes.emplace_back(vm->ref(), std::move(tags));
   }
-  for (auto& [ref, tags] : changes) region.retag_vm(ref, std::move(tags));
+  for (auto& [ref, tags] : changes) region.machines().retag(ref, std::move(tags));
 }
 
 asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool disks) {
@@ -56,15 +57,15 @@ asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool 
   std::vector<std::string> services;
   std::optional<Error> trouble;
   for (const Ref& ref : vms) {
-    const Vm* vm = region.find_vm(ref);
+    const Vm* vm = region.machines().find(ref);
     if (!vm) continue;
     if (const auto service = service_of(region, *vm)) services.push_back(service->name);
     const std::vector<Ref> interfaces = vm->interfaces;
     try {
-      const Accepted accepted = region.delete_vm(ref, {.disks = disks, .interfaces = false});
-      co_await region.finish(accepted.operation);
-      for (const Ref& nic : interfaces) region.delete_interface(nic);
-      region.drop_document(role_table, ref.key());
+      const Accepted accepted = region.machines().remove(ref, {.disks = disks, .interfaces = false});
+      co_await region.operations().finish(accepted.operation);
+      for (const Ref& nic : interfaces) region.networks().remove_interface(nic);
+      region.documents().drop(role_table, ref.key());
     } catch (const std::exception& caught) {
       if (!trouble) trouble = as_error(caught);
     }
@@ -77,13 +78,13 @@ asio::awaitable<void> remove_roles(Classic& classic, std::vector<Ref> vms, bool 
 asio::awaitable<void> drop_group_if_empty(Classic& classic, std::string name) {
   Region& region = classic.region;
   std::vector<std::string> groups{name};
-  for (const ResourceGroup* other : region.groups())  // whose networks it was the last to use
+  for (const ResourceGroup* other : region.groups().list())  // whose networks it was the last to use
     if (other->tags.contains(service_tag) && !same_name(other->name, name)) groups.push_back(other->name);
   for (const std::string& one : groups) {
-    const ResourceGroup* group = region.find_group(one);
+    const ResourceGroup* group = region.groups().find(one);
     const bool made_here = group && (group->tags.contains(service_tag) || group->tags.contains(host_tag));
     if (made_here && is_empty(region, one) && !is_used_from_outside(region, one))
-      co_await region.finish(region.delete_group(one).operation);
+      co_await region.operations().finish(region.groups().remove(one).operation);
   }
 }
 

@@ -113,7 +113,7 @@ void keep_role_words(Region& region, const Ref& vm, const RoleOrder& role) {
       if (!reference.public_key.empty()) own["publicKey"] = reference.public_key;
       if (!reference.state.empty()) own["state"] = reference.state;
     }
-  region.keep_document(role_table, vm.key(), words.dump());
+  region.documents().keep(role_table, vm.key(), words.dump());
 }
 
 void change_address(Region& region, const CloudService& service, const Vm& vm, const std::string& wanted) {
@@ -132,22 +132,22 @@ void change_address(Region& region, const CloudService& service, const Vm& vm, c
   if (!moves && same_name(allocation, configuration.allocation)) return;
   configuration.allocation = allocation;
   if (moves) configuration.private_address = wanted;
-  region.put_interface(std::move(nic));
+  region.networks().put(std::move(nic));
 }
 
 std::vector<std::string> change_extensions(Region& region, const Ref& vm,
                                            const std::vector<ExtensionReference>& references) {
   std::vector<std::string> operations;
   for (const ExtensionReference& reference : references) {
-    const Extension* known = find_extension(region.get_vm(vm), reference.reference);
+    const Extension* known = find_extension(region.machines().get(vm), reference.reference);
     if (same_name(reference.state, "uninstall")) {
-      if (known) operations.push_back(region.delete_extension(vm, reference.reference).operation);
+      if (known) operations.push_back(region.extensions().remove(vm, reference.reference).operation);
       continue;
     }
     if (known && says_the_same(*known, reference)) continue;
     ExtensionOrder order = extension_order(reference);
     if (known && !reference.settings) order.settings = known->settings;
-    operations.push_back(region.put_extension(vm, std::move(order)).operation);
+    operations.push_back(region.extensions().put(vm, std::move(order)).operation);
   }
   return operations;
 }

@@ -30,10 +30,10 @@ std::string capture(Classic& classic, const Role& role, const RoleOperation& wan
     throw conflict(fmt::format("{} is {} and cannot be captured now.", vm.name, to_string(vm.power)),
                    "Shut it down first ('azure vm shutdown').");
   const std::string name = wanted.image_name;
-  if (region.gallery().find(name))
+  if (region.images().gallery().find(name))
     throw conflict(fmt::format("An image named '{}' exists already.", name), "Choose another name.");
   const std::string label = wanted.image_label.empty() ? name : wanted.image_label;
-  const Accepted accepted = region.capture_vm(vm.ref(), name, label);
+  const Accepted accepted = region.images().capture(vm.ref(), name, label);
   json words;
   if (as_vm_image)
     words = {{"kind", "vm"},
@@ -44,25 +44,26 @@ std::string capture(Classic& classic, const Role& role, const RoleOperation& wan
              {"role", vm.name},
              {"location", vm.location},
              {"created", utc_seconds(utc_now())}};
-  return region.begin("image capture", "hostedServices/" + service.name + "/roles/" + vm.name,
-                      [&classic, name, words, as_vm_image, operation = accepted.operation,
-                       ref = vm.ref()](std::string) -> asio::awaitable<void> {
-                        co_await classic.region.finish(operation);
-                        if (as_vm_image)
-                          classic.region.keep_document(image_table, lower(name), words.dump());
-                        else
-                          co_await remove_roles(classic, std::vector{ref}, true);
-                      });
+  return region.operations().begin("image capture", "hostedServices/" + service.name + "/roles/" + vm.name,
+                                   [&classic, name, words, as_vm_image, operation = accepted.operation,
+                                    ref = vm.ref()](std::string) -> asio::awaitable<void> {
+                                     co_await classic.region.operations().finish(operation);
+                                     if (as_vm_image)
+                                       classic.region.documents().keep(image_table, lower(name),
+                                                                       words.dump());
+                                     else
+                                       co_await remove_roles(classic, std::vector{ref}, true);
+                                   });
 }
 
 std::string operate(Classic& classic, const Role& role, const RoleOperation& wanted) {
   Region& region = classic.region;
   const Vm& vm = role.vm;
-  if (wanted.type == "StartRoleOperation") return region.start_vm(vm.ref()).operation;
-  if (wanted.type == "RestartRoleOperation") return region.restart_vm(vm.ref()).operation;
+  if (wanted.type == "StartRoleOperation") return region.machines().start(vm.ref()).operation;
+  if (wanted.type == "RestartRoleOperation") return region.machines().restart(vm.ref()).operation;
   if (wanted.type == "ShutdownRoleOperation")
-    return wanted.post_shutdown == "StoppedDeallocated" ? region.deallocate_vm(vm.ref()).operation
-                                                        : region.stop_vm(vm.ref(), false).operation;
+    return wanted.post_shutdown == "StoppedDeallocated" ? region.machines().deallocate(vm.ref()).operation
+                                                        : region.machines().stop(vm.ref(), false).operation;
   if (wanted.type == "CaptureRoleOperation" || wanted.type == "CaptureRoleAsVMImageOperation")
     return capture(classic, role, wanted);
   throw bad_request(fmt::format("The operation '{}' is not known.", wanted.type),
@@ -90,7 +91,7 @@ asio::awaitable<Response> get_role(Classic& classic, const Request& request) {
 asio::awaitable<Response> put_role(Classic& classic, const Request& request) {
   Region& region = classic.region;
   const RoleOrder wanted = parse_role(request.body);
-  if (wanted.extensions) co_await region.prepare_extension(role_at(region, request).vm.ref());
+  if (wanted.extensions) co_await region.extensions().prepare(role_at(region, request).vm.ref());
   const auto [service, deployment, vm] = role_at(region, request);
   if (!same_name(wanted.name, vm.name))
     throw bad_request(
@@ -104,19 +105,20 @@ asio::awaitable<Response> put_role(Classic& classic, const Request& request) {
     change_address(region, service, vm, wanted.static_address);
     change_endpoints(region, service, vm, wanted.endpoints);
   }
-  if (change.needed) operations.push_back(region.put_vm(std::move(change.order)).operation);
+  if (change.needed) operations.push_back(region.machines().put(std::move(change.order)).operation);
   for (std::size_t i = 0; i < change.disks.size(); ++i)
     keep_disk_words(region, ref.group, change.disks[i], wanted.data_disks[i]);
   if (wanted.extensions)
     for (std::string& operation : change_extensions(region, ref, *wanted.extensions))
       operations.push_back(std::move(operation));
   keep_role_words(region, ref, wanted);
-  co_return accepted(region.begin("role update", "hostedServices/" + service.name + "/roles/" + ref.name,
-                                  [&region, operations, ref](std::string) -> asio::awaitable<void> {
-                                    co_await region.settle_ports(ref);
-                                    for (const std::string& operation : operations)
-                                      co_await region.finish(operation);
-                                  }));
+  co_return accepted(
+      region.operations().begin("role update", "hostedServices/" + service.name + "/roles/" + ref.name,
+                                [&region, operations, ref](std::string) -> asio::awaitable<void> {
+                                  co_await region.networks().settle_ports(ref);
+                                  for (const std::string& operation : operations)
+                                    co_await region.operations().finish(operation);
+                                }));
 }
 
 asio::awaitable<Response> delete_role(Classic& classic, const Request& request) {
@@ -127,11 +129,11 @@ asio::awaitable<Response> delete_role(Classic& classic, const Request& request) 
         "Delete the deployment.");
   const std::vector<Ref> vms{vm.ref()};
   const bool disks = with_media(request);
-  co_return accepted(classic.region.begin("role delete",
-                                          "hostedServices/" + service.name + "/roles/" + vm.name,
-                                          [&classic, vms, disks](std::string) -> asio::awaitable<void> {
-                                            co_await remove_roles(classic, vms, disks);
-                                          }));
+  co_return accepted(
+      classic.region.operations().begin("role delete", "hostedServices/" + service.name + "/roles/" + vm.name,
+                                        [&classic, vms, disks](std::string) -> asio::awaitable<void> {
+                                          co_await remove_roles(classic, vms, disks);
+                                        }));
 }
 
 asio::awaitable<Response> post_role_operation(Classic& classic, const Request& request) {

@@ -29,19 +29,19 @@ std::vector<Ref> refs_in(const json& document) {
 void keep_pending(Region& region, const std::string& key, const Made& made) {
   const json document{
       {"vms", to_json(made.vms)}, {"interfaces", to_json(made.interfaces)}, {"disks", to_json(made.disks)}};
-  region.keep_document(pending_table, key, document.dump());
+  region.documents().keep(pending_table, key, document.dump());
 }
 
 asio::awaitable<void> take_back(Classic& classic, Made made) {
   Region& region = classic.region;
   // What was not made is not ours: somebody else may make it while we remove the rest.
-  std::erase_if(made.vms, [&](const Ref& ref) { return !region.find_vm(ref); });
+  std::erase_if(made.vms, [&](const Ref& ref) { return !region.machines().find(ref); });
   try {
     co_await remove_roles(classic, made.vms, false);  // disks that were there before stay
-    for (const Ref& nic : made.interfaces) region.delete_interface(nic);
+    for (const Ref& nic : made.interfaces) region.networks().remove_interface(nic);
     for (const Ref& disk : made.disks) {
-      region.delete_disk(disk);
-      region.drop_document(disk_table, disk.key());
+      region.disks().remove(disk);
+      region.documents().drop(disk_table, disk.key());
     }
   } catch (const std::exception& error) {
     spdlog::error("could not roll back: {}", error.what());
@@ -49,16 +49,16 @@ asio::awaitable<void> take_back(Classic& classic, Made made) {
 }
 
 void roll_back_pending(Classic& classic) {
-  for (const auto& [key, text] : classic.region.documents(pending_table)) {
+  for (const auto& [key, text] : classic.region.documents().list(pending_table)) {
     const json document = read_document(classic.region, pending_table, key);
     const auto refs = [&](const char* what) { return refs_in(document.value(what, json::array())); };
     const Made made{.vms = refs("vms"), .interfaces = refs("interfaces"), .disks = refs("disks")};
     spdlog::warn("rolling back deployment={}", key);
-    classic.region.begin("deployment roll back", "deployments/" + key,
-                         [&classic, made, key = key](std::string) -> asio::awaitable<void> {
-                           co_await take_back(classic, made);
-                           classic.region.drop_document(pending_table, key);
-                         });
+    classic.region.operations().begin("deployment roll back", "deployments/" + key,
+                                      [&classic, made, key = key](std::string) -> asio::awaitable<void> {
+                                        co_await take_back(classic, made);
+                                        classic.region.documents().drop(pending_table, key);
+                                      });
   }
 }
 

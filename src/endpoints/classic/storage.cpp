@@ -27,7 +27,7 @@ constexpr const char* disk_account =
 constexpr const char* account_type = "Microsoft.Storage/storageAccounts";
 
 std::vector<const InertResource*> accounts(const Region& region) {
-  return region.inert(account_type);
+  return region.inert().list(account_type);
 }
 
 const InertResource* find_account(const Region& region, const std::string& name) {
@@ -83,7 +83,8 @@ void put_account(Classic& classic, const StorageOrder& order, const std::string&
   const std::string group = "Default-Storage-" + display_location(location);
   std::string group_name = group;
   std::erase(group_name, ' ');
-  if (!region.find_group(group_name)) region.put_group(group_name, location, {{service_tag, group_name}});
+  if (!region.groups().find(group_name))
+    region.groups().put(group_name, location, {{service_tag, group_name}});
   InertResource account;
   account.group = group_name;
   account.name = order.name;
@@ -94,14 +95,14 @@ void put_account(Classic& classic, const StorageOrder& order, const std::string&
   if (!order.label.empty()) account.tags["label"] = order.label;
   if (!order.description.empty()) account.tags["description"] = order.description;
   account.properties = json{{"provisioningState", "Succeeded"}}.dump();
-  region.put_inert(std::move(account));
+  region.inert().put(std::move(account));
 }
 
 std::string key_of(Classic& classic, const InertResource& account, const char* which) {
   json keys = read_document(classic.region, storage_key_table, account.ref().key());
   if (!keys.contains(which)) {
     keys[which] = base64_encode(random_bytes(64));
-    classic.region.keep_document(storage_key_table, account.ref().key(), keys.dump());
+    classic.region.documents().keep(storage_key_table, account.ref().key(), keys.dump());
   }
   return keys[which].get<std::string>();
 }
@@ -167,14 +168,14 @@ asio::awaitable<Response> put_storage_service(Classic& classic, const Request& r
   if (!order.label.empty()) account.tags["label"] = order.label;
   if (!order.description.empty()) account.tags["description"] = order.description;
   if (!order.type.empty()) account.sku = json{{"name", order.type}}.dump();
-  classic.region.put_inert(std::move(account));
+  classic.region.inert().put(std::move(account));
   co_return no_body(200);
 }
 
 asio::awaitable<Response> delete_storage_service(Classic& classic, const Request& request) {
   const Ref ref = get_account(classic.region, param(request, "account")).ref();
-  classic.region.delete_inert(account_type, ref);
-  classic.region.drop_document(storage_key_table, ref.key());
+  classic.region.inert().remove(account_type, ref);
+  classic.region.documents().drop(storage_key_table, ref.key());
   co_await drop_group_if_empty(classic, ref.group);
   co_return no_body(200);
 }
@@ -190,7 +191,7 @@ asio::awaitable<Response> regenerate_storage_key(Classic& classic, const Request
   const std::string which = lower(parse_regenerate_key(request.body));
   json keys = read_document(classic.region, storage_key_table, account.ref().key());
   keys.erase(which);
-  classic.region.keep_document(storage_key_table, account.ref().key(), keys.dump());
+  classic.region.documents().keep(storage_key_table, account.ref().key(), keys.dump());
   co_return keys_response(classic, request, account);
 }
 

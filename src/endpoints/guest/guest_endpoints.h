@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "endpoints/guest/guest_host.h"
+#include "region/guest_host.h"
 
 namespace berth {
 

@@ -5,9 +5,9 @@
 #include <map>
 #include <string>
 
-#include "endpoints/guest/guest_host.h"
 #include "endpoints/guest/token_bucket.h"
 #include "http/message.h"
+#include "region/guest_host.h"
 
 namespace berth {
 

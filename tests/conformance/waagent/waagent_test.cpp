@@ -50,8 +50,7 @@ class World {
     gallery_.import(home_ / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
     networks_.home = home_;
     driver_.on_start = [this](const MachineSpec& machine, const std::string&) { boot(machine.id); };
-    host_ = make_guest_host(*region_);
-    endpoints_.emplace(io_.get_executor(), *host_);
+    endpoints_.emplace(io_.get_executor(), region_->guests());
     wait_for(region_->recover());
   }
   ~World() {
@@ -68,16 +67,16 @@ class World {
   World& operator=(const World&) = delete;
 
   void make_vm() {
-    region_->put_group("g", "westus", {});
-    region_->put_virtual_network({{.group = "g", .name = "net", .location = "westus"},
-                                  {"10.0.0.0/16"},
-                                  {{"default", "10.0.0.0/24", {}, {}}}});
+    region_->groups().put("g", "westus", {});
+    region_->networks().put(VirtualNetwork{{.group = "g", .name = "net", .location = "westus"},
+                                           {"10.0.0.0/16"},
+                                           {{"default", "10.0.0.0/24", {}, {}}}});
     NetworkInterface nic;
     nic.group = "g";
     nic.name = "nic";
     nic.location = "westus";
     nic.configurations.push_back({.name = "ip", .network = {"g", "net"}, .subnet = "default"});
-    region_->put_interface(nic);
+    region_->networks().put(nic);
     VmOrder order;
     order.vm.group = "g";
     order.vm.name = "web1";
@@ -87,7 +86,7 @@ class World {
     order.vm.image = "tiny";
     order.vm.interfaces = {nic.ref()};
     order.password = Secret("Str0ng!pass");
-    finish(region_->put_vm(order));
+    finish(region_->machines().put(order));
   }
   void set_extension(const std::string& version, const std::string& settings, const std::string& secret = "",
                      const std::string& state = "enabled") {
@@ -97,30 +96,31 @@ class World {
     order.protected_settings = Secret(secret);
     order.has_protected_settings = !secret.empty();
     order.state = state;
-    finish(region_->put_extension(vm_, order));
+    finish(region_->extensions().put(vm_, order));
   }
   void delete_extension(bool force = false) {
-    const Accepted accepted = region_->delete_extension(vm_, "echo", force);
+    const Accepted accepted = region_->extensions().remove(vm_, "echo", force);
     if (!force) finish(accepted);
   }
   /// Publishes another program as a version that is there; returns when the VM has it.
   void replace(const std::string& version, const std::string& remark) {
     for (const ExtensionMove& move :
-         region_->publish_extension(package(version, remark), "Contoso.Test", "Echo", version, true))
-      wait_for(region_->finish(move.operation));
+         region_->extensions().publish(package(version, remark), "Contoso.Test", "Echo", version, true))
+      wait_for(region_->operations().finish(move.operation));
   }
   /// Returns when the agent has processed the newest goal state.
   void settle() {
     wait_for([](Region& region, Ref vm) -> asio::awaitable<void> {
       asio::steady_timer timer(co_await asio::this_coro::executor);
-      while (region.get_vm(vm).agent->incarnation != std::to_string(region.get_vm(vm).incarnation)) {
+      while (region.machines().get(vm).agent->incarnation !=
+             std::to_string(region.machines().get(vm).incarnation)) {
         timer.expires_after(100ms);
         co_await timer.async_wait(asio::use_awaitable);
       }
     }(*region_, vm_));
   }
 
-  const AgentStatus& agent() const { return region_->get_vm(vm_).agent.value(); }
+  const AgentStatus& agent() const { return region_->machines().get(vm_).agent.value(); }
   /// What the handler said last.
   std::string said() const {
     const HandlerStatus& handler = agent().handlers.at(0);
@@ -185,7 +185,7 @@ class World {
     }
     return future.get();
   }
-  void finish(const Accepted& accepted) { wait_for(region_->finish(accepted.operation)); }
+  void finish(const Accepted& accepted) { wait_for(region_->operations().finish(accepted.operation)); }
 
   const Ref vm_{"g", "web1"};
   std::vector<std::string> unshare_;
@@ -218,7 +218,6 @@ class World {
                            },
                        .vm_changed = {}},
       RegionSettings{.subscription = "5b9e8a42-0000-4000-8000-000000000001", .tenant = "t"});
-  std::unique_ptr<GuestHost> host_;
   std::optional<GuestEndpoints> endpoints_;
 };
 

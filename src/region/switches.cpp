@@ -1,16 +1,33 @@
+#include "region/switches.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <set>
 
 #include "model/docker_extension.h"
 #include "region/guest_sockets.h"
-#include "region/impl.h"
+#include "region/operations.h"
 #include "region/port_rules.h"
+#include "region/region_records.h"
+#include "region/signal.h"
 
-// Making the switches and the ports of this host agree with networks, interfaces and security rules.
 namespace berth {
+
+namespace asio = boost::asio;
+
+/// One virtual network's switch: settling is one at a time, later wishes are met by one more round.
+struct Switches::Live {
+  explicit Live(asio::any_io_executor executor) : changed(std::move(executor)) {}
+  unsigned long wanted = 0, done = 0;
+  bool running = false;
+  Signal changed;
+};
+
 namespace {
 
 constexpr int most_moves_of_a_port = 5;
@@ -20,6 +37,11 @@ std::string twelve_digits(std::string_view uuid) {
   for (const char c : uuid)
     if (c != '-' && digits.size() < 12) digits += c;
   return digits;
+}
+
+/// What its switch is known by.
+std::string network_id(const VirtualNetwork& network) {
+  return twelve_digits(network.guid);
 }
 
 bool is_on(const Vm& vm) {
@@ -54,39 +76,93 @@ std::uint16_t next_host_port(std::uint16_t asked, std::uint16_t tried) {
 
 }  // namespace
 
-std::string Region::Impl::network_id(const VirtualNetwork& network) const {
-  return twelve_digits(network.guid);
+Switches::Switches(RegionRecords& records, Operations& operations, asio::any_io_executor executor,
+                   VirtualNetworks& networks, const RegionSettings& settings)
+    : records_(records),
+      operations_(operations),
+      executor_(std::move(executor)),
+      networks_(networks),
+      settings_(settings) {}
+
+std::filesystem::path Switches::folder(const VirtualNetwork& network) const {
+  return networks_.folder(network_id(network));
 }
 
-SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, AddressPorts& ports) const {
+MachinePort Switches::port_of(const NetworkInterface& nic, const VirtualNetwork& network) const {
+  MachinePort port{.id = twelve_digits(nic.guid), .mac = lower(nic.mac), .socket = {}};
+  std::ranges::replace(port.mac, '-', ':');
+  port.socket = folder(network) / (port.id + ".sock");
+  return port;
+}
+
+asio::awaitable<void> Switches::remove(const VirtualNetwork& network) {
+  return networks_.remove(network_id(network));
+}
+
+void Switches::remove_after(const VirtualNetwork& network) {
+  records_.after([this, id = network_id(network)] {
+    asio::co_spawn(executor_, networks_.remove(id), [id](std::exception_ptr failure) {
+      if (failure) spdlog::error("could not remove network={}", id);
+    });
+  });
+}
+
+void Switches::forget_after(const VirtualNetwork& network) {
+  records_.after([this, id = network_id(network)] { live_.erase(id); });
+}
+
+asio::awaitable<void> Switches::take_up(std::function<bool(const Vm&)> runs) {
+  std::set<std::string> used;  // of networks that a machine runs in; others have no switch
+  std::vector<Ref> with_moved_ports;
+  for (const auto& [key, network] : records_.networks.rows()) {
+    bool any = false, moved = false;
+    for (const NetworkInterface* nic : records_.interfaces.with(term("network", network.ref()))) {
+      const Vm* vm = records_.vms.find(nic->vm);
+      if (!vm || !runs(*vm)) continue;
+      any = true;
+      moved = return_ports(*vm) || moved;
+    }
+    if (!any) continue;
+    used.insert(network_id(network));
+    if (moved)
+      with_moved_ports.push_back(network.ref());
+    else
+      settle_soon(network.ref());
+  }
+  for (const Ref& network : with_moved_ports) co_await settle_or_log(network);  // who asks next is told where
+  co_await networks_.keep(std::move(used));
+}
+
+SwitchConfig Switches::config_of(const VirtualNetwork& network, AddressPorts& ports) const {
   SwitchConfig config;
   config.subnet = network.prefixes.front();
-  config.egress = settings.egress;
-  const auto folder = host.networks.folder(network_id(network));
-  for (const NetworkInterface* attached : interfaces.with(term("network", network.ref()))) {
+  config.egress = settings_.egress;
+  const auto folder = this->folder(network);
+  for (const NetworkInterface* attached : records_.interfaces.with(term("network", network.ref()))) {
     const NetworkInterface& nic = *attached;
-    const Vm* vm = vms.find(nic.vm);
+    const Vm* vm = records_.vms.find(nic.vm);
     if (!vm || !is_on(*vm)) continue;
     SwitchPort port;
-    port.id = twelve_digits(nic.guid);
-    port.mac = lower(nic.mac);
-    std::ranges::replace(port.mac, '-', ':');
+    MachinePort machine = port_of(nic, network);
+    port.id = std::move(machine.id);
+    port.mac = std::move(machine.mac);
+    port.machine_socket = std::move(machine.socket);
     port.host_name = vm->computer_name;
-    port.machine_socket = folder / (port.id + ".sock");
     const GuestSockets sockets = guest_sockets(folder, vm->id);
     port.wire_server = sockets.wire;
     port.host_plugin = sockets.plugin;
     port.metadata = sockets.metadata;
-    const SecurityGroup* of_interface = group_in_force(security_groups, nic.security_group);
+    const SecurityGroup* of_interface = group_in_force(records_.security_groups, nic.security_group);
     for (const IpConfiguration& configuration : nic.configurations) {
       if (configuration.primary || port.address.empty()) port.address = configuration.private_address;
-      const PublicAddress* address = addresses.find(configuration.public_address);
+      const PublicAddress* address = records_.addresses.find(configuration.public_address);
       if (!address) continue;
       std::vector<PublicAddress::Port>& own = ports[address->ref().key()];
       const auto subnet = std::ranges::find_if(
           network.subnets, [&](const Subnet& s) { return same_name(s.name, configuration.subnet); });
-      const SecurityGroup* of_subnet =
-          subnet == network.subnets.end() ? nullptr : group_in_force(security_groups, subnet->security_group);
+      const SecurityGroup* of_subnet = subnet == network.subnets.end()
+                                           ? nullptr
+                                           : group_in_force(records_.security_groups, subnet->security_group);
       for (const OpenPort& open : open_ports(nic, of_interface, of_subnet, served_ports(*vm))) {
         const auto is_it = [&](const PublicAddress::Port& p) {
           return p.protocol == open.protocol && p.port == open.public_port;
@@ -117,12 +193,12 @@ SwitchConfig Region::Impl::switch_config(const VirtualNetwork& network, AddressP
   return config;
 }
 
-bool Region::Impl::move_refused(const SwitchReport& report, AddressPorts& ports) const {
+bool Switches::move_refused(const SwitchReport& report, AddressPorts& ports) const {
   bool moved = false;
   for (const SwitchReport::Refused& refused : report.refused) {
     const std::string protocol = refused.forward.protocol == Forward::Protocol::udp ? "udp" : "tcp";
     for (auto& [key, own] : ports) {
-      const PublicAddress* address = addresses.find(key);
+      const PublicAddress* address = records_.addresses.find(key);
       if (!address || address->address != refused.forward.host_address) continue;
       for (PublicAddress::Port& port : own) {
         if (port.protocol != protocol || port.host_port != refused.forward.host_port) continue;
@@ -137,47 +213,47 @@ bool Region::Impl::move_refused(const SwitchReport& report, AddressPorts& ports)
   return moved;
 }
 
-void Region::Impl::keep_ports(AddressPorts ports) {
-  insist_soon([this, ports = std::move(ports)] {
+void Switches::keep_ports(AddressPorts ports) {
+  operations_.insist_soon([this, ports = std::move(ports)] {
     for (const auto& [key, own] : ports)
-      if (const PublicAddress* address = addresses.find(key); address && !(address->ports == own))
-        addresses.edit(key).ports = own;
+      if (const PublicAddress* address = records_.addresses.find(key); address && !(address->ports == own))
+        records_.addresses.edit(key).ports = own;
   });
 }
 
-asio::awaitable<void> Region::Impl::settle_once(Ref ref) {
+asio::awaitable<void> Switches::settle_once(Ref ref) {
   for (int round = 0; round < 8; ++round) {
-    const VirtualNetwork* network = networks.find(ref);
+    const VirtualNetwork* network = records_.networks.find(ref);
     if (!network) co_return;
     const std::string id = network_id(*network);
     AddressPorts ports;
-    SwitchConfig config = switch_config(*network, ports);
+    SwitchConfig config = config_of(*network, ports);
     if (config.ports.empty()) {
-      if (live_networks[id]->done > 0) co_await host.networks.remove(id);
+      if (live_[id]->done > 0) co_await networks_.remove(id);
       co_return;
     }
-    const SwitchReport report = co_await host.networks.apply(id, std::move(config));
+    const SwitchReport report = co_await networks_.apply(id, std::move(config));
     const bool moved = move_refused(report, ports);
     keep_ports(std::move(ports));
     if (!moved) co_return;
   }
 }
 
-bool Region::Impl::return_ports(const Vm& vm) {
+bool Switches::return_ports(const Vm& vm) {
   std::set<std::string> moved;  // keys of addresses
   for (const Ref& ref : vm.interfaces)
-    if (const NetworkInterface* nic = interfaces.find(ref))
+    if (const NetworkInterface* nic = records_.interfaces.find(ref))
       for (const IpConfiguration& configuration : nic->configurations)
-        if (const PublicAddress* address = addresses.find(configuration.public_address);
+        if (const PublicAddress* address = records_.addresses.find(configuration.public_address);
             address && std::ranges::any_of(address->ports, [](const PublicAddress::Port& port) {
               return port.host_port != port.port;
             }))
           moved.insert(address->ref().key());
   if (moved.empty()) return false;
-  insist_soon([this, moved] {
+  operations_.insist_soon([this, moved] {
     for (const std::string& key : moved) {
-      if (!addresses.find(key)) continue;
-      for (PublicAddress::Port& port : addresses.edit(key).ports) {
+      if (!records_.addresses.find(key)) continue;
+      for (PublicAddress::Port& port : records_.addresses.edit(key).ports) {
         port.host_port = port.port;
         port.moved_because.clear();
       }
@@ -186,11 +262,11 @@ bool Region::Impl::return_ports(const Vm& vm) {
   return true;
 }
 
-asio::awaitable<void> Region::Impl::settle(Ref ref) {
-  const VirtualNetwork* network = networks.find(ref);
+asio::awaitable<void> Switches::settle(Ref ref) {
+  const VirtualNetwork* network = records_.networks.find(ref);
   if (!network) co_return;
-  auto& slot = live_networks[network_id(*network)];
-  if (!slot) slot = std::make_shared<LiveNetwork>(host.executor);
+  auto& slot = live_[network_id(*network)];
+  if (!slot) slot = std::make_shared<Live>(executor_);
   const auto state = slot;
   const unsigned long mine = ++state->wanted;
   while (state->done < mine) {
@@ -213,7 +289,7 @@ asio::awaitable<void> Region::Impl::settle(Ref ref) {
   }
 }
 
-asio::awaitable<void> Region::Impl::settle_or_log(Ref network) {
+asio::awaitable<void> Switches::settle_or_log(Ref network) {
   try {
     co_await settle(network);
   } catch (const std::exception& error) {
@@ -221,24 +297,49 @@ asio::awaitable<void> Region::Impl::settle_or_log(Ref network) {
   }
 }
 
-void Region::Impl::settle_soon(const Ref& ref) {
-  asio::co_spawn(host.executor, settle_or_log(ref), asio::detached);
+void Switches::settle_soon(const Ref& ref) {
+  asio::co_spawn(executor_, settle_or_log(ref), asio::detached);
 }
 
-void Region::Impl::settle_after(const NetworkInterface& nic) {
+void Switches::settle_after(const NetworkInterface& nic) {
   for (const IpConfiguration& configuration : nic.configurations)
-    records.after([this, network = configuration.network] { settle_soon(network); });
+    records_.after([this, network = configuration.network] { settle_soon(network); });
 }
 
-asio::awaitable<void> Region::settle_ports(Ref ref) {
-  const Vm* vm = impl_->vms.find(ref);
+asio::awaitable<void> Switches::settle_vm(Ref ref) {
+  const Vm* vm = records_.vms.find(ref);
   if (!vm) co_return;
   std::vector<Ref> networks;
   for (const Ref& nic : vm->interfaces)
-    if (const NetworkInterface* found = impl_->interfaces.find(nic))
+    if (const NetworkInterface* found = records_.interfaces.find(nic))
       for (const IpConfiguration& configuration : found->configurations)
         networks.push_back(configuration.network);
-  for (const Ref& network : networks) co_await impl_->settle(network);
+  for (const Ref& network : networks) co_await settle(network);
+}
+
+void Switches::tell_deaths() {
+  for (const auto& [key, network] : records_.networks.rows()) {
+    const auto deaths = networks_.deaths(network_id(network));
+    const std::string news = deaths
+                                 ? fmt::format(
+                                       "The switch of its virtual network died {}, last at {} ({}), and was "
+                                       "started again; connections "
+                                       "through it were lost each time.",
+                                       deaths->count == 1 ? "once" : fmt::format("{} times", deaths->count),
+                                       deaths->at, deaths->why)
+                                 : std::string();
+    for (const NetworkInterface* nic : records_.interfaces.with(term("network", network.ref())))
+      if (Vm* vm = records_.vms.unkept(nic->vm)) vm->network_news = news;
+  }
+}
+
+asio::awaitable<void> Switches::heal() {
+  try {
+    co_await networks_.heal();
+  } catch (const std::exception& error) {
+    spdlog::warn("could not heal the networks: {}", error.what());
+  }
+  tell_deaths();
 }
 
 }  // namespace berth

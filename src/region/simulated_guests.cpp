@@ -1,4 +1,4 @@
-#include "region/fake_guests.h"
+#include "region/simulated_guests.h"
 
 #include <spdlog/spdlog.h>
 
@@ -10,7 +10,7 @@
 
 namespace berth {
 
-void FakeGuests::seen(const Vm& vm) {
+void SimulatedGuests::seen(const Vm& vm) {
   if (!talkative || vm.power != PowerState::running) {
     last_.erase(vm.id);
     return;
@@ -24,7 +24,7 @@ void FakeGuests::seen(const Vm& vm) {
 }
 
 /// As the real agent does, it reports again when the region could not take what it said.
-void FakeGuests::report_soon(const std::string& vm_id, std::chrono::milliseconds pause) {
+void SimulatedGuests::report_soon(const std::string& vm_id, std::chrono::milliseconds pause) {
   auto timer = std::make_shared<boost::asio::steady_timer>(executor_, pause);
   timer->async_wait([this, timer, vm_id](boost::system::error_code ended) {
     if (ended) return;
@@ -37,8 +37,8 @@ void FakeGuests::report_soon(const std::string& vm_id, std::chrono::milliseconds
   });
 }
 
-void FakeGuests::report(const std::string& vm_id) {
-  const Vm* vm = region_->find_vm_by_id(vm_id);
+void SimulatedGuests::report(const std::string& vm_id) {
+  const Vm* vm = region_->guests().find_vm(vm_id);
   if (!vm || vm->power != PowerState::running) return;
   AgentStatus status{.version = "2.7.3.0",
                      .status = "Ready",
@@ -72,13 +72,13 @@ void FakeGuests::report(const std::string& vm_id) {
     status.handlers.push_back(answer ? answer(*vm, extension) : handler);
   }
   if (!vm->provisioned)
-    region_->take_health(vm_id, {.incarnation = status.incarnation,
-                                 .container_id = vm->container_id,
-                                 .instance_id = "_" + vm->name,
-                                 .state = "Ready",
-                                 .substatus = {},
-                                 .description = {}});
-  region_->take_status(vm_id, std::move(status));
+    region_->guests().take_health(vm_id, {.incarnation = status.incarnation,
+                                          .container_id = vm->container_id,
+                                          .instance_id = "_" + vm->name,
+                                          .state = "Ready",
+                                          .substatus = {},
+                                          .description = {}});
+  region_->guests().take_status(vm_id, std::move(status));
 }
 
 }  // namespace berth

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,22 +11,21 @@
 
 namespace berth {
 
-class Region;
-
-/// What the guest endpoints ask of the region. Methods are those of Region by the same names.
+/// What guests are told, and what they say: all that the guest endpoints ask of a region.
 class GuestHost {
  public:
   virtual ~GuestHost() = default;
   virtual std::optional<GuestView> guest_view(const std::string& vm_id) const = 0;
   virtual void take_health(const std::string& vm_id, HealthReport report) = 0;
   virtual void take_status(const std::string& vm_id, AgentStatus status) = 0;
+  /// DER of the PKCS#12 with the VM's own certificate and key, for the certificates document. They are given
+  /// to one transport certificate (`transport`, its thumbprint) a boot, the first that asks, and to another
+  /// one only when no agent reports on them within RegionSettings::certificate_patience. Throws
+  /// Error(conflict) for all others.
   virtual Secret guest_pfx(const std::string& vm_id, const std::string& transport) = 0;
   virtual std::optional<ExtensionPackage> guest_package(const std::string& handler,
                                                         const std::string& version) const = 0;
   virtual std::vector<ExtensionPackage> guest_packages(const std::string& handler) const = 0;
 };
-
-/// `region` outlives what it returns.
-std::unique_ptr<GuestHost> make_guest_host(Region& region);
 
 }  // namespace berth

@@ -1,12 +1,15 @@
-#include <fmt/format.h>
+#include "region/guests.h"
+
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 
-#include "crypto/envelope.h"
+#include "base/utc.h"
 #include "model/catalog.h"
-#include "region/impl.h"
 #include "region/port_rules.h"
+#include "region/settings.h"
+#include "region/vm_certificates.h"
+#include "region/vm_records.h"
 
 namespace berth {
 namespace {
@@ -33,8 +36,20 @@ bool acknowledges_certificate(const Vm& vm, const std::string& incarnation) {
 
 }  // namespace
 
-std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
-  const Vm* vm = find_vm_by_id(vm_id);
+Guests::Guests(RegionRecords& records, VmRecords& vms, VmCertificates& certificates,
+               ExtensionGallery& gallery, const RegionSettings& settings)
+    : records_(records), vms_(vms), certificates_(certificates), gallery_(gallery), settings_(settings) {}
+
+const Vm* Guests::find_vm(const std::string& vm_id) const {
+  return vms_.find_by_id(vm_id);
+}
+
+Secret Guests::guest_pfx(const std::string& vm_id, const std::string& transport) {
+  return certificates_.pfx(vm_id, transport);
+}
+
+std::optional<GuestView> Guests::guest_view(const std::string& vm_id) const {
+  const Vm* vm = vms_.find_by_id(vm_id);
   if (!vm) return std::nullopt;
   GuestView view;
   view.vm_id = vm->id;
@@ -59,7 +74,7 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
       plugin.after.push_back(find_extension(*vm, name)->handler());
   }
   view.agent_location = vm->location;
-  view.subscription = impl_->settings.subscription;
+  view.subscription = settings_.subscription;
   view.group = vm->group;
   view.uuid = vm->vm_id;
   view.size = vm->size;
@@ -70,16 +85,16 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
   view.admin_user = vm->admin_user;
   for (const auto& [name, value] : vm->tags) view.tags += (view.tags.empty() ? "" : ";") + name + ":" + value;
   for (const Ref& ref : vm->interfaces) {
-    const NetworkInterface* nic = impl_->interfaces.find(ref);
+    const NetworkInterface* nic = records_.interfaces.find(ref);
     if (!nic || nic->configurations.empty()) continue;
     const IpConfiguration& configuration = nic->configurations.front();
     GuestView::Nic out;
     out.mac = nic->mac;
     std::erase(out.mac, '-');
     out.address = configuration.private_address;
-    if (const PublicAddress* address = impl_->addresses.find(configuration.public_address))
+    if (const PublicAddress* address = records_.addresses.find(configuration.public_address))
       out.public_address = address->address;
-    if (const VirtualNetwork* network = impl_->networks.find(configuration.network))
+    if (const VirtualNetwork* network = records_.networks.find(configuration.network))
       for (const Subnet& subnet : network->subnets) {
         std::uint32_t base = 0;
         unsigned bits = 0;
@@ -92,79 +107,42 @@ std::optional<GuestView> Region::guest_view(const std::string& vm_id) const {
   return view;
 }
 
-void Region::take_health(const std::string& vm_id, HealthReport report) {
-  const Vm* vm = find_vm_by_id(vm_id);
+void Guests::take_health(const std::string& vm_id, HealthReport report) {
+  const Vm* vm = vms_.find_by_id(vm_id);
   if (!vm) return;
   const bool acknowledged = acknowledges_certificate(*vm, report.incarnation);
   spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
-  impl_->change_vm(vm->ref(), [&](Vm& changed) {
+  vms_.change(vm->ref(), [&](Vm& changed) {
     changed.health = std::move(report);
     changed.delivery.acknowledged |= acknowledged;
   });
 }
 
-void Region::take_status(const std::string& vm_id, AgentStatus status) {
-  const Vm* vm = find_vm_by_id(vm_id);
+void Guests::take_status(const std::string& vm_id, AgentStatus status) {
+  const Vm* vm = vms_.find_by_id(vm_id);
   if (!vm) return;
   status.received = utc_now();
   const bool acknowledged = acknowledges_certificate(*vm, status.incarnation);
   if (!acknowledged && vm->agent && says_the_same(*vm->agent, status))
-    impl_->vms.unkept(vm->ref())->agent = std::move(status);
+    records_.vms.unkept(vm->ref())->agent = std::move(status);
   else
-    impl_->change_vm(vm->ref(), [&](Vm& changed) {
+    vms_.change(vm->ref(), [&](Vm& changed) {
       changed.agent = std::move(status);
       changed.delivery.acknowledged |= acknowledged;
     });
 }
 
-void Region::Impl::give_certificate(const Vm& vm, const std::string& transport) {
-  const CertificateDelivery& delivery = vm.delivery;
-  if (delivery.holder == transport) return;
-  const auto now = std::chrono::steady_clock::now();
-  CertificateDelivery& times = vms.unkept(vm.ref())->delivery;
-  if (!times.given) times.given = now;  // by an earlier process of this region
-  const bool overdue = !delivery.acknowledged && now - *times.given >= settings.certificate_patience;
-  if (!delivery.holder.empty() && !overdue) {
-    if (!times.told || now - *times.told >= std::chrono::minutes(1)) {
-      times.told = now;
-      spdlog::warn(
-          "certificate refused vm={} transport={} reason=\"given to another since the VM was switched on\"",
-          vm.name, transport);
-    }
-    throw Error(
-        ErrorKind::conflict, "CertificateGiven",
-        fmt::format("The certificate of {} was given to another transport certificate since the VM was "
-                    "switched on.",
-                    vm.name),
-        "Restart the VM if its agent lost it.");
-  }
-  if (overdue && !delivery.holder.empty())
-    spdlog::warn("certificate given again vm={} transport={} reason=\"the one before was never reported on\"",
-                 vm.name, transport);
-  change_vm(vm.ref(), [&](Vm& changed) { changed.delivery = {.holder = transport, .given = now}; });
-}
-
-Secret Region::guest_pfx(const std::string& vm_id, const std::string& transport) {
-  const Vm* vm = find_vm_by_id(vm_id);
-  if (!vm) throw Error(ErrorKind::not_found, "ResourceNotFound", "There is no VM " + vm_id + ".");
-  if (!impl_->has_certificate(*vm))
-    impl_->records.change([&] { impl_->ensure_certificate(impl_->vms.edit(vm->ref())); });
-  impl_->give_certificate(*vm, transport);
-  return Secret(pfx_for_guest({{Certificate::parse_pem(vm->certificate, "the VM's certificate"),
-                                PrivateKey::parse_pem(impl_->keys.at(vm_id), "the VM's key")}}));
-}
-
-std::optional<ExtensionPackage> Region::guest_package(const std::string& handler,
+std::optional<ExtensionPackage> Guests::guest_package(const std::string& handler,
                                                       const std::string& version) const {
   for (const ExtensionPackage& package : guest_packages(handler))
     if (package.version == version) return package;
   return std::nullopt;
 }
 
-std::vector<ExtensionPackage> Region::guest_packages(const std::string& handler) const {
+std::vector<ExtensionPackage> Guests::guest_packages(const std::string& handler) const {
   const auto dot = handler.rfind('.');
   if (dot == std::string::npos) return {};
-  return impl_->host.extensions.versions(handler.substr(0, dot), handler.substr(dot + 1));
+  return gallery_.versions(handler.substr(0, dot), handler.substr(dot + 1));
 }
 
 }  // namespace berth

@@ -1,21 +1,27 @@
+#include "region/networks.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/detached.hpp>
+#include <set>
 
 #include "crypto/encoding.h"
 #include "crypto/random.h"
-#include "host/hosts_file.h"
-#include "region/impl.h"
+#include "region/host_names.h"
 #include "region/port_rules.h"
+#include "region/region_records.h"
+#include "region/settings.h"
+#include "region/switches.h"
 
 // Networks, interfaces, addresses and security groups: what may stand beside what, and who uses which.
 namespace berth {
+
+namespace asio = boost::asio;
+
 namespace {
 
 constexpr std::uint32_t loopback_block = 127u << 24;
-constexpr std::chrono::milliseconds hosts_pause{20};  ///< a region holds the lock for a few
 
 Error in_use(const std::string& type, const Ref& ref, const std::string& by) {
   return Error(ErrorKind::conflict, "InUse" + type + "CannotBeDeleted",
@@ -88,60 +94,29 @@ void check_blocks(const VirtualNetwork& wanted) {
 
 }  // namespace
 
-/// False while another region writes its own block.
-bool Region::Impl::try_write_hosts() {
-  std::map<std::string, std::string> names;
-  for (const auto& [key, address] : addresses.rows())
-    if (!address.fqdn.empty()) names[address.fqdn] = address.address;
-  return write_hosts_block(settings.hosts_file, hosts_owner, names);
-}
-
-/// Names resolve on this host while their address exists; the whole block is written anew each time.
-void Region::Impl::write_hosts() {
-  if (settings.hosts_file.empty() || hosts_wait) return;
-  if (!try_write_hosts()) asio::co_spawn(host.executor, write_hosts_in_turn(), asio::detached);
-}
-
-asio::awaitable<void> Region::Impl::write_hosts_in_turn() {
-  hosts_wait = true;
-  asio::steady_timer timer(host.executor);
-  for (bool done = false; !done && !stopping;) {
-    timer.expires_after(hosts_pause);
-    co_await timer.async_wait(asio::use_awaitable);
-    try {
-      done = stopping || try_write_hosts();
-    } catch (const std::exception& error) {
-      spdlog::warn("could not write the hosts file: {}", error.what());
-      done = true;
-    }
-  }
-  hosts_wait = false;
-}
-
-void Region::Impl::rewrite_hosts() {
-  try {
-    write_hosts();
-  } catch (const std::exception& error) {
-    spdlog::warn("could not write the hosts file: {}", error.what());
-  }
-}
+Networks::Networks(RegionRecords& records, Switches& switches, HostNames& names,
+                   const RegionSettings& settings, const std::filesystem::path& home)
+    : records_(records),
+      switches_(switches),
+      names_(names),
+      settings_(settings),
+      home_hash_(sha256(home.string())) {}
 
 /// 127.a.b.c: a and b from the region's folder, so that two regions of one host seldom meet; c counts on, so
 /// that an address that was given up is not somebody else's at once.
-std::string Region::Impl::free_address() const {
+std::string Networks::free_address() const {
   constexpr std::uint32_t blocks = 256, of_a_block = 254;
-  const std::string hash = sha256(host.home.string());
   const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(hash[i]));
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(home_hash_[i]));
   };
   const std::uint32_t first = byte(0) % 200 + 20, second = byte(1);
   // Mostly the one after the newest is free, and one look finds that.
   for (std::uint32_t tried = 0; tried < blocks * of_a_block; ++tried) {
-    const std::uint32_t number = (next_address + tried) % (blocks * of_a_block);
+    const std::uint32_t number = (next_address_ + tried) % (blocks * of_a_block);
     const std::uint32_t lower_half = ((second + number / of_a_block) & 255) << 8 | (number % of_a_block + 1);
     std::string address = format_ipv4(loopback_block | first << 16 | lower_half);
-    if (!addresses.with("at " + address).empty()) continue;
-    next_address = number + 1;
+    if (!records_.addresses.with("at " + address).empty()) continue;
+    next_address_ = number + 1;
     return address;
   }
   throw Error(ErrorKind::unavailable, "PublicIPCountLimitReached",
@@ -149,13 +124,13 @@ std::string Region::Impl::free_address() const {
               "Delete resource groups that are no longer needed.");
 }
 
-std::string Region::Impl::free_private_address(const VirtualNetwork& network, const Subnet& subnet,
-                                               const Ref& for_nic) const {
+std::string Networks::free_private_address(const VirtualNetwork& network, const Subnet& subnet,
+                                           const Ref& for_nic) const {
   std::uint32_t base = 0;
   unsigned bits = 0;
   parse_cidr(subnet.prefix, base, bits);
   std::set<std::string> taken;
-  for (const NetworkInterface* nic : interfaces.with(term("network", network.ref())))
+  for (const NetworkInterface* nic : records_.interfaces.with(term("network", network.ref())))
     if (!(nic->ref() == for_nic))
       for (const IpConfiguration& configuration : nic->configurations)
         if (configuration.network == network.ref()) taken.insert(configuration.private_address);
@@ -168,14 +143,15 @@ std::string Region::Impl::free_private_address(const VirtualNetwork& network, co
               "Use a larger subnet.");
 }
 
-void Region::Impl::check_security_group(const Ref& ref) const {
+void Networks::check_security_group(const Ref& ref) const {
   if (ref.empty()) return;
-  if (!security_groups.find(ref)) throw resource_not_found("Microsoft.Network/networkSecurityGroups", ref);
-  check_group(ref.group);
+  if (!records_.security_groups.find(ref))
+    throw resource_not_found("Microsoft.Network/networkSecurityGroups", ref);
+  records_.check_group(ref.group);
 }
 
-void Region::Impl::check_network_users(const VirtualNetwork& before, const VirtualNetwork& wanted) const {
-  for (const NetworkInterface* nic : interfaces.with(term("network", wanted.ref()))) {
+void Networks::check_network_users(const VirtualNetwork& before, const VirtualNetwork& wanted) const {
+  for (const NetworkInterface* nic : records_.interfaces.with(term("network", wanted.ref()))) {
     if (!same_block(before.prefixes.front(), wanted.prefixes.front()))
       throw prefix_in_use("virtual network", wanted.name, before.prefixes.front(), *nic);
     for (const IpConfiguration& configuration : nic->configurations) {
@@ -191,23 +167,23 @@ void Region::Impl::check_network_users(const VirtualNetwork& before, const Virtu
   }
 }
 
-Put<VirtualNetwork> Region::put_virtual_network(VirtualNetwork wanted) {
-  impl_->check_group(wanted.group);
-  const VirtualNetwork* before = impl_->networks.find(wanted.ref());
+Put<VirtualNetwork> Networks::put(VirtualNetwork wanted) {
+  records_.check_group(wanted.group);
+  const VirtualNetwork* before = records_.networks.find(wanted.ref());
   check_blocks(wanted);
-  for (const Subnet& subnet : wanted.subnets) impl_->check_security_group(subnet.security_group);
-  if (before) impl_->check_network_users(*before, wanted);
+  for (const Subnet& subnet : wanted.subnets) check_security_group(subnet.security_group);
+  if (before) check_network_users(*before, wanted);
   stamp(wanted, before);
   const bool created = !before;
-  return impl_->records.change([&]() -> Put<VirtualNetwork> {
-    const VirtualNetwork& kept = impl_->networks.put(std::move(wanted));
-    if (!created) impl_->records.after([self = impl_.get(), ref = kept.ref()] { self->settle_soon(ref); });
+  return records_.change([&]() -> Put<VirtualNetwork> {
+    const VirtualNetwork& kept = records_.networks.put(std::move(wanted));
+    if (!created) records_.after([this, ref = kept.ref()] { switches_.settle_soon(ref); });
     return {kept, created};
   });
 }
 
-Put<SecurityGroup> Region::put_security_group(SecurityGroup wanted) {
-  impl_->check_group(wanted.group);
+Put<SecurityGroup> Networks::put(SecurityGroup wanted) {
+  records_.check_group(wanted.group);
   std::set<std::pair<std::string, int>> priorities;
   std::set<std::string> names;
   for (const SecurityRule& rule : wanted.rules) {
@@ -221,71 +197,72 @@ Put<SecurityGroup> Region::put_security_group(SecurityGroup wanted) {
       throw Error(ErrorKind::invalid, "SecurityRuleConflict",
                   fmt::format("There are two rules '{}'.", rule.name));
   }
-  const SecurityGroup* before = impl_->security_groups.find(wanted.ref());
+  const SecurityGroup* before = records_.security_groups.find(wanted.ref());
   stamp(wanted, before);
   const bool created = !before;
-  return impl_->records.change([&]() -> Put<SecurityGroup> {
-    const SecurityGroup& kept = impl_->security_groups.put(std::move(wanted));
+  return records_.change([&]() -> Put<SecurityGroup> {
+    const SecurityGroup& kept = records_.security_groups.put(std::move(wanted));
     const std::string users = term("security-group", kept.ref());
-    for (const NetworkInterface* nic : impl_->interfaces.with(users))
-      if (!nic->vm.empty()) impl_->settle_after(*nic);
-    for (const VirtualNetwork* network : impl_->networks.with(users))
-      impl_->records.after([self = impl_.get(), ref = network->ref()] { self->settle_soon(ref); });
+    for (const NetworkInterface* nic : records_.interfaces.with(users))
+      if (!nic->vm.empty()) switches_.settle_after(*nic);
+    for (const VirtualNetwork* network : records_.networks.with(users))
+      records_.after([this, ref = network->ref()] { switches_.settle_soon(ref); });
     return {kept, created};
   });
 }
 
-Put<PublicAddress> Region::put_public_address(PublicAddress wanted) {
-  impl_->check_group(wanted.group);
-  const PublicAddress* before = impl_->addresses.find(wanted.ref());
+Put<PublicAddress> Networks::put(PublicAddress wanted) {
+  records_.check_group(wanted.group);
+  const PublicAddress* before = records_.addresses.find(wanted.ref());
   if (!wanted.label.empty()) {
     wanted.label = lower(wanted.label);
     if (!is_dns_label(wanted.label))
       throw Error(ErrorKind::invalid, "InvalidDomainNameLabel",
                   fmt::format("The domain name label '{}' is not one.", wanted.label),
                   "Use lower case letters, digits and hyphens; begin with a letter.");
-    for (const PublicAddress* other : impl_->addresses.with("label " + wanted.label))
+    for (const PublicAddress* other : records_.addresses.with("label " + wanted.label))
       if (!(other->ref() == wanted.ref()))
         throw Error(ErrorKind::conflict, "DnsRecordInUse",
                     fmt::format("DNS record {}.{} is already used by another public IP.", wanted.label,
-                                impl_->settings.dns_suffix),
+                                settings_.dns_suffix),
                     "Choose another name.");
-    wanted.fqdn = wanted.label + "." + impl_->settings.dns_suffix;
+    wanted.fqdn = wanted.label + "." + settings_.dns_suffix;
   }
   stamp(wanted, before);
-  wanted.address = before ? before->address : impl_->free_address();
+  wanted.address = before ? before->address : free_address();
   wanted.ports = before ? before->ports : std::vector<PublicAddress::Port>{};
   const bool created = !before, renamed = !before || before->fqdn != wanted.fqdn;
   try {
-    return impl_->records.change([&]() -> Put<PublicAddress> {
-      const PublicAddress& kept = impl_->addresses.put(std::move(wanted));
-      if (renamed) impl_->write_hosts();  // a name that cannot be written is refused
+    return records_.change([&]() -> Put<PublicAddress> {
+      const PublicAddress& kept = records_.addresses.put(std::move(wanted));
+      if (renamed) names_.write();  // a name that cannot be written is refused
       return {kept, created};
     });
   } catch (...) {
-    if (renamed) impl_->rewrite_hosts();
+    if (renamed) names_.rewrite();
     throw;
   }
 }
 
-void Region::Impl::check_public_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
-                                        const NetworkInterface* before) const {
+void Networks::check_public_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                                    const NetworkInterface* before) const {
   const Ref& address = configuration.public_address;
   if (address.empty()) return;
-  if (!addresses.find(address)) throw resource_not_found("Microsoft.Network/publicIPAddresses", address);
-  check_group(address.group);
+  if (!records_.addresses.find(address))
+    throw resource_not_found("Microsoft.Network/publicIPAddresses", address);
+  records_.check_group(address.group);
   const bool had_it = before && std::ranges::any_of(before->configurations, [&](const IpConfiguration& c) {
                         return c.public_address == address;
                       });
   if (had_it || wanted.endpoints_only) return;
-  for (const NetworkInterface* other : interfaces.with(term("address", address)))
+  for (const NetworkInterface* other : records_.interfaces.with(term("address", address)))
     if (!(other->ref() == wanted.ref()) && (wanted.endpoints.empty() || other->endpoints.empty()))
       throw Error(ErrorKind::conflict, "PublicIPAddressInUse",
                   fmt::format("Public address '{}' is used by interface '{}'.", address.name, other->name));
 }
 
-void Region::Impl::check_private_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
-                                         const Subnet& subnet) const {
+void Networks::check_private_address(const NetworkInterface& wanted, const IpConfiguration& configuration,
+                                     const Subnet& subnet) const {
   std::uint32_t address = 0, base = 0;
   unsigned bits = 0;
   parse_cidr(subnet.prefix, base, bits);
@@ -294,7 +271,7 @@ void Region::Impl::check_private_address(const NetworkInterface& wanted, const I
     throw Error(ErrorKind::invalid, "PrivateIPAddressNotInSubnet",
                 fmt::format("The private address '{}' cannot be used in subnet '{}' with {}.",
                             configuration.private_address, subnet.name, subnet.prefix));
-  for (const NetworkInterface* other : interfaces.with(term("network", configuration.network)))
+  for (const NetworkInterface* other : records_.interfaces.with(term("network", configuration.network)))
     for (const IpConfiguration& theirs : other->configurations)
       if (!(other->ref() == wanted.ref()) && theirs.network == configuration.network &&
           theirs.private_address == configuration.private_address)
@@ -303,24 +280,24 @@ void Region::Impl::check_private_address(const NetworkInterface& wanted, const I
                                 other->name));
 }
 
-Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
-  impl_->check_group(wanted.group);
-  const NetworkInterface* before = impl_->interfaces.find(wanted.ref());
+Put<NetworkInterface> Networks::put(NetworkInterface wanted) {
+  records_.check_group(wanted.group);
+  const NetworkInterface* before = records_.interfaces.find(wanted.ref());
   if (wanted.configurations.empty())
     throw Error(ErrorKind::invalid, "NetworkInterfaceMustHaveIpConfiguration",
                 fmt::format("Network interface '{}' has no IP configuration.", wanted.name));
-  impl_->check_security_group(wanted.security_group);
+  check_security_group(wanted.security_group);
   bool any_primary = false;
   for (IpConfiguration& configuration : wanted.configurations) {
-    const VirtualNetwork* network = impl_->networks.find(configuration.network);
+    const VirtualNetwork* network = records_.networks.find(configuration.network);
     if (!network) throw resource_not_found("Microsoft.Network/virtualNetworks", configuration.network);
-    impl_->check_group(network->group);
+    records_.check_group(network->group);
     const Subnet* subnet = find_subnet(*network, configuration.subnet);
     if (!subnet)
       throw Error(
           ErrorKind::not_found, "InvalidResourceReference",
           fmt::format("Virtual network '{}' has no subnet '{}'.", network->name, configuration.subnet));
-    impl_->check_public_address(wanted, configuration, before);
+    check_public_address(wanted, configuration, before);
     // A dynamic address stays what it is as long as the interface stays in its subnet.
     if (before && !same_name(configuration.allocation, "Static"))
       for (const IpConfiguration& old : before->configurations)
@@ -328,9 +305,9 @@ Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
             same_name(old.subnet, configuration.subnet))
           configuration.private_address = old.private_address;
     if (configuration.private_address.empty())
-      configuration.private_address = impl_->free_private_address(*network, *subnet, wanted.ref());
+      configuration.private_address = free_private_address(*network, *subnet, wanted.ref());
     else
-      impl_->check_private_address(wanted, configuration, *subnet);
+      check_private_address(wanted, configuration, *subnet);
     any_primary |= configuration.primary;
   }
   if (!any_primary) wanted.configurations.front().primary = true;
@@ -346,86 +323,79 @@ Put<NetworkInterface> Region::put_interface(NetworkInterface wanted) {
     std::ranges::transform(wanted.mac, wanted.mac.begin(),
                            [](char c) { return c >= 'a' && c <= 'f' ? char(c - 32) : c; });
   }
-  return impl_->records.change([&]() -> Put<NetworkInterface> {
-    const NetworkInterface& kept = impl_->interfaces.put(std::move(wanted));
-    if (!created && !kept.vm.empty()) impl_->settle_after(kept);
+  return records_.change([&]() -> Put<NetworkInterface> {
+    const NetworkInterface& kept = records_.interfaces.put(std::move(wanted));
+    if (!created && !kept.vm.empty()) switches_.settle_after(kept);
     return {kept, created};
   });
 }
 
-void Region::delete_virtual_network(const Ref& ref) {
-  const VirtualNetwork* network = impl_->networks.find(ref);
+void Networks::remove_virtual_network(const Ref& ref) {
+  const VirtualNetwork* network = records_.networks.find(ref);
   if (!network) return;
-  for (const NetworkInterface* nic : impl_->interfaces.with(term("network", ref)))
+  for (const NetworkInterface* nic : records_.interfaces.with(term("network", ref)))
     throw in_use("VirtualNetwork", ref, "interface '" + nic->name + "'");
-  const std::string id = impl_->network_id(*network);
-  impl_->records.change([&] {
-    impl_->networks.erase(ref);
-    impl_->records.after([self = impl_.get(), id] {
-      asio::co_spawn(self->host.executor, self->host.networks.remove(id), [id](std::exception_ptr trouble) {
-        if (trouble) spdlog::error("could not remove network={}", id);
-      });
-    });
+  records_.change([&] {
+    switches_.remove_after(*network);
+    records_.networks.erase(ref);
   });
 }
 
-void Region::delete_security_group(const Ref& ref) {
+void Networks::remove_security_group(const Ref& ref) {
   const std::string users = term("security-group", ref);
-  for (const NetworkInterface* nic : impl_->interfaces.with(users))
+  for (const NetworkInterface* nic : records_.interfaces.with(users))
     throw in_use("NetworkSecurityGroup", ref, "interface '" + nic->name + "'");
-  for (const VirtualNetwork* network : impl_->networks.with(users))
+  for (const VirtualNetwork* network : records_.networks.with(users))
     throw in_use("NetworkSecurityGroup", ref, "a subnet of virtual network '" + network->name + "'");
-  if (!impl_->security_groups.find(ref)) return;
-  impl_->records.change([&] { impl_->security_groups.erase(ref); });
+  if (!records_.security_groups.find(ref)) return;
+  records_.change([&] { records_.security_groups.erase(ref); });
 }
 
-void Region::delete_public_address(const Ref& ref) {
-  for (const NetworkInterface* nic : impl_->interfaces.with(term("address", ref)))
+void Networks::remove_public_address(const Ref& ref) {
+  for (const NetworkInterface* nic : records_.interfaces.with(term("address", ref)))
     throw in_use("PublicIPAddress", ref, "interface '" + nic->name + "'");
-  if (!impl_->addresses.find(ref)) return;
-  impl_->records.change([&] {
-    impl_->addresses.erase(ref);
-    impl_->records.after([self = impl_.get()] { self->rewrite_hosts(); });
+  if (!records_.addresses.find(ref)) return;
+  records_.change([&] {
+    records_.addresses.erase(ref);
+    records_.after([this] { names_.rewrite(); });
   });
 }
 
-void Region::delete_interface(const Ref& ref) {
-  const NetworkInterface* nic = impl_->interfaces.find(ref);
+void Networks::remove_interface(const Ref& ref) {
+  const NetworkInterface* nic = records_.interfaces.find(ref);
   if (!nic) return;
-  if (!nic->vm.empty() && impl_->vms.find(nic->vm))
+  if (!nic->vm.empty() && records_.vms.find(nic->vm))
     throw Error(ErrorKind::conflict, "NicInUse",
                 fmt::format("Network interface '{}' is used by VM '{}'.", ref.name, nic->vm.name),
                 "Delete the VM first.");
-  impl_->records.change([&] { impl_->interfaces.erase(ref); });
+  records_.change([&] { records_.interfaces.erase(ref); });
 }
 
-std::vector<const VirtualNetwork*> Region::virtual_networks(const std::string& group) const {
-  return impl_->networks.list(group);
-}
-std::vector<const SecurityGroup*> Region::security_groups(const std::string& group) const {
-  return impl_->security_groups.list(group);
-}
-std::vector<const PublicAddress*> Region::public_addresses(const std::string& group) const {
-  return impl_->addresses.list(group);
-}
-std::vector<const NetworkInterface*> Region::interfaces(const std::string& group) const {
-  return impl_->interfaces.list(group);
-}
-const VirtualNetwork* Region::find_virtual_network(const Ref& ref) const {
-  return impl_->networks.find(ref);
-}
-const SecurityGroup* Region::find_security_group(const Ref& ref) const {
-  return impl_->security_groups.find(ref);
-}
-const PublicAddress* Region::find_public_address(const Ref& ref) const {
-  return impl_->addresses.find(ref);
-}
-const NetworkInterface* Region::find_interface(const Ref& ref) const {
-  return impl_->interfaces.find(ref);
+template <class T>
+std::vector<const T*> Networks::list(const std::string& group) const {
+  return records_.table<T>().list(group);
 }
 
-bool Region::is_label_free(const std::string& label) const {
-  return impl_->addresses.with("label " + lower(label)).empty();
+template <class T>
+const T* Networks::find(const Ref& ref) const {
+  return records_.table<T>().find(ref);
+}
+
+template std::vector<const VirtualNetwork*> Networks::list(const std::string& group) const;
+template std::vector<const SecurityGroup*> Networks::list(const std::string& group) const;
+template std::vector<const PublicAddress*> Networks::list(const std::string& group) const;
+template std::vector<const NetworkInterface*> Networks::list(const std::string& group) const;
+template const VirtualNetwork* Networks::find(const Ref& ref) const;
+template const SecurityGroup* Networks::find(const Ref& ref) const;
+template const PublicAddress* Networks::find(const Ref& ref) const;
+template const NetworkInterface* Networks::find(const Ref& ref) const;
+
+bool Networks::is_label_free(const std::string& label) const {
+  return records_.addresses.with("label " + lower(label)).empty();
+}
+
+asio::awaitable<void> Networks::settle_ports(Ref vm) {
+  return switches_.settle_vm(std::move(vm));
 }
 
 }  // namespace berth

@@ -15,9 +15,9 @@ class Region;
 /// Plays the guest agents of machines that are none: each VM that starts is provisioned at once, each
 /// extension reports success. For tests and `berthd --driver=fake`; give seen() to
 /// Region::Services::vm_changed.
-class FakeGuests {
+class SimulatedGuests {
  public:
-  explicit FakeGuests(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  explicit SimulatedGuests(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
   void plays_in(Region& region) { region_ = &region; }
   void seen(const Vm& vm);
