@@ -115,6 +115,25 @@ struct NetworkInterface : Resource {
   Ref vm;           ///< who uses it
   bool ip_forwarding = false;
 };
+/// What leads public ports to single VMs: its inbound NAT rules. It spreads no connections.
+struct LoadBalancer : Resource {
+  /// Has a public address to itself.
+  struct Frontend {
+    std::string id;
+    Ref address;
+  };
+  /// A public port that leads to a port of whichever interface names the rule.
+  struct NatRule {
+    std::string id;  ///< as IpConfiguration::nat_rules has it
+    std::string name;
+    std::string protocol = "tcp";
+    std::uint16_t frontend_port = 0, backend_port = 0;
+    Ref address;  ///< of its frontend
+  };
+  std::vector<Frontend> frontends;
+  std::vector<NatRule> nat_rules;
+  std::string properties, sku;  ///< JSON text, as Resource Manager gives them back
+};
 
 struct DataDisk {
   int lun = 0;

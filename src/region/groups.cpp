@@ -87,8 +87,15 @@ void Groups::check_use_from_outside(const std::string& group) const {
              nic.ref());
       refuse("InUsePublicIPAddressCannotBeDeleted", "public address", configuration.public_address,
              "interface", nic.ref());
+      for (const std::string& rule : configuration.nat_rules)
+        for (const LoadBalancer* balancer : records_.load_balancers.with("rule " + lower(rule)))
+          refuse("InboundNatRuleInUse", "load balancer", balancer->ref(), "interface", nic.ref());
     }
   }
+  for (const auto& [key, balancer] : records_.load_balancers.rows())
+    for (const LoadBalancer::Frontend& frontend : balancer.frontends)
+      refuse("InUsePublicIPAddressCannotBeDeleted", "public address", frontend.address, "load balancer",
+             balancer.ref());
   for (const auto& [key, network] : records_.networks.rows())
     for (const Subnet& subnet : network.subnets)
       refuse(of_security_group, "network security group", subnet.security_group, "virtual network",
@@ -155,6 +162,7 @@ void Groups::erase(const std::string& name, std::vector<std::string>& files) {
     for (const auto* row : table.list(name)) table.erase(row->ref());
   };
   erase_all(records_.interfaces);
+  erase_all(records_.load_balancers);
   erase_all(records_.addresses);
   for (const VirtualNetwork* network : records_.networks.list(name))
     contents_.switches.forget_after(*network);
@@ -183,6 +191,7 @@ void Groups::restore() {
   restore_all(records_.addresses.rows());
   restore_all(records_.security_groups.rows());
   restore_all(records_.interfaces.rows());
+  restore_all(records_.load_balancers.rows());
   restore_all(records_.disks.rows());
   restore_all(records_.vms.rows());
   restore_all(records_.inert.rows());

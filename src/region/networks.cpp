@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "crypto/encoding.h"
@@ -255,6 +256,11 @@ void Networks::check_public_address(const NetworkInterface& wanted, const IpConf
                         return c.public_address == address;
                       });
   if (had_it || wanted.endpoints_only) return;
+  if (!configuration.balanced)
+    for (const LoadBalancer* balancer : records_.load_balancers.with(term("address", address)))
+      throw Error(
+          ErrorKind::conflict, "PublicIPAddressInUse",
+          fmt::format("Public address '{}' is used by load balancer '{}'.", address.name, balancer->name));
   for (const NetworkInterface* other : records_.interfaces.with(term("address", address)))
     if (!(other->ref() == wanted.ref()) && (wanted.endpoints.empty() || other->endpoints.empty()))
       throw Error(ErrorKind::conflict, "PublicIPAddressInUse",
@@ -287,6 +293,7 @@ Put<NetworkInterface> Networks::put(NetworkInterface wanted) {
     throw Error(ErrorKind::invalid, "NetworkInterfaceMustHaveIpConfiguration",
                 fmt::format("Network interface '{}' has no IP configuration.", wanted.name));
   check_security_group(wanted.security_group);
+  balance(wanted, before);
   bool any_primary = false;
   for (IpConfiguration& configuration : wanted.configurations) {
     const VirtualNetwork* network = records_.networks.find(configuration.network);
@@ -330,6 +337,111 @@ Put<NetworkInterface> Networks::put(NetworkInterface wanted) {
   });
 }
 
+void Networks::check_rules_stay(const LoadBalancer& before, const LoadBalancer& wanted) const {
+  for (const LoadBalancer::NatRule& rule : before.nat_rules) {
+    if (std::ranges::any_of(wanted.nat_rules,
+                            [&](const LoadBalancer::NatRule& r) { return same_name(r.id, rule.id); }))
+      continue;
+    for (const NetworkInterface* nic : records_.interfaces.with("rule " + lower(rule.id)))
+      throw Error(ErrorKind::conflict, "InboundNatRuleInUse",
+                  fmt::format("The inbound NAT rule '{}' of load balancer '{}' is used by interface '{}'.",
+                              rule.name, before.name, nic->name),
+                  "Take the rule away from the interface first.");
+  }
+}
+
+void Networks::check_frontends(const LoadBalancer& wanted) const {
+  const auto in_use = [](const Ref& address, const char* what, const std::string& by) {
+    return Error(ErrorKind::conflict, "PublicIPAddressInUse",
+                 fmt::format("Public address '{}' is used by {} '{}'.", address.name, what, by));
+  };
+  std::set<std::string> own;
+  for (const auto& [id, address] : wanted.frontends) {
+    if (!records_.addresses.find(address))
+      throw resource_not_found("Microsoft.Network/publicIPAddresses", address);
+    records_.check_group(address.group);
+    if (!own.insert(address.key()).second)
+      throw in_use(address, "another frontend of load balancer", wanted.name);
+    for (const LoadBalancer* other : records_.load_balancers.with(term("address", address)))
+      if (!(other->ref() == wanted.ref())) throw in_use(address, "load balancer", other->name);
+    for (const NetworkInterface* nic : records_.interfaces.with(term("address", address)))
+      for (const IpConfiguration& configuration : nic->configurations)
+        if (configuration.public_address == address && !configuration.balanced)
+          throw in_use(address, "interface", nic->name);
+  }
+}
+
+void Networks::balance(NetworkInterface& nic, const NetworkInterface* before) const {
+  // What was made of rules is made of them again.
+  if (before && std::ranges::any_of(before->configurations, &IpConfiguration::balanced)) {
+    nic.endpoints.clear();
+    nic.endpoints_only = false;
+  }
+  for (IpConfiguration& configuration : nic.configurations) {
+    if (configuration.balanced) configuration.public_address = {};
+    configuration.balanced = false;
+    for (const std::string& id : configuration.nat_rules) {
+      const std::string by_rule = "rule " + lower(id);
+      const auto balancers = records_.load_balancers.with(by_rule);
+      if (balancers.empty())
+        throw Error(ErrorKind::not_found, "ResourceNotFound",
+                    fmt::format("There is no inbound NAT rule {}.", id));
+      for (const NetworkInterface* other : records_.interfaces.with(by_rule))
+        if (!(other->ref() == nic.ref()))
+          throw Error(ErrorKind::conflict, "InboundNatRuleInUse",
+                      fmt::format("The inbound NAT rule {} is used by interface '{}'.", id, other->name));
+      const LoadBalancer::NatRule& rule = *std::ranges::find_if(
+          balancers.front()->nat_rules, [&](const LoadBalancer::NatRule& r) { return same_name(r.id, id); });
+      const Ref& address = configuration.public_address;
+      if (!address.empty() && (!configuration.balanced || !(address == rule.address)))
+        throw Error(
+            ErrorKind::conflict, "OperationNotAllowed",
+            fmt::format("IP configuration '{}' cannot have both a public address and inbound NAT rules of "
+                        "another in the local region.",
+                        configuration.name),
+            "Leave out one of them.");
+      configuration.public_address = rule.address;
+      configuration.balanced = true;
+      nic.endpoints.push_back({.name = rule.name,
+                               .protocol = rule.protocol,
+                               .public_port = rule.frontend_port,
+                               .private_port = rule.backend_port,
+                               .sources = {}});
+    }
+  }
+}
+
+Put<LoadBalancer> Networks::put(LoadBalancer wanted) {
+  records_.check_group(wanted.group);
+  const LoadBalancer* before = records_.load_balancers.find(wanted.ref());
+  if (before) check_rules_stay(*before, wanted);
+  check_frontends(wanted);
+  stamp(wanted, before);
+  const bool created = !before;
+  return records_.change([&]() -> Put<LoadBalancer> {
+    const LoadBalancer& kept = records_.load_balancers.put(std::move(wanted));
+    std::map<std::string, NetworkInterface> users;
+    for (const LoadBalancer::NatRule& rule : kept.nat_rules)
+      for (const NetworkInterface* nic : records_.interfaces.with("rule " + lower(rule.id)))
+        users.emplace(nic->ref().key(), *nic);
+    for (auto& [key, nic] : users) {
+      const NetworkInterface had = nic;
+      balance(nic, &had);
+      if (!nic.vm.empty()) switches_.settle_after(nic);
+      stamp(nic, &had);
+      records_.interfaces.put(std::move(nic));
+    }
+    return {kept, created};
+  });
+}
+
+void Networks::remove_load_balancer(const Ref& ref) {
+  const LoadBalancer* balancer = records_.load_balancers.find(ref);
+  if (!balancer) return;
+  check_rules_stay(*balancer, {});
+  records_.change([&] { records_.load_balancers.erase(ref); });
+}
+
 void Networks::remove_virtual_network(const Ref& ref) {
   const VirtualNetwork* network = records_.networks.find(ref);
   if (!network) return;
@@ -354,6 +466,8 @@ void Networks::remove_security_group(const Ref& ref) {
 void Networks::remove_public_address(const Ref& ref) {
   for (const NetworkInterface* nic : records_.interfaces.with(term("address", ref)))
     throw in_use("PublicIPAddress", ref, "interface '" + nic->name + "'");
+  for (const LoadBalancer* balancer : records_.load_balancers.with(term("address", ref)))
+    throw in_use("PublicIPAddress", ref, "load balancer '" + balancer->name + "'");
   if (!records_.addresses.find(ref)) return;
   records_.change([&] {
     records_.addresses.erase(ref);
@@ -384,10 +498,12 @@ const T* Networks::find(const Ref& ref) const {
 template std::vector<const VirtualNetwork*> Networks::list(const std::string& group) const;
 template std::vector<const SecurityGroup*> Networks::list(const std::string& group) const;
 template std::vector<const PublicAddress*> Networks::list(const std::string& group) const;
+template std::vector<const LoadBalancer*> Networks::list(const std::string& group) const;
 template std::vector<const NetworkInterface*> Networks::list(const std::string& group) const;
 template const VirtualNetwork* Networks::find(const Ref& ref) const;
 template const SecurityGroup* Networks::find(const Ref& ref) const;
 template const PublicAddress* Networks::find(const Ref& ref) const;
+template const LoadBalancer* Networks::find(const Ref& ref) const;
 template const NetworkInterface* Networks::find(const Ref& ref) const;
 
 bool Networks::is_label_free(const std::string& label) const {

@@ -16,8 +16,8 @@ class RegionRecords;
 class Switches;
 struct RegionSettings;
 
-/// Virtual networks, security groups, public addresses and interfaces: what may stand beside what, and who
-/// uses which. A change is finished when it returns; the switches follow in the background.
+/// Virtual networks, security groups, public addresses, interfaces and load balancers: what may stand beside
+/// what, and who uses which. A change is finished when it returns; the switches follow in the background.
 class Networks {
  public:
   Networks(RegionRecords& records, Switches& switches, HostNames& names, const RegionSettings& settings,
@@ -26,13 +26,18 @@ class Networks {
   Put<VirtualNetwork> put(VirtualNetwork wanted);
   Put<SecurityGroup> put(SecurityGroup wanted);  ///< opens and closes ports of running VMs
   Put<PublicAddress> put(PublicAddress wanted);
+  /// Inbound NAT rules that it names become endpoints of it.
   Put<NetworkInterface> put(NetworkInterface wanted);
+  /// Interfaces that name its rules follow. Conflict: "PublicIPAddressInUse", "InboundNatRuleInUse" (one that
+  /// an interface names would be gone).
+  Put<LoadBalancer> put(LoadBalancer wanted);
   /// These throw conflict while something uses it; quiet when there is none.
   void remove_virtual_network(const Ref& ref);
   void remove_security_group(const Ref& ref);
   void remove_public_address(const Ref& ref);
   void remove_interface(const Ref& ref);
-  /// T: one of the four. Empty group: of all groups. In the order of their names.
+  void remove_load_balancer(const Ref& ref);
+  /// T: one of the five. Empty group: of all groups. In the order of their names.
   template <class T>
   std::vector<const T*> list(const std::string& group = {}) const;
   template <class T>
@@ -43,6 +48,11 @@ class Networks {
   boost::asio::awaitable<void> settle_ports(Ref vm);
 
  private:
+  /// Throws conflict when an interface names a rule that `before` has and `wanted` has not.
+  void check_rules_stay(const LoadBalancer& before, const LoadBalancer& wanted) const;
+  void check_frontends(const LoadBalancer& wanted) const;
+  /// Sets addresses and endpoints from the rules that an interface names; `before` is what stands there.
+  void balance(NetworkInterface& nic, const NetworkInterface* before) const;
   std::string free_address() const;
   std::string free_private_address(const VirtualNetwork& network, const Subnet& subnet,
                                    const Ref& for_nic) const;

@@ -30,7 +30,16 @@ std::vector<std::string> terms_of_interface(const NetworkInterface& nic) {
   for (const IpConfiguration& configuration : nic.configurations) {
     terms.push_back(term("network", configuration.network));
     if (!configuration.public_address.empty()) terms.push_back(term("address", configuration.public_address));
+    for (const std::string& rule : configuration.nat_rules) terms.push_back("rule " + lower(rule));
   }
+  return terms;
+}
+
+std::vector<std::string> terms_of_balancer(const LoadBalancer& balancer) {
+  std::vector<std::string> terms;
+  for (const LoadBalancer::Frontend& frontend : balancer.frontends)
+    terms.push_back(term("address", frontend.address));
+  for (const LoadBalancer::NatRule& rule : balancer.nat_rules) terms.push_back("rule " + lower(rule.id));
   return terms;
 }
 
@@ -47,6 +56,7 @@ RegionRecords::RegionRecords(Database& database)
       addresses(*this, "address", terms_of_address),
       security_groups(*this, "security-group"),
       interfaces(*this, "interface", terms_of_interface),
+      load_balancers(*this, "load-balancer", terms_of_balancer),
       disks(*this, "disk", terms_of_disk),
       vms(*this, "vm"),
       inert(*this, "inert") {}
@@ -57,6 +67,7 @@ void RegionRecords::load(RowReader& rows) {
   addresses.load(rows);
   security_groups.load(rows);
   interfaces.load(rows);
+  load_balancers.load(rows);
   disks.load(rows);
   vms.load(rows);
   inert.load(rows);

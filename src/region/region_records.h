@@ -19,6 +19,7 @@ class RegionRecords : public Records {
   Table<PublicAddress> addresses;
   Table<SecurityGroup> security_groups;
   Table<NetworkInterface> interfaces;
+  Table<LoadBalancer> load_balancers;
   Table<Disk> disks;
   Table<Vm> vms;
   Table<InertResource> inert;          ///< by lower-case type + " " + key
@@ -36,6 +37,7 @@ class RegionRecords : public Records {
     if constexpr (std::is_same_v<T, PublicAddress>) return addresses;
     if constexpr (std::is_same_v<T, SecurityGroup>) return security_groups;
     if constexpr (std::is_same_v<T, NetworkInterface>) return interfaces;
+    if constexpr (std::is_same_v<T, LoadBalancer>) return load_balancers;
   }
 };
 

@@ -781,5 +781,62 @@ TEST(Recovery, GoesOnDeletingAGroup) {
   EXPECT_THAT(world.region->machines().list(), IsEmpty());
 }
 
+TEST(Region, ALoadBalancerHoldsItsAddressAndItsRulesOpenPorts) {
+  World world;
+  const Vm& vm = world.make("web1");
+  Networks& networks = world.region->networks();
+  PublicAddress address;
+  static_cast<Resource&>(address) = {.group = "g", .name = "lb-ip", .location = "westus"};
+  networks.put(address);
+  LoadBalancer balancer;
+  static_cast<Resource&>(balancer) = {.group = "g", .name = "lb", .location = "westus"};
+  balancer.frontends = {{.id = "lb/front", .address = address.ref()}};
+  balancer.nat_rules = {{.id = "lb/ssh",
+                         .name = "ssh",
+                         .protocol = "tcp",
+                         .frontend_port = 50022,
+                         .backend_port = 22,
+                         .address = address.ref()}};
+  networks.put(balancer);
+  const auto refused = [](auto act) { return thrown_by(act).code; };
+
+  EXPECT_EQ(refused([&] { networks.remove_public_address(address.ref()); }),
+            "InUsePublicIPAddressCannotBeDeleted");
+  LoadBalancer second = balancer;
+  second.name = "lb2";
+  EXPECT_EQ(refused([&] { networks.put(second); }), "PublicIPAddressInUse");
+  NetworkInterface nic = *networks.find<NetworkInterface>(vm.interfaces.front());
+  NetworkInterface direct = nic;
+  direct.configurations.front().public_address = address.ref();
+  EXPECT_EQ(refused([&] { networks.put(direct); }), "PublicIPAddressInUse");
+  nic.configurations.front().nat_rules = {"lb/SSH"};
+  EXPECT_EQ(refused([&] { networks.put(nic); }), "OperationNotAllowed");  // it has an address of its own
+  nic.configurations.front().public_address = {};
+  networks.put(nic);
+  world.run(networks.settle_ports(vm.ref()));
+  ASSERT_EQ(networks.find<PublicAddress>(address.ref())->ports.size(), 1u);
+  EXPECT_EQ(networks.find<PublicAddress>(address.ref())->ports.front().guest_port, 22);
+
+  LoadBalancer without = balancer;
+  without.nat_rules.clear();
+  EXPECT_EQ(refused([&] { networks.put(without); }), "InboundNatRuleInUse");
+  EXPECT_EQ(refused([&] { networks.remove_load_balancer(balancer.ref()); }), "InboundNatRuleInUse");
+  balancer.nat_rules.front().backend_port = 2222;
+  networks.put(balancer);
+  EXPECT_EQ(networks.find<NetworkInterface>(nic.ref())->endpoints.front().private_port, 2222);
+
+  world.close();
+  world.open();
+  Networks& later = world.region->networks();
+  EXPECT_EQ(refused([&] { later.remove_public_address(address.ref()); }),
+            "InUsePublicIPAddressCannotBeDeleted");
+  nic.configurations.front().nat_rules.clear();
+  later.put(nic);
+  EXPECT_THAT(later.find<NetworkInterface>(nic.ref())->endpoints, testing::IsEmpty());
+  later.remove_load_balancer(balancer.ref());
+  later.remove_public_address(address.ref());
+  EXPECT_EQ(later.find<PublicAddress>(address.ref()), nullptr);
+}
+
 }  // namespace
 }  // namespace berth

@@ -102,6 +102,14 @@ std::string fault_in(const NetworkInterface& nic) {
   return is_mac(nic.mac) ? fault_in_resource(nic) : not_a("MAC address", nic.mac);
 }
 
+std::string fault_in(const LoadBalancer& balancer) {
+  for (const std::string* text : {&balancer.properties, &balancer.sku})
+    if (!text->empty() && !nlohmann::json::accept(*text)) return not_a("JSON", *text);
+  if (!balancer.properties.empty() && !nlohmann::json::parse(balancer.properties).is_object())
+    return not_a("JSON object", balancer.properties);
+  return fault_in_resource(balancer);
+}
+
 std::string fault_in(const Disk& disk) {
   // What is deleted with it must be a file of its own.
   if (!disk.file.empty() &&

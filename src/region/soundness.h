@@ -19,6 +19,7 @@ std::string fault_in(const VirtualNetwork& network);
 std::string fault_in(const PublicAddress& address);
 std::string fault_in(const SecurityGroup& group);
 std::string fault_in(const NetworkInterface& nic);
+std::string fault_in(const LoadBalancer& balancer);
 std::string fault_in(const Disk& disk);
 std::string fault_in(const Vm& vm);
 std::string fault_in(const InertResource& resource);

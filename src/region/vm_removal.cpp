@@ -102,7 +102,8 @@ bool VmRemoval::erase(const Vm& vm, std::vector<std::string>& files) {
     for (const IpConfiguration& configuration : configurations) {
       const Ref& address = configuration.public_address;
       if (!configuration.address_deleted_with_vm || !records_.addresses.find(address) ||
-          !records_.interfaces.with(term("address", address)).empty())
+          !records_.interfaces.with(term("address", address)).empty() ||
+          !records_.load_balancers.with(term("address", address)).empty())
         continue;
       records_.addresses.erase(address);
       names_gone = true;

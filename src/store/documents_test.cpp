@@ -101,7 +101,7 @@ std::vector<std::string> lost_in_the_store(const T& value) {
 template <class T>
 class Documents : public testing::Test {};
 using Kept = testing::Types<ResourceGroup, VirtualNetwork, PublicAddress, SecurityGroup, NetworkInterface,
-                            Disk, Vm, InertResource, Operation>;
+                            LoadBalancer, Disk, Vm, InertResource, Operation>;
 TYPED_TEST_SUITE(Documents, Kept);
 
 TYPED_TEST(Documents, GiveBackEveryMember) {

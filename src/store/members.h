@@ -95,6 +95,20 @@ inline constexpr auto members<NetworkInterface> = resource_with(
     Member("endpoints_only", &NetworkInterface::endpoints_only), Member("mac", &NetworkInterface::mac),
     Member("vm", &NetworkInterface::vm), Member("ip_forwarding", &NetworkInterface::ip_forwarding));
 template <>
+inline constexpr auto members<LoadBalancer::Frontend> = std::tuple(
+    Member("id", &LoadBalancer::Frontend::id), Member("address", &LoadBalancer::Frontend::address));
+template <>
+inline constexpr auto members<LoadBalancer::NatRule> =
+    std::tuple(Member("id", &LoadBalancer::NatRule::id), Member("name", &LoadBalancer::NatRule::name),
+               Member("protocol", &LoadBalancer::NatRule::protocol),
+               Member("frontend_port", &LoadBalancer::NatRule::frontend_port),
+               Member("backend_port", &LoadBalancer::NatRule::backend_port),
+               Member("address", &LoadBalancer::NatRule::address));
+template <>
+inline constexpr auto members<LoadBalancer> = resource_with(
+    Member("frontends", &LoadBalancer::frontends), Member("nat_rules", &LoadBalancer::nat_rules),
+    Member("properties", &LoadBalancer::properties), Member("sku", &LoadBalancer::sku));
+template <>
 inline constexpr auto members<DataDisk> = std::tuple(
     Member("lun", &DataDisk::lun), Member("name", &DataDisk::name), Member("size_gib", &DataDisk::size_gib),
     Member("caching", &DataDisk::caching), Member("disk", &DataDisk::disk),
@@ -230,10 +244,11 @@ template <class... T>
 constexpr bool keep_all = (keeps_all_but<T>(0) && ...);
 
 static_assert(std::tuple_size_v<decltype(resource_members)> == count_members<Resource>());
-static_assert(keep_all<Problem, Ref, ResourceGroup, Subnet, VirtualNetwork, PublicAddress::Port,
-                       PublicAddress, SecurityRule, SecurityGroup, IpConfiguration, Endpoint,
-                       NetworkInterface, DataDisk, Disk, SshKey, StatusItem, HandlerStatus, AgentStatus,
-                       HealthReport, Extension, InertResource, Phase, Operation>);
+static_assert(
+    keep_all<Problem, Ref, ResourceGroup, Subnet, VirtualNetwork, PublicAddress::Port, PublicAddress,
+             SecurityRule, SecurityGroup, IpConfiguration, Endpoint, NetworkInterface, LoadBalancer::Frontend,
+             LoadBalancer::NatRule, LoadBalancer, DataDisk, Disk, SshKey, StatusItem, HandlerStatus,
+             AgentStatus, HealthReport, Extension, InertResource, Phase, Operation>);
 static_assert(keeps_all_but<CertificateDelivery>(2));  // given, told
 static_assert(keeps_all_but<Vm>(2));  // held_until, network_news: they are of this process alone
 

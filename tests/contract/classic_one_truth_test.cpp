@@ -147,4 +147,27 @@ TEST_F(OneTruth, AResourceGroupOfSomebodyElseIsNotMixedUpWithAService) {
   EXPECT_THAT(ClassicWorld::message(refused), HasSubstr("resource group named 'web'"));
 }
 
+TEST_F(OneTruth, AServiceWhoseAddressALoadBalancerHasStays) {
+  ASSERT_EQ(world.send("POST", "services/hostedservices", create_service("web")).status, 201);
+  const Ref address = world.region().networks().list<PublicAddress>("web").at(0)->ref();
+  const nlohmann::json frontend = {
+      {"name", "front"},
+      {"properties",
+       {{"publicIPAddress",
+         {{"id", world.arm.id("web", "Microsoft.Network/publicIPAddresses/" + address.name)}}}}}};
+  ASSERT_EQ(world.arm
+                .arm("PUT", "resourceGroups/web/providers/Microsoft.Network/loadBalancers/lb",
+                     {{"location", "westus"},
+                      {"properties", {{"frontendIPConfigurations", nlohmann::json::array({frontend})}}}})
+                .status,
+            201);
+
+  const Response refused = world.send("DELETE", "services/hostedservices/web");
+
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_THAT(ClassicWorld::message(refused), HasSubstr("load balancer 'lb'"));
+  EXPECT_NE(world.region().networks().find<PublicAddress>(address), nullptr);
+  EXPECT_EQ(world.read("services/hostedservices", "//ServiceName"), "web");
+}
+
 }  // namespace berth

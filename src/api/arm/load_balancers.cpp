@@ -31,12 +31,11 @@ std::uint16_t port_of(const Field& field) {
 
 }  // namespace
 
-std::vector<Frontend> frontends_of(const json& properties, const Place& place) {
-  std::vector<Frontend> found;
+std::vector<LoadBalancer::Frontend> frontends_of(const json& properties, const Place& place) {
+  std::vector<LoadBalancer::Frontend> found;
   for (const Field& item : Field(properties, "properties")["frontendIPConfigurations"].items()) {
-    Frontend frontend;
-    frontend.name = item["name"].required_text();
-    frontend.id = part_id(place, "frontendIPConfigurations", frontend.name);
+    LoadBalancer::Frontend frontend;
+    frontend.id = part_id(place, "frontendIPConfigurations", item["name"].required_text());
     const Field id = item["properties"]["publicIPAddress"]["id"];
     frontend.address =
         parse_reference(id.required_text(), public_address_type, place.subscription, id.path()).ref();
@@ -45,12 +44,12 @@ std::vector<Frontend> frontends_of(const json& properties, const Place& place) {
   return found;
 }
 
-std::vector<NatRule> nat_rules_of(const json& properties, const Place& place) {
-  std::vector<NatRule> found;
-  const std::vector<Frontend> frontends = frontends_of(properties, place);
+std::vector<LoadBalancer::NatRule> nat_rules_of(const json& properties, const Place& place) {
+  std::vector<LoadBalancer::NatRule> found;
+  const std::vector<LoadBalancer::Frontend> frontends = frontends_of(properties, place);
   std::set<std::pair<std::string, std::uint16_t>> taken;
   for (const Field& item : Field(properties, "properties")["inboundNatRules"].items()) {
-    NatRule rule;
+    LoadBalancer::NatRule rule;
     rule.name = item["name"].required_text();
     rule.id = part_id(place, "inboundNatRules", rule.name);
     const Field inner = item["properties"];
@@ -59,8 +58,8 @@ std::vector<NatRule> nat_rules_of(const json& properties, const Place& place) {
     rule.frontend_port = port_of(inner["frontendPort"]);
     rule.backend_port = port_of(inner["backendPort"]);
     const std::string frontend = inner["frontendIPConfiguration"]["id"].required_text();
-    const auto known =
-        std::ranges::find_if(frontends, [&](const Frontend& f) { return same_name(f.id, frontend); });
+    const auto known = std::ranges::find_if(
+        frontends, [&](const LoadBalancer::Frontend& f) { return same_name(f.id, frontend); });
     if (known == frontends.end())
       throw Error(
           ErrorKind::invalid, "InvalidResourceReference",

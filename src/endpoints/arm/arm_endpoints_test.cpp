@@ -499,6 +499,30 @@ TEST_F(ArmEndpointsTest, OpensTheOtherPortThatAnInboundNatRuleNames) {
             "PublicIPAddressCannotBeDeleted");
 }
 
+TEST_F(ArmEndpointsTest, TakesOverALoadBalancerThatWasKeptWithoutEffect) {
+  make_group();
+  const std::string network = "resourceGroups/g/providers/Microsoft.Network/";
+  ASSERT_EQ(region.arm("PUT", network + "publicIPAddresses/lb-ip", {{"location", "westus"}}).status, 201);
+  InertResource kept;
+  static_cast<Resource&>(kept) = {.group = "g", .name = "lb", .location = "westus"};
+  kept.type = "Microsoft.Network/loadBalancers";
+  kept.properties = json{{"frontendIPConfigurations",
+                          {{{"name", "front"},
+                            {"properties",
+                             {{"publicIPAddress",
+                               {{"id", region.id("g", "Microsoft.Network/publicIPAddresses/lb-ip")}}}}}}}}}
+                        .dump();
+  region.region->inert().put(kept);
+
+  region.restart();
+
+  EXPECT_EQ(region.get(network + "loadBalancers/lb")["properties"]["frontendIPConfigurations"][0]["name"],
+            "front");
+  EXPECT_EQ(code_of(region.arm("DELETE", network + "publicIPAddresses/lb-ip")),
+            "PublicIPAddressCannotBeDeleted");
+  EXPECT_THAT(region.region->inert().list("Microsoft.Network/loadBalancers"), IsEmpty());
+}
+
 TEST_F(ArmEndpointsTest, KeepsAGroupWhoseAddressALoadBalancerOfAnotherGroupHas) {
   make_host();
   const std::string network = "/providers/Microsoft.Network/";

@@ -24,19 +24,6 @@ std::string document_of(const Arm& arm, const ResourceGroup& group) {
   return out.take();
 }
 
-/// The region itself does not know load balancers.
-void check_balancers_outside(const Arm& arm, const std::string& group) {
-  for (const auto& [address, user] : address_users(arm)) {
-    const auto id = ResourceId::parse(user);
-    if (!address.starts_with(lower(group) + "/") || !id || same_name(id->group, group)) continue;
-    throw Error(
-        ErrorKind::conflict, "InUsePublicIPAddressCannotBeDeleted",
-        fmt::format("The resource group '{}' cannot be deleted: its public address '{}' is used by {}.",
-                    group, address.substr(group.size() + 1), user),
-        fmt::format("Delete the resource group '{}' first, or what uses it.", id->group));
-  }
-}
-
 }  // namespace
 
 asio::awaitable<Response> list_groups(Arm& arm, Request request) {
@@ -82,7 +69,6 @@ asio::awaitable<Response> patch_group(Arm& arm, Request request) {
 
 asio::awaitable<Response> delete_group(Arm& arm, Request request) {
   const std::string name = arm.region.groups().get(request.params["group"]).name;
-  check_balancers_outside(arm, name);
   const Accepted accepted = arm.region.groups().remove(name);
   co_return co_await answer_accepted(arm, request, accepted.operation);
 }

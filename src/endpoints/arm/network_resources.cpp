@@ -68,7 +68,11 @@ Applied put_nic(Arm& arm, const ResourceId& id, const json& body) {
   check_kept_references(arm, nic.kept, id);
   for (const IpConfiguration& configuration : nic.configurations)
     check_kept_references(arm, configuration.kept, id);
-  balance(arm, nic, arm.region.networks().find<NetworkInterface>(id.ref()));
+  check_rules_are_there(arm, nic);
+  if (const NetworkInterface* before = arm.region.networks().find<NetworkInterface>(id.ref())) {
+    nic.endpoints = before->endpoints;  // of the classic dialect; documents of this one have none
+    nic.endpoints_only = before->endpoints_only;
+  }
   return applied(arm, arm.region.networks().put(std::move(nic)), write_nic);
 }
 

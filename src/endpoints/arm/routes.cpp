@@ -227,6 +227,7 @@ ArmEndpoints::ArmEndpoints(Region& region, const RegionAccess& access, std::func
 ArmEndpoints::~ArmEndpoints() = default;
 
 void ArmEndpoints::recover() {
+  arm::take_over_load_balancers(impl_->arm);
   arm::remove_unfinished_images(impl_->arm);
 }
 

@@ -8,8 +8,8 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <type_traits>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "api/arm/ids.h"
@@ -122,10 +122,10 @@ std::string operation_url(const Arm& arm, const Request& request, const std::str
 std::vector<Phase> phases_of(const Arm& arm, const Operation& operation);
 
 // --- load_balancers.cpp
-/// Sets the endpoints of an interface from the inbound NAT rules that it names; `before` is what stands
-/// there, or nullptr. Throws Error: not_found when a rule is not there, conflict when the interface has a
-/// public address of its own or the rule is another's.
-void balance(Arm& arm, NetworkInterface& nic, const NetworkInterface* before);
+/// Throws not_found naming the first inbound NAT rule of an interface that is not there.
+void check_rules_are_there(const Arm& arm, const NetworkInterface& nic);
+/// Load balancers that an earlier version kept as resources without effect. Once, at start.
+void take_over_load_balancers(Arm& arm);
 /// Who uses each public address: the id of an IP configuration or of a frontend, by Ref::key().
 std::map<std::string, std::string> address_users(const Arm& arm);
 /// The same for one of them; "" when nobody does.
