@@ -122,7 +122,7 @@ bool is_deleted_with_vm(const Field& option, bool otherwise) {
   option.refuse("'Delete' or 'Detach'");
 }
 
-void take_os_disk(VmRequest& request, const Field& disk, const Vm* before) {
+void take_os_disk(VmOrder& order, const Field& disk, const Vm* before) {
   if (const std::string os = disk["osType"].text("Linux"); !same_name(os, "Linux"))
     throw Error(ErrorKind::invalid, "OperationNotAllowed",
                 fmt::format("'{}' is '{}': the local region runs Linux.", disk["osType"].path(), os));
@@ -132,12 +132,12 @@ void take_os_disk(VmRequest& request, const Field& disk, const Vm* before) {
                 fmt::format("'{}' is '{}': the local region makes OS disks from images only.",
                             disk["createOption"].path(), option),
                 "Make an image of the disk first, or name an image.");
-  request.vm.os_disk_caching =
+  order.vm.os_disk_caching =
       caching_of(disk["caching"], before ? std::string_view(before->os_disk_caching) : "ReadWrite");
-  request.os_disk_gib = disk_size(disk["diskSizeGB"]);
-  request.os_disk_name = disk["name"].text();
-  if (!request.os_disk_name.empty()) check_resource_name(request.os_disk_name, disk_type);
-  request.vm.os_disk_deleted_with_vm =
+  order.os_disk_gib = disk_size(disk["diskSizeGB"]);
+  order.os_disk_name = disk["name"].text();
+  if (!order.os_disk_name.empty()) check_resource_name(order.os_disk_name, disk_type);
+  order.vm.os_disk_deleted_with_vm =
       is_deleted_with_vm(disk["deleteOption"], before && before->os_disk_deleted_with_vm);
 }
 
@@ -194,15 +194,15 @@ void take_keys(Vm& vm, const Field& keys, const std::string& user) {
   }
 }
 
-void take_os_profile(VmRequest& request, const Field& profile, const Place& place, const Vm* before) {
-  Vm& vm = request.vm;
-  request.password = Secret(profile["adminPassword"].text());
+void take_os_profile(VmOrder& order, const Field& profile, const Place& place, const Vm* before) {
+  Vm& vm = order.vm;
+  order.password = Secret(profile["adminPassword"].text());
   const Field linux_configuration = profile["linuxConfiguration"];
   const bool password_login =
       !linux_configuration["disablePasswordAuthentication"].flag(before && !before->password_login);
   // A password that nobody can sign in with is no password: templates put an SSH key there.
-  if (!password_login) request.password = {};
-  if (!request.password.empty() && !is_strong(request.password.reveal()))
+  if (!password_login) order.password = {};
+  if (!order.password.empty() && !is_strong(order.password.reveal()))
     throw invalid_parameter(
         "The supplied password must be between 6-72 characters long and must satisfy at least 3 of "
         "password complexity requirements from the following: Contains an uppercase character, "
@@ -215,7 +215,7 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
       throw change_not_allowed(profile["computerName"]);
     if (password_login != before->password_login)
       throw change_not_allowed(linux_configuration["disablePasswordAuthentication"]);
-    if (!request.password.empty() && !fits_print(request.password.reveal(), before->password_print))
+    if (!order.password.empty() && !fits_print(order.password.reveal(), before->password_print))
       throw change_not_allowed(profile["adminPassword"]);
     if (const std::string encoded = profile["customData"].text();
         !encoded.empty() && (!before->has_custom_data || !fits_print(base64_decode(encoded).value_or(encoded),
@@ -227,7 +227,7 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
       if (!std::ranges::equal(named.ssh_keys, before->ssh_keys, {}, &SshKey::key, &SshKey::key))
         throw change_not_allowed(keys);
     }
-    request.password = {};
+    order.password = {};
     return;
   }
   if (profile.missing()) throw invalid_parameter("Required parameter 'osProfile' is missing (null).");
@@ -245,10 +245,10 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
   vm.password_login = password_login;
   if (!vm.password_login && vm.ssh_keys.empty())
     throw invalid_parameter("Authentication using SSH keys was chosen, but no SSH public key was given.");
-  if (vm.password_login && request.password.empty())
+  if (vm.password_login && order.password.empty())
     throw invalid_parameter("Required parameter 'adminPassword' is missing (null).",
                             "Give a password, or an SSH key with disablePasswordAuthentication.");
-  if (!request.password.empty()) vm.password_print = make_print(request.password.reveal());
+  if (!order.password.empty()) vm.password_print = make_print(order.password.reveal());
   if (const std::string encoded = profile["customData"].text(); !encoded.empty()) {
     const auto decoded = base64_decode(encoded);
     if (!decoded)
@@ -258,7 +258,7 @@ void take_os_profile(VmRequest& request, const Field& profile, const Place& plac
     if (decoded->size() > largest_custom_data)
       throw invalid_parameter(
           fmt::format("The custom data has {} bytes; {} are allowed.", decoded->size(), largest_custom_data));
-    request.custom_data = *decoded;
+    order.custom_data = *decoded;
     vm.custom_data_print = make_print(*decoded);
     vm.has_custom_data = true;
   }
@@ -318,12 +318,12 @@ std::string parse_ssh_key(const std::string& key_data, const std::string& path) 
                           "Give one line of an OpenSSH public key file (ssh-rsa or ssh-ed25519).");
 }
 
-VmRequest parse_vm(const json& body, const Place& place, const Vm* before) {
+VmOrder parse_vm(const json& body, const Place& place, const Vm* before) {
   const Field document(body);
   document.require_object();
   check_resource_name(place.name, vm_type);
-  VmRequest request;
-  Vm& vm = request.vm;
+  VmOrder order;
+  Vm& vm = order.vm;
   if (before) vm = *before;
   vm.group = place.group;
   vm.name = before ? before->name : place.name;
@@ -337,16 +337,16 @@ VmRequest parse_vm(const json& body, const Place& place, const Vm* before) {
   if (!before) properties.require_object();
   take_size(vm, properties["hardwareProfile"]["vmSize"], before);
   take_image(vm, properties["storageProfile"]["imageReference"], place, before);
-  take_os_disk(request, properties["storageProfile"]["osDisk"], before);
+  take_os_disk(order, properties["storageProfile"]["osDisk"], before);
   take_data_disks(vm, properties["storageProfile"]["dataDisks"], place, before);
-  take_os_profile(request, properties["osProfile"], place, before);
+  take_os_profile(order, properties["osProfile"], place, before);
   take_interfaces(vm, properties["networkProfile"], place, before);
   vm.boot_diagnostics =
       properties["diagnosticsProfile"]["bootDiagnostics"]["enabled"].flag(before && before->boot_diagnostics);
   if (const Field id = properties["availabilitySet"]["id"]; !id.missing())
     vm.availability_set =
         parse_reference(id.text(), availability_set_type, place.subscription, id.path()).ref();
-  return request;
+  return order;
 }
 
 Disk parse_disk(const json& body, const Place& place, const Disk* before) {

@@ -1,13 +1,11 @@
 #pragma once
 
-#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 #include "api/arm/network.h"
-#include "base/secret.h"
-#include "model/resources.h"
+#include "model/orders.h"
 
 /// Microsoft.Compute's documents of VMs and disks. Source: docs/wire/arm.md; Compute REST 2020-06-01.
 namespace berth::arm {
@@ -16,20 +14,12 @@ inline constexpr std::string_view vm_type = "Microsoft.Compute/virtualMachines";
 inline constexpr std::string_view disk_type = "Microsoft.Compute/disks";
 inline constexpr std::string_view availability_set_type = "Microsoft.Compute/availabilitySets";
 
-/// What a PUT of a VM asks for.
-struct VmRequest {
-  Vm vm;  ///< as far as the client decides it; of an update: what stands there with the wishes applied
-  Secret password;
-  std::string custom_data;  ///< decoded
-  std::uint64_t os_disk_gib = 0;
-  std::string os_disk_name;
-};
-
+/// What a PUT of a VM asks for: of an update, what stands there with the wishes applied.
 /// `before`: the VM that stands there, or nullptr. A password or key that cannot be, an unknown size, a
 /// Windows VM, and whatever the local region cannot do (identities, certificates from a vault, attached OS
 /// disks) is an Error(invalid) that names it; what cannot change on an existing VM is Error(conflict,
 /// "PropertyChangeNotAllowed"). Whether the image exists is not checked here.
-VmRequest parse_vm(const nlohmann::json& body, const Place& place, const Vm* before);
+VmOrder parse_vm(const nlohmann::json& body, const Place& place, const Vm* before);
 
 /// An SSH public key as one OpenSSH line, from such a line or from a base64 X.509 certificate around an RSA
 /// key, which the classic client sends. Throws Error(invalid) naming `path`.

@@ -57,25 +57,25 @@ TEST(VmDocument, SaysThatTheHostHasNoSpaceForAVmThatRuns) {
 }
 
 TEST(VmDocument, IsReadAsTheClassicClientSendsIt) {
-  const VmRequest request = parse_vm(json_fixture("npm-vm.json"), place, nullptr);
+  const VmOrder order = parse_vm(json_fixture("npm-vm.json"), place, nullptr);
 
-  EXPECT_EQ(request.vm.size, "Standard_A1");
-  EXPECT_EQ(request.vm.image_sku, "14.04.5-LTS");
-  EXPECT_EQ(request.vm.admin_user, "azureuser");
-  EXPECT_EQ(request.password.reveal(), "Passw0rd!1234");
-  EXPECT_EQ(request.os_disk_name, "cli7cafd83f70bebd54-os-1795469520087");
-  EXPECT_TRUE(request.vm.boot_diagnostics);
-  EXPECT_THAT(request.vm.interfaces, testing::ElementsAre(Ref{"G", "dk1nic"}));
+  EXPECT_EQ(order.vm.size, "Standard_A1");
+  EXPECT_EQ(order.vm.image_sku, "14.04.5-LTS");
+  EXPECT_EQ(order.vm.admin_user, "azureuser");
+  EXPECT_EQ(order.password.reveal(), "Passw0rd!1234");
+  EXPECT_EQ(order.os_disk_name, "cli7cafd83f70bebd54-os-1795469520087");
+  EXPECT_TRUE(order.vm.boot_diagnostics);
+  EXPECT_THAT(order.vm.interfaces, testing::ElementsAre(Ref{"G", "dk1nic"}));
 }
 
 TEST(VmDocument, TakesExplicitNullsForDefaults) {
   json body = json_fixture("az-vm-create.json")["properties"]["template"]["resources"][4];
   body["properties"]["osProfile"]["adminPassword"] = "Passw0rd-1234";
-  const VmRequest request = parse_vm(body, place, nullptr);
+  const VmOrder order = parse_vm(body, place, nullptr);
 
-  EXPECT_EQ(request.vm.size, "Standard_DS1_v2");
-  EXPECT_EQ(request.os_disk_name, "");
-  EXPECT_EQ(request.os_disk_gib, 0u);
+  EXPECT_EQ(order.vm.size, "Standard_DS1_v2");
+  EXPECT_EQ(order.os_disk_name, "");
+  EXPECT_EQ(order.os_disk_gib, 0u);
 }
 
 TEST(VmDocument, ComesBackWithoutItsPassword) {
@@ -91,7 +91,7 @@ TEST(VmDocument, ComesBackWithoutItsPassword) {
 TEST(VmDocument, SentBackAsItCameChangesNothing) {
   Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   vm.data_disks = {{.lun = 0, .name = "d", .size_gib = 4, .caching = "None", .disk = {"G", "d"}}};
-  const VmRequest again = parse_vm(json::parse(written(vm)), place, &vm);
+  const VmOrder again = parse_vm(json::parse(written(vm)), place, &vm);
 
   EXPECT_EQ(written(again.vm), written(vm));
   EXPECT_TRUE(again.password.empty());
@@ -101,10 +101,10 @@ TEST(VmDocument, OfAnUpdateMayLeaveOutImageAndUser) {
   const Vm vm = parse_vm(json_fixture("npm-vm.json"), place, nullptr).vm;
   const json update = {{"location", "westus"},
                        {"properties", {{"hardwareProfile", {{"vmSize", "standard_a2"}}}}}};
-  const VmRequest request = parse_vm(update, place, &vm);
+  const VmOrder order = parse_vm(update, place, &vm);
 
-  EXPECT_EQ(request.vm.size, "Standard_A2");
-  EXPECT_EQ(request.vm.image_offer, "UbuntuServer");
+  EXPECT_EQ(order.vm.size, "Standard_A2");
+  EXPECT_EQ(order.vm.image_offer, "UbuntuServer");
 }
 
 TEST(VmDocument, RefusesToChangeWhatIsPartOfTheDisk) {
@@ -246,12 +246,12 @@ TEST(ExtensionDocument, AFailedCommandIsNotHiddenByTheAgentsOwnStatus) {
 }
 
 TEST(ExtensionDocument, IsReadAsAzSendsIt) {
-  const ExtensionRequest request = parse_extension(json_fixture("az-docker-extension.json"), nullptr);
+  const ExtensionOrder order = parse_extension(json_fixture("az-docker-extension.json"), nullptr);
 
-  EXPECT_EQ(request.version, "1.2");
-  EXPECT_EQ(json::parse(request.settings)["docker"]["port"], "2376");
-  EXPECT_TRUE(request.has_protected_settings);
-  EXPECT_EQ(json::parse(request.protected_settings.reveal())["certs"]["key"], "a2V5");
+  EXPECT_EQ(order.version, "1.2");
+  EXPECT_EQ(json::parse(order.settings)["docker"]["port"], "2376");
+  EXPECT_TRUE(order.has_protected_settings);
+  EXPECT_EQ(json::parse(order.protected_settings.reveal())["certs"]["key"], "a2V5");
 }
 
 TEST(ExtensionDocument, NeedsAPublisherAndAnObjectOfSettings) {

@@ -47,37 +47,37 @@ void write_substatus(JsonText& out, const StatusItem& item) {
 
 }  // namespace
 
-ExtensionRequest parse_extension(const nlohmann::json& body, const Extension* before) {
+ExtensionOrder parse_extension(const nlohmann::json& body, const Extension* before) {
   const Field document(body);
   document.require_object();
   const Field properties = document["properties"];
   properties.require_object();
-  ExtensionRequest request;
-  request.tags = document["tags"].tags();
-  request.kept = kept_members(extension_type, body);
-  request.publisher =
+  ExtensionOrder order;
+  order.tags = document["tags"].tags();
+  order.kept = kept_members(extension_type, body);
+  order.publisher =
       before ? properties["publisher"].text(before->publisher) : properties["publisher"].required_text();
-  request.type = before ? properties["type"].text(before->type) : properties["type"].required_text();
-  request.version = before ? properties["typeHandlerVersion"].text(before->version_wanted)
-                           : properties["typeHandlerVersion"].text();
-  if (before && (!same_name(request.publisher, before->publisher) || !same_name(request.type, before->type)))
+  order.type = before ? properties["type"].text(before->type) : properties["type"].required_text();
+  order.version = before ? properties["typeHandlerVersion"].text(before->version_wanted)
+                         : properties["typeHandlerVersion"].text();
+  if (before && (!same_name(order.publisher, before->publisher) || !same_name(order.type, before->type)))
     throw Error(ErrorKind::conflict, "BadRequest",
                 fmt::format("The extension '{}' is {} and cannot become {}.{}.", before->name,
-                            before->handler(), request.publisher, request.type),
+                            before->handler(), order.publisher, order.type),
                 "Delete it first, or give the new one another name.");
-  request.auto_upgrade = properties["autoUpgradeMinorVersion"].flag(true);
+  order.auto_upgrade = properties["autoUpgradeMinorVersion"].flag(true);
   if (!properties["settings"].missing()) properties["settings"].require_object();
-  request.settings = properties["settings"].as_json();
+  order.settings = properties["settings"].as_json();
   const Field protected_settings = properties["protectedSettings"];
-  request.has_protected_settings = !protected_settings.missing();
-  if (request.has_protected_settings) {
+  order.has_protected_settings = !protected_settings.missing();
+  if (order.has_protected_settings) {
     protected_settings.require_object();
-    request.protected_settings = Secret(protected_settings.as_json());
+    order.protected_settings = Secret(protected_settings.as_json());
   }
-  request.force_update_tag = properties["forceUpdateTag"].text();
-  request.after = properties["provisionAfterExtensions"].texts();
-  request.suppress_failures = properties["suppressFailures"].flag(false);
-  return request;
+  order.force_update_tag = properties["forceUpdateTag"].text();
+  order.after = properties["provisionAfterExtensions"].texts();
+  order.suppress_failures = properties["suppressFailures"].flag(false);
+  return order;
 }
 
 void write_extension_view(JsonText& out, std::string_view key, const Vm& vm, const Extension& extension) {

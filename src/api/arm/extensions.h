@@ -3,10 +3,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/secret.h"
-#include "model/resources.h"
+#include "model/orders.h"
 
 namespace berth::arm {
 
@@ -14,22 +12,9 @@ class JsonText;
 
 inline constexpr std::string_view extension_type = "Microsoft.Compute/virtualMachines/extensions";
 
-/// What a PUT of a VM extension asks for.
-struct ExtensionRequest {
-  std::string publisher, type, version;
-  bool auto_upgrade = true;
-  std::string settings;       ///< JSON text; "" for none
-  Secret protected_settings;  ///< JSON text
-  bool has_protected_settings = false;
-  std::string force_update_tag;
-  std::vector<std::string> after;  ///< provisionAfterExtensions
-  bool suppress_failures = false;
-  Tags tags;
-  std::string kept;  ///< as Extension::kept
-};
-
+/// What a PUT of a VM extension asks for, but for its name, which is not in the body.
 /// `before`: the extension that stands there, or nullptr: a PATCH-like body takes publisher and type from it.
-ExtensionRequest parse_extension(const nlohmann::json& body, const Extension* before);
+ExtensionOrder parse_extension(const nlohmann::json& body, const Extension* before);
 
 /// Never with protected settings. With `instance_view`, what its handler in the guest reported.
 void write_extension(JsonText& out, const Vm& vm, const Extension& extension, std::string_view subscription,

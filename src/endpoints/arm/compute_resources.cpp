@@ -31,13 +31,13 @@ void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
   write_vm(out, vm, arm.subscription(), view.instance_view, logs);
 }
 
-VmRequest read_vm(Arm& arm, const ResourceId& id, const json& body) {
+VmOrder read_vm(Arm& arm, const ResourceId& id, const json& body) {
   const Vm* before = arm.region.machines().find(id.ref());
   // One that never came to be is made anew, with everything that it takes.
   if (before && before->never_made()) before = nullptr;
-  VmRequest request = parse_vm(body, place_of(arm, id), before);
-  if (!before) resolve_image(arm, request.vm);
-  return request;
+  VmOrder order = parse_vm(body, place_of(arm, id), before);
+  if (!before) resolve_image(arm, order.vm);
+  return order;
 }
 
 void check_vm(Arm& arm, const ResourceId& id, const json& body) {
@@ -45,13 +45,9 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
 }
 
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
-  VmRequest request = read_vm(arm, id, body);
-  check_kept_references(arm, request.vm.kept, id);
-  const Accepted accepted = arm.region.machines().put({.vm = std::move(request.vm),
-                                                       .password = std::move(request.password),
-                                                       .custom_data = std::move(request.custom_data),
-                                                       .os_disk_gib = request.os_disk_gib,
-                                                       .os_disk_name = std::move(request.os_disk_name)});
+  VmOrder order = read_vm(arm, id, body);
+  check_kept_references(arm, order.vm.kept, id);
+  const Accepted accepted = arm.region.machines().put(std::move(order));
   JsonText out;
   write_vm(out, arm.region.machines().get(id.ref()), arm.subscription(), false);
   return {.document = out.take(), .created = accepted.created, .operation = accepted.operation};
@@ -85,21 +81,10 @@ Applied apply_extension(Arm& arm, const ResourceId& id, const json& body, bool k
   const Vm* vm = arm.region.machines().find(id.ref());
   if (!vm) throw parent_not_found(extension_type, id.full_name(), id.segments[0].second);
   check_resource_name(id.name(), extension_type);
-  ExtensionRequest request = parse_extension(body, find_extension(*vm, id.name()));
-  const Accepted accepted = arm.region.extensions().put(
-      id.ref(), {.name = id.name(),
-                 .publisher = request.publisher,
-                 .type = request.type,
-                 .version = request.version,
-                 .auto_upgrade = request.auto_upgrade,
-                 .settings = request.settings,
-                 .protected_settings = std::move(request.protected_settings),
-                 .has_protected_settings = request.has_protected_settings || !keeps_secret,
-                 .force_update_tag = request.force_update_tag,
-                 .tags = request.tags,
-                 .after = std::move(request.after),
-                 .suppress_failures = request.suppress_failures,
-                 .kept = request.kept});
+  ExtensionOrder order = parse_extension(body, find_extension(*vm, id.name()));
+  order.name = id.name();
+  order.has_protected_settings |= !keeps_secret;
+  const Accepted accepted = arm.region.extensions().put(id.ref(), std::move(order));
   return {.document = show_extension(arm, id, {}).value_or(""),
           .created = accepted.created,
           .operation = accepted.operation};
