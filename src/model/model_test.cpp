@@ -18,6 +18,33 @@ TEST(Names, KnowADnsLabel) {
     EXPECT_FALSE(is_dns_label(bad)) << bad;
 }
 
+TEST(PowerStates, FollowFromEveryStateAndEvent) {
+  using enum PowerState;
+  using enum PowerEvent;
+  constexpr PowerState states[] = {starting, running, stopping, stopped, deallocating, deallocated};
+  struct Row {
+    PowerEvent event;
+    PowerState from_each[6];  ///< in the order of `states`
+  };
+  constexpr PowerState off = stopped;
+  const Row rows[] = {
+      {switch_on, {starting, starting, starting, starting, starting, starting}},
+      {started, {running, running, running, running, running, running}},
+      {not_started, {off, off, off, off, off, off}},
+      {switch_off, {stopping, stopping, stopping, stopping, stopping, stopping}},
+      {deallocate, {deallocating, deallocating, deallocating, deallocating, deallocating, deallocating}},
+      {switched_off, {off, off, off, off, deallocated, deallocated}},
+      {died, {off, off, stopping, off, deallocating, deallocated}},
+      {released, {deallocated, deallocated, deallocated, deallocated, deallocated, deallocated}},
+      {found_running, {running, running, running, running, running, running}},
+      {found_off, {off, off, off, off, deallocated, deallocated}},
+  };
+  for (const Row& row : rows)
+    for (int i = 0; i < 6; ++i)
+      EXPECT_EQ(next(states[i], row.event), row.from_each[i])
+          << to_string(states[i]) << ", event " << static_cast<int>(row.event);
+}
+
 TEST(Catalog, FindsALocationByEitherName) {
   ASSERT_NE(find_location("West US"), nullptr);
   EXPECT_EQ(find_location("West US"), find_location("westus"));

@@ -22,6 +22,32 @@ std::string_view to_string(PowerState state) {
   return "unknown";
 }
 
+PowerState next(PowerState state, PowerEvent event) {
+  const bool was_on = state == PowerState::starting || state == PowerState::running;
+  const bool lets_go = state == PowerState::deallocating || state == PowerState::deallocated;
+  switch (event) {
+    case PowerEvent::switch_on:
+      return PowerState::starting;
+    case PowerEvent::started:
+    case PowerEvent::found_running:
+      return PowerState::running;
+    case PowerEvent::not_started:
+      return PowerState::stopped;
+    case PowerEvent::switch_off:
+      return PowerState::stopping;
+    case PowerEvent::deallocate:
+      return PowerState::deallocating;
+    case PowerEvent::switched_off:
+    case PowerEvent::found_off:
+      return lets_go ? PowerState::deallocated : PowerState::stopped;
+    case PowerEvent::died:
+      return was_on ? PowerState::stopped : state;
+    case PowerEvent::released:
+      return PowerState::deallocated;
+  }
+  return state;
+}
+
 std::string_view to_string(Provisioning state) {
   switch (state) {
     case Provisioning::creating:

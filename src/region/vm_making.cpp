@@ -213,7 +213,8 @@ void VmMaking::take_up(const Vm& vm, bool runs, Operations::Unfinished& unfinish
   const std::string id = vm.id, target = vm_target(ref);
   if (runs) {
     // The machine has its provisioning medium in memory and goes on: only the waiting is left to do.
-    vms_.edit(ref).power = PowerState::running;
+    Vm& running = vms_.edit(ref);
+    running.power = next(running.power, PowerEvent::found_running);
     vms_.begin(
         vm, "vm create",
         [this, ref, id](std::string op) { return conclude(ref, id, resume(std::move(op), ref, id)); },
@@ -226,7 +227,7 @@ void VmMaking::take_up(const Vm& vm, bool runs, Operations::Unfinished& unfinish
     }
     Vm& failed = vms_.edit(ref);
     failed.provisioning = Provisioning::failed;
-    failed.power = PowerState::deallocated;
+    failed.power = next(failed.power, PowerEvent::released);
     failed.problem = interrupted("the VM was being made");
   }
 }

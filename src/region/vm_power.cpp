@@ -82,7 +82,7 @@ std::filesystem::path VmPower::temporary_disk(const std::string& id) const {
 asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::string id, std::string medium) {
   vms_.current(ref, id);
   vms_.change(ref, [](Vm& vm) {
-    vm.power = PowerState::starting;
+    vm.power = next(vm.power, PowerEvent::switch_on);
     vm.agent.reset();
     vm.health.reset();
     vm.delivery = {};
@@ -122,9 +122,9 @@ asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::st
   co_await operations_.insist([&] {
     if (const Vm* known = records_.vms.find(ref); !known || known->id != id) return;
     Vm& vm = vms_.edit(ref);
-    vm.power = !trouble         ? PowerState::running
-               : vm.provisioned ? PowerState::stopped
-                                : PowerState::deallocated;
+    vm.power = next(vm.power, !trouble         ? PowerEvent::started
+                              : vm.provisioned ? PowerEvent::not_started
+                                               : PowerEvent::released);
   });
   if (trouble) throw *trouble;
   vms_.current(ref, id);
@@ -171,7 +171,9 @@ asio::awaitable<void> VmPower::switch_off(std::string operation, Ref ref, std::s
                                           std::chrono::milliseconds grace, bool deallocate) {
   operations_.phase(operation, "Stopping the virtual machine");
   vms_.current(ref, id);
-  vms_.change(ref, [&](Vm& vm) { vm.power = deallocate ? PowerState::deallocating : PowerState::stopping; });
+  vms_.change(ref, [&](Vm& vm) {
+    vm.power = next(vm.power, deallocate ? PowerEvent::deallocate : PowerEvent::switch_off);
+  });
   co_await driver_.stop(id, grace);
   guest_endpoints_(id, {});
   if (deallocate)
@@ -181,7 +183,8 @@ asio::awaitable<void> VmPower::switch_off(std::string operation, Ref ref, std::s
     });
   co_await operations_.insist([&] {
     vms_.current(ref, id);
-    vms_.edit(ref).power = deallocate ? PowerState::deallocated : PowerState::stopped;
+    Vm& vm = vms_.edit(ref);
+    vm.power = next(vm.power, PowerEvent::switched_off);
   });
   for (const Ref& nic : std::vector<Ref>(vms_.current(ref, id).interfaces))
     if (const NetworkInterface* found = records_.interfaces.find(nic))
@@ -212,7 +215,7 @@ void VmPower::take_event(const std::string& id, MachineEvent event) {
     if (!known || known->id != id) return;
     if (known->power != PowerState::running && known->power != PowerState::starting) return;
     Vm& stopped = vms_.edit(ref);
-    stopped.power = PowerState::stopped;
+    stopped.power = next(stopped.power, PowerEvent::died);
     for (const Ref& nic : stopped.interfaces)
       if (const NetworkInterface* found = records_.interfaces.find(nic)) switches_.settle_after(*found);
   });

@@ -37,10 +37,7 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
   if (vm.provisioning == Provisioning::creating) {
     making_.take_up(vm, runs, unfinished);
   } else {
-    const bool was_on = vm.power != PowerState::deallocated && vm.power != PowerState::deallocating;
-    const PowerState power = runs     ? PowerState::running
-                             : was_on ? PowerState::stopped
-                                      : PowerState::deallocated;
+    const PowerState power = next(vm.power, runs ? PowerEvent::found_running : PowerEvent::found_off);
     if (power != vm.power) vms_.edit(ref).power = power;
     if (vm.provisioning == Provisioning::updating) {
       vms_.edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
