@@ -70,7 +70,8 @@ Accepted Disks::put(Disk wanted) {
   return records_.change([&]() -> Accepted {
     const Disk& kept = records_.disks.put(std::move(wanted));
     if (!kept.file.empty() && size == kept.size_gib) return {"", created};
-    return {operations_.begin(created ? "disk create" : "disk resize", disk_target(kept.ref()),
+    return {operations_.begin(created ? OperationKind::disk_create : OperationKind::disk_resize,
+                              disk_target(kept.ref()),
                               [this, ref = kept.ref(), size](std::string) { return make(ref, size); }),
             created};
   });

@@ -190,7 +190,7 @@ Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
 
 std::string Extensions::await_again(const Vm& machine, const Extension& extension) {
   return operations_.begin(
-      "extension set", target_of(machine.ref(), extension.name),
+      OperationKind::extension_set, target_of(machine.ref(), extension.name),
       [this, ref = machine.ref(), id = machine.id, name = extension.name, sequence = extension.sequence](
           std::string operation) { return conclude(std::move(operation), ref, id, name, sequence); });
 }
@@ -373,7 +373,7 @@ Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force)
     extension.provisioning = Provisioning::deleting;
     ++extension.sequence;
     ++changed.incarnation;
-    return {operations_.begin("extension delete", target_of(ref, extension.name),
+    return {operations_.begin(OperationKind::extension_delete, target_of(ref, extension.name),
                               [this, ref, id = changed.id, kept = extension.name](std::string op) {
                                 return conclude_uninstall(std::move(op), ref, id, kept);
                               }),
@@ -455,16 +455,16 @@ void Extensions::take_up(const Ref& ref, const Extension& extension, bool runs,
     given_up.provisioning = Provisioning::failed;
   } else if (extension.provisioning == Provisioning::deleting) {
     operations_.begin(
-        "extension delete", target,
+        OperationKind::extension_delete, target,
         [this, ref, id, name](std::string op) { return conclude_uninstall(std::move(op), ref, id, name); },
-        take_unfinished(unfinished, "extension delete", target));
+        take_unfinished(unfinished, OperationKind::extension_delete, target));
   } else {
     operations_.begin(
-        "extension set", target,
+        OperationKind::extension_set, target,
         [this, ref, id, name, sequence = extension.sequence](std::string op) {
           return conclude(std::move(op), ref, id, name, sequence);
         },
-        take_unfinished(unfinished, "extension set", target));
+        take_unfinished(unfinished, OperationKind::extension_set, target));
   }
 }
 

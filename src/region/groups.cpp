@@ -117,7 +117,7 @@ Accepted Groups::remove(const std::string& name) {
     records_.write("group-going", lower(kept), kept);
     records_.after([this, kept] { records_.groups_going.insert(lower(kept)); });
     return {operations_.begin(
-                "group delete", target,
+                OperationKind::group_delete, target,
                 [this, kept](std::string operation) { return remove_contents(std::move(operation), kept); }),
             false};
   });
@@ -210,8 +210,9 @@ void Groups::take_up_removal(const std::string& key, const std::string& name,
   }
   const std::string target = "resourceGroups/" + name;
   operations_.begin(
-      "group delete", target, [this, name](std::string op) { return remove_contents(std::move(op), name); },
-      take_unfinished(unfinished, "group delete", target));
+      OperationKind::group_delete, target,
+      [this, name](std::string op) { return remove_contents(std::move(op), name); },
+      take_unfinished(unfinished, OperationKind::group_delete, target));
 }
 
 }  // namespace berth

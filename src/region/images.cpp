@@ -43,7 +43,7 @@ Accepted Images::import(const std::filesystem::path& file, const std::string& na
       return 0;
     });
   };
-  return {operations_.begin("image import", "osImages/" + name, work, {}), true};
+  return {operations_.begin(OperationKind::image_import, "osImages/" + name, work, {}), true};
 }
 
 Accepted Images::capture(const Ref& ref, const std::string& image_name, const std::string& label) {
@@ -63,7 +63,7 @@ Accepted Images::capture(const Ref& ref, const std::string& image_name, const st
     });
   };
   return records_.change([&] {
-    Accepted accepted = vms_.begin(vm, "vm capture", work);
+    Accepted accepted = vms_.begin(vm, OperationKind::vm_capture, work);
     // For a start that finds the operation unfinished and the image there.
     records_.write("captured-image", accepted.operation, image_name);
     return accepted;

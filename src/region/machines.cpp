@@ -28,13 +28,13 @@ Accepted Machines::start(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
   if (vm.power == PowerState::starting || vm.power == PowerState::running) {
     if (const std::string& busy = vms_.live(vm.id)->busy; !busy.empty()) return {busy, false};
-    return {operations_.begin("vm start", vm_target(ref),
+    return {operations_.begin(OperationKind::vm_start, vm_target(ref),
                               [](std::string) -> asio::awaitable<void> { co_return; }),
             false};
   }
   if (!vm.provisioned) throw not_now(vm, "started: it was never made");
   if (vm.generalized) throw not_now(vm, "started: it is generalized");
-  return vms_.begin(vm, "vm start", [this, ref, id = vm.id](std::string operation) {
+  return vms_.begin(vm, OperationKind::vm_start, [this, ref, id = vm.id](std::string operation) {
     return power_.switch_on(std::move(operation), ref, id, {});
   });
 }
@@ -42,7 +42,7 @@ Accepted Machines::start(const Ref& ref) {
 Accepted Machines::restart(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
   if (vm.power != PowerState::running) throw not_now(vm, "restarted");
-  return vms_.begin(vm, "vm restart",
+  return vms_.begin(vm, OperationKind::vm_restart,
                     [this, ref, id = vm.id](std::string operation) -> asio::awaitable<void> {
                       co_await power_.switch_off(operation, ref, id, settings_.shutdown_grace, false);
                       co_await power_.switch_on(operation, ref, id, {});
@@ -54,14 +54,14 @@ Accepted Machines::stop(const Ref& ref, bool skip_shutdown) {
   if (vm.power == PowerState::deallocated) throw not_now(vm, "stopped");
   const auto grace =
       skip_shutdown ? std::chrono::milliseconds(0) : std::chrono::milliseconds(settings_.shutdown_grace);
-  return vms_.begin(vm, "vm stop", [this, ref, id = vm.id, grace](std::string operation) {
+  return vms_.begin(vm, OperationKind::vm_stop, [this, ref, id = vm.id, grace](std::string operation) {
     return power_.switch_off(std::move(operation), ref, id, grace, false);
   });
 }
 
 Accepted Machines::deallocate(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
-  return vms_.begin(vm, "vm deallocate", [this, ref, id = vm.id](std::string operation) {
+  return vms_.begin(vm, OperationKind::vm_deallocate, [this, ref, id = vm.id](std::string operation) {
     return power_.switch_off(std::move(operation), ref, id, settings_.shutdown_grace, true);
   });
 }
@@ -70,7 +70,7 @@ Accepted Machines::redeploy(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
   if (!vm.provisioned) throw not_now(vm, "redeployed: it was never made");
   if (vm.generalized) throw not_now(vm, "redeployed: it is generalized");
-  return vms_.begin(vm, "vm redeploy",
+  return vms_.begin(vm, OperationKind::vm_redeploy,
                     [this, ref, id = vm.id](std::string operation) -> asio::awaitable<void> {
                       co_await power_.switch_off(operation, ref, id, settings_.shutdown_grace, true);
                       co_await power_.switch_on(operation, ref, id, {});
@@ -93,7 +93,8 @@ Accepted Machines::remove(const Ref& ref, VmDeletion also) {
   const Vm& vm = vms_.get(ref);
   if (vm.provisioning == Provisioning::deleting)
     for (const Operation* operation : operations_.of(vm_target(vm.ref())))
-      if (operation->status == OperationStatus::running && operation->kind == "vm delete")
+      if (operation->status == OperationStatus::running &&
+          operation->kind == to_string(OperationKind::vm_delete))
         return {operation->id, false};
   return {removal_.begin(vm.ref(), also), false};
 }

@@ -54,9 +54,9 @@ Problem to_problem(const Error& error) {
   return {.code = error.code, .message = error.what(), .advice = error.advice, .details = {}};
 }
 
-std::string take_unfinished(Operations::Unfinished& unfinished, const std::string& kind,
+std::string take_unfinished(Operations::Unfinished& unfinished, OperationKind kind,
                             const std::string& target) {
-  const auto found = unfinished.find(kind + " " + target);
+  const auto found = unfinished.find(std::string(to_string(kind)) + " " + target);
   return found == unfinished.end() ? std::string() : unfinished.extract(found).mapped();
 }
 
@@ -83,10 +83,10 @@ std::vector<const Operation*> Operations::of(const std::string& target) const {
   return found;
 }
 
-std::string Operations::begin(const std::string& kind, const std::string& target, Work work, std::string id) {
+std::string Operations::begin(OperationKind kind, const std::string& target, Work work, std::string id) {
   auto entry = std::make_shared<Entry>();
   entry->operation.id = id.empty() ? random_hex(32) : std::move(id);
-  entry->operation.kind = kind;
+  entry->operation.kind = to_string(kind);
   entry->operation.target = target;
   entry->operation.began = utc_now();
   entry->changed = std::make_shared<Signal>(executor_);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "model/resources.h"
+#include "region/operation_kind.h"
 
 namespace berth {
 
@@ -34,7 +35,7 @@ class Operations {
 
   /// Begins one, once the change that it is part of is committed: `work` runs on the region's thread, and what
   /// it throws becomes the operation's problem. `id`: of one that is taken up from an earlier process.
-  std::string begin(const std::string& kind, const std::string& target, Work work, std::string id = {});
+  std::string begin(OperationKind kind, const std::string& target, Work work, std::string id = {});
   void phase(const std::string& operation, const std::string& name);
   void detail(const std::string& operation, const std::string& text);
 
@@ -68,7 +69,7 @@ class Operations {
 };
 
 /// The number of an unfinished operation that somebody goes on with; "" when there is none.
-std::string take_unfinished(Operations::Unfinished& unfinished, const std::string& kind,
+std::string take_unfinished(Operations::Unfinished& unfinished, OperationKind kind,
                             const std::string& target);
 Problem to_problem(const Error& error);
 /// Why something ended with the process that did it.

@@ -22,20 +22,33 @@ bool has_happened(const Parts& parts, const Operation& operation) {
   for (std::istringstream target(operation.target); std::getline(target, named.emplace_back(), '/');) {
   }
   named.resize(6);  // "virtualMachines/GROUP/NAME/extensions/NAME"
+  const auto kind = parse_operation_kind(operation.kind);
+  if (!kind) return false;
   const Vm* vm = named[0] == "virtualMachines" ? records.vms.find({named[1], named[2]}) : nullptr;
-  if (operation.kind == "vm start") return vm && vm->power == PowerState::running;
-  if (operation.kind == "vm stop") return vm && vm->power == PowerState::stopped;
-  if (operation.kind == "vm deallocate") return vm && vm->power == PowerState::deallocated;
-  if (named[0] == "disks") {
-    const Disk* disk = records.disks.find({named[1], named[2]});
-    return operation.kind == "disk create" && disk && !disk->file.empty();
+  switch (*kind) {
+    case OperationKind::vm_start:
+      return vm && vm->power == PowerState::running;
+    case OperationKind::vm_stop:
+      return vm && vm->power == PowerState::stopped;
+    case OperationKind::vm_deallocate:
+      return vm && vm->power == PowerState::deallocated;
+    case OperationKind::vm_capture:
+      return parts.images.has_captured(operation.id);
+    case OperationKind::vm_delete:
+      return !vm;
+    case OperationKind::extension_delete:
+      return !vm || !find_extension(*vm, named[4]);
+    case OperationKind::disk_create: {
+      const Disk* disk = records.disks.find({named[1], named[2]});
+      return disk && !disk->file.empty();
+    }
+    case OperationKind::image_import:
+      return parts.images.gallery().find(named[1]).has_value();
+    case OperationKind::group_delete:
+      return !records.groups.find({named[1], named[1]});
+    default:
+      return false;
   }
-  if (operation.kind == "image import") return parts.images.gallery().find(named[1]).has_value();
-  if (operation.kind == "vm capture") return parts.images.has_captured(operation.id);
-  if (!operation.kind.ends_with(" delete")) return false;
-  if (named[0] == "resourceGroups") return !records.groups.find({named[1], named[1]});
-  if (named[0] != "virtualMachines") return false;
-  return !vm || (named[3] == "extensions" && !find_extension(*vm, named[4]));
 }
 
 /// What fails later than any request: switches that die, files that cannot be removed.

@@ -16,9 +16,9 @@
 #include "hypervisor/fake_driver.h"
 #include "images/gallery.h"
 #include "region/extension_gallery.h"
-#include "region/simulated_guests.h"
 #include "region/region.h"
 #include "region/region_store.h"
+#include "region/simulated_guests.h"
 #include "store/database.h"
 
 namespace berth {

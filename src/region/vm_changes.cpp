@@ -70,7 +70,7 @@ Accepted VmChanges::begin(const Vm& known, VmOrder order) {
     changed.os_disk_deleted_with_vm = wanted.os_disk_deleted_with_vm;
     changed.interfaces_deleted_with_vm = std::move(wanted.interfaces_deleted_with_vm);
     changed.provisioning = Provisioning::updating;
-    return vms_.begin(changed, "vm update",
+    return vms_.begin(changed, OperationKind::vm_update,
                       [this, ref = known.ref(), id = known.id, size = std::string(size.name),
                        gib = order.os_disk_gib, data_disks = wanted.data_disks](std::string operation) {
                         return making_.conclude(ref, id,

@@ -129,7 +129,7 @@ Accepted VmMaking::begin(VmOrder order, const Vm* before) {
     attachments_.take_interfaces(wanted);
     const Vm& vm = vms_.put(std::move(wanted));
     Accepted accepted = vms_.begin(
-        vm, "vm create",
+        vm, OperationKind::vm_create,
         [this, ref, id, password = order.password, data = order.custom_data, attach = order.attach_os_disk,
          as_it_is = order.specialized](std::string operation) {
           return conclude(ref, id,
@@ -216,9 +216,9 @@ void VmMaking::take_up(const Vm& vm, bool runs, Operations::Unfinished& unfinish
     Vm& running = vms_.edit(ref);
     running.power = next(running.power, PowerEvent::found_running);
     vms_.begin(
-        vm, "vm create",
+        vm, OperationKind::vm_create,
         [this, ref, id](std::string op) { return conclude(ref, id, resume(std::move(op), ref, id)); },
-        take_unfinished(unfinished, "vm create", target));
+        take_unfinished(unfinished, OperationKind::vm_create, target));
   } else {
     // Its password was never written down. Nothing of it ran: give the disk back and say so.
     if (const Disk* disk = vm.os_disk_attached ? nullptr : records_.disks.find(vm.os_disk)) {

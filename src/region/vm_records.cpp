@@ -88,7 +88,7 @@ void VmRecords::check_idle(const Vm& vm) {
               "Wait until it has ended, then try again.");
 }
 
-Accepted VmRecords::begin(const Vm& vm, const std::string& kind, Operations::Work work, std::string id) {
+Accepted VmRecords::begin(const Vm& vm, OperationKind kind, Operations::Work work, std::string id) {
   check_idle(vm);
   const auto state = live(vm.id);
   auto guarded = [state, work = std::move(work)](std::string operation) -> asio::awaitable<void> {

@@ -64,7 +64,7 @@ class VmRecords {
   /// Throws conflict while an operation works on it.
   void check_idle(const Vm& vm);
   /// Begins an operation that nothing else works beside on this VM.
-  Accepted begin(const Vm& vm, const std::string& kind, Operations::Work work, std::string id = {});
+  Accepted begin(const Vm& vm, OperationKind kind, Operations::Work work, std::string id = {});
   void stop();  ///< wakes all that wait for a VM
 
  private:

@@ -30,7 +30,7 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
   const bool runs = power_.runs(vm);
   if (vm.provisioning == Provisioning::deleting) {
     if (!records_.groups_going.contains(lower(ref.group)))
-      removal_.begin(ref, {}, take_unfinished(unfinished, "vm delete", target));
+      removal_.begin(ref, {}, take_unfinished(unfinished, OperationKind::vm_delete, target));
     return;
   }
   attachments_.free_disks(ref, vm.disks());  // of a change that was under way
@@ -42,7 +42,7 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
     if (vm.provisioning == Provisioning::updating) {
       vms_.edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
       if (runs)
-        vms_.begin(vm, "vm recovery",
+        vms_.begin(vm, OperationKind::vm_recovery,
                    [this, ref, id](std::string) { return changes_.match_data_disks(ref, id); });
     }
     if (!runs && vm.provisioned) take_up_start(vm, unfinished);
@@ -53,7 +53,8 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
 
 /// What was asked to run, does.
 void VmRecovery::take_up_start(const Vm& vm, Operations::Unfinished& unfinished) {
-  for (const char* kind : {"vm start", "vm restart", "vm redeploy"}) {
+  for (const OperationKind kind :
+       {OperationKind::vm_start, OperationKind::vm_restart, OperationKind::vm_redeploy}) {
     const std::string operation =
         take_unfinished(unfinished, kind, "virtualMachines/" + vm.group + "/" + vm.name);
     if (operation.empty()) continue;

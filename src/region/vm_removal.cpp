@@ -47,7 +47,7 @@ std::string VmRemoval::begin(const Ref& ref, VmDeletion also, std::string id) {
             configuration.address_deleted_with_vm = true;
     }
     return operations_.begin(
-        "vm delete", vm_target(vm.ref()),
+        OperationKind::vm_delete, vm_target(vm.ref()),
         [this, ref = vm.ref(), vm_id = vm.id](std::string op) { return remove(std::move(op), ref, vm_id); },
         std::move(id));
   });

@@ -202,7 +202,7 @@ Applied capture_managed_image(Arm& arm, InertResource image, const Field& source
     std::string capture = arm.region.images().capture(id.ref(), image.name, image.name).operation;
     arm.region.documents().keep(coming_table, image.ref().key(), image.name);
     applied.operation = arm.region.operations().begin(
-        "image create", fmt::format("images/{}/{}", image.group, image.name),
+        OperationKind::image_create, fmt::format("images/{}/{}", image.group, image.name),
         [&arm, image, capture](std::string) { return add_captured_image(arm, image, capture); });
   });
   return applied;

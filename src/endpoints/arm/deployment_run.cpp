@@ -413,7 +413,7 @@ std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
   try {
     arm.region.operations().change([&] {
       run->operation = arm.region.operations().begin(
-          "deployment", fmt::format("deployments/{}/{}", place.group, place.name),
+          OperationKind::deployment, fmt::format("deployments/{}/{}", place.group, place.name),
           [course](const std::string&) { return run_to_end(course); });
       run->document["operation"] = run->operation;
       keep_deployment(arm, *run);  // as running, for the case that the region stops

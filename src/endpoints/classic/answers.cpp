@@ -27,7 +27,7 @@ Response accepted(const std::string& operation) {
   return response;
 }
 
-Response done_at_once(Region& region, const std::string& kind, const std::string& target) {
+Response done_at_once(Region& region, OperationKind kind, const std::string& target) {
   return accepted(
       region.operations().begin(kind, target, [](std::string) -> asio::awaitable<void> { co_return; }));
 }

@@ -5,6 +5,7 @@
 #include "api/classic/xml_reader.h"
 #include "base/error.h"
 #include "endpoints/classic/handlers.h"
+#include "region/operation_kind.h"
 
 /// What every handler uses to read a request's address and to answer.
 namespace berth::classic {
@@ -14,7 +15,7 @@ Response no_body(int status);
 /// 202; the client polls this operation.
 Response accepted(const std::string& operation);
 /// For what is done already where the client expects an operation.
-Response done_at_once(Region& region, const std::string& kind, const std::string& target);
+Response done_at_once(Region& region, OperationKind kind, const std::string& target);
 std::string param(const Request& request, const char* name);  ///< "" when the route has none of that name
 /// comp=media: the disks go, too.
 bool with_media(const Request& request);

@@ -150,7 +150,7 @@ asio::awaitable<Response> post_service_certificate(Classic& classic, const Reque
   get_cloud_service(classic.region, param(request, "service"));  // it may have gone meanwhile
   classic.region.documents().keep(certificate_table, service_prefix(service) + certificate.thumbprint(),
                                   base64_encode(certificate.to_der()));
-  co_return done_at_once(classic.region, "certificate add", "hostedServices/" + service.name);
+  co_return done_at_once(classic.region, OperationKind::certificate_add, "hostedServices/" + service.name);
 }
 
 asio::awaitable<Response> get_service_certificate(Classic& classic, const Request& request) {
@@ -170,7 +170,7 @@ asio::awaitable<Response> delete_service_certificate(Classic& classic, const Req
   if (!classic.region.documents().find(certificate_table, key))
     throw not_found(fmt::format("The service '{}' has no certificate {}.", service.name, thumbprint));
   classic.region.documents().drop(certificate_table, key);
-  co_return done_at_once(classic.region, "certificate delete", "hostedServices/" + service.name);
+  co_return done_at_once(classic.region, OperationKind::certificate_delete, "hostedServices/" + service.name);
 }
 
 std::string service_ssh_key(const Region& region, const CloudService& service,

@@ -195,7 +195,7 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
 }  // namespace
 
 asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, std::string deployment,
-                                    std::string network, std::vector<RoleOrder> roles, const char* kind) {
+                                    std::string network, std::vector<RoleOrder> roles, OperationKind kind) {
   Region& region = classic.region;
   Deploying deploying;
   deploying.pending = get_cloud_service(region, service_name).address->group + "/" + random_hex(16);

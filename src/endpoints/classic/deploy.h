@@ -5,6 +5,7 @@
 
 #include "api/classic/requests.h"
 #include "endpoints/classic/handlers.h"
+#include "region/operation_kind.h"
 
 namespace berth::classic {
 
@@ -13,6 +14,6 @@ namespace berth::classic {
 /// nothing of them is left. `network`: name of the virtual network that they go to; "" for that of the
 /// service. `kind`: the operation's.
 asio::awaitable<std::string> deploy(Classic& classic, std::string service, std::string deployment,
-                                    std::string network, std::vector<RoleOrder> roles, const char* kind);
+                                    std::string network, std::vector<RoleOrder> roles, OperationKind kind);
 
 }  // namespace berth::classic

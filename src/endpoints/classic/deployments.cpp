@@ -50,7 +50,7 @@ asio::awaitable<Response> post_deployment(Classic& classic, const Request& reque
   const std::string key = service.address->ref().key();
   region.documents().keep(deployment_table, key, words.dump());
   const std::string operation = co_await deploy(classic, service.name, order.name, order.virtual_network,
-                                                std::move(order.roles), "deployment create");
+                                                std::move(order.roles), OperationKind::deployment_create);
   co_return accepted(operation);
 }
 
@@ -60,7 +60,7 @@ asio::awaitable<Response> delete_deployment(Classic& classic, const Request& req
   const std::vector<Ref> vms = refs_of(roles);
   const bool disks = with_media(request);
   co_return accepted(classic.region.operations().begin(
-      "deployment delete",
+      OperationKind::deployment_delete,
       "hostedServices/" + service.name + "/deployments/" + deployment_name(service, roles),
       [&classic, vms, disks, key = service.address->ref().key()](std::string) -> asio::awaitable<void> {
         co_await remove_roles(classic, vms, disks);

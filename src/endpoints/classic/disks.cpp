@@ -216,7 +216,7 @@ asio::awaitable<Response> delete_data_disk(Classic& classic, const Request& requ
   const std::string operation = change_disks(region, std::move(changed));
   if (!with_media(request)) co_return accepted(operation);
   co_return accepted(
-      region.operations().begin("disk delete", "disks/" + gone.name,
+      region.operations().begin(OperationKind::disk_delete, "disks/" + gone.name,
                                 [&region, operation, disk = gone.disk](std::string) -> asio::awaitable<void> {
                                   co_await region.operations().finish(operation);
                                   region.disks().remove(disk);

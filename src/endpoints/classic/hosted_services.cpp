@@ -180,7 +180,7 @@ asio::awaitable<Response> delete_hosted_service(Classic& classic, const Request&
   const std::string name = get_cloud_service(region, param(request, "service")).name;
   if (with_media(request)) {  // with everything in it
     const std::string operation =
-        region.operations().begin("cloud service delete", "hostedServices/" + name,
+        region.operations().begin(OperationKind::cloud_service_delete, "hostedServices/" + name,
                                   [&classic, name](std::string) -> asio::awaitable<void> {
                                     std::vector<Ref> vms;
                                     const auto found = find_cloud_service(classic.region, name);

@@ -110,7 +110,7 @@ asio::awaitable<Response> list_vm_images(Classic& classic, const Request&) {
 
 asio::awaitable<Response> delete_vm_image(Classic& classic, const Request& request) {
   remove(classic, get(classic.region, param(request, "image"), true));
-  co_return done_at_once(classic.region, "image delete", "vmImages/" + param(request, "image"));
+  co_return done_at_once(classic.region, OperationKind::image_delete, "vmImages/" + param(request, "image"));
 }
 
 }  // namespace berth::classic

@@ -260,7 +260,8 @@ asio::awaitable<Response> update_load_balanced_sets(Classic& classic, const Requ
     changed.push_back(vm->ref());
   }
   if (changed.empty()) throw not_found("The deployment has no load-balanced set of that name.");
-  co_return accepted(region.operations().begin("endpoint update", "hostedServices/" + service.name,
+  co_return accepted(region.operations().begin(OperationKind::endpoint_update,
+                                               "hostedServices/" + service.name,
                                                [&region, changed](std::string) -> asio::awaitable<void> {
                                                  for (const Ref& ref : changed)
                                                    co_await region.networks().settle_ports(ref);

@@ -44,16 +44,16 @@ std::string capture(Classic& classic, const Role& role, const RoleOperation& wan
              {"role", vm.name},
              {"location", vm.location},
              {"created", utc_seconds(utc_now())}};
-  return region.operations().begin("image capture", "hostedServices/" + service.name + "/roles/" + vm.name,
-                                   [&classic, name, words, as_vm_image, operation = accepted.operation,
-                                    ref = vm.ref()](std::string) -> asio::awaitable<void> {
-                                     co_await classic.region.operations().finish(operation);
-                                     if (as_vm_image)
-                                       classic.region.documents().keep(image_table, lower(name),
-                                                                       words.dump());
-                                     else
-                                       co_await remove_roles(classic, std::vector{ref}, true);
-                                   });
+  return region.operations().begin(
+      OperationKind::image_capture, "hostedServices/" + service.name + "/roles/" + vm.name,
+      [&classic, name, words, as_vm_image, operation = accepted.operation,
+       ref = vm.ref()](std::string) -> asio::awaitable<void> {
+        co_await classic.region.operations().finish(operation);
+        if (as_vm_image)
+          classic.region.documents().keep(image_table, lower(name), words.dump());
+        else
+          co_await remove_roles(classic, std::vector{ref}, true);
+      });
 }
 
 std::string operate(Classic& classic, const Role& role, const RoleOperation& wanted) {
@@ -78,8 +78,8 @@ asio::awaitable<Response> post_role(Classic& classic, const Request& request) {
   const CloudService service = get_cloud_service(region, param(request, "service"));
   const auto roles = get_deployment_roles(region, service, param(request, "deployment"));
   const std::string deployment = deployment_name(service, roles);
-  const std::string operation =
-      co_await deploy(classic, service.name, deployment, {}, std::vector{std::move(role)}, "role add");
+  const std::string operation = co_await deploy(classic, service.name, deployment, {},
+                                                std::vector{std::move(role)}, OperationKind::role_add);
   co_return accepted(operation);
 }
 
@@ -112,13 +112,12 @@ asio::awaitable<Response> put_role(Classic& classic, const Request& request) {
     for (std::string& operation : change_extensions(region, ref, *wanted.extensions))
       operations.push_back(std::move(operation));
   keep_role_words(region, ref, wanted);
-  co_return accepted(
-      region.operations().begin("role update", "hostedServices/" + service.name + "/roles/" + ref.name,
-                                [&region, operations, ref](std::string) -> asio::awaitable<void> {
-                                  co_await region.networks().settle_ports(ref);
-                                  for (const std::string& operation : operations)
-                                    co_await region.operations().finish(operation);
-                                }));
+  co_return accepted(region.operations().begin(
+      OperationKind::role_update, "hostedServices/" + service.name + "/roles/" + ref.name,
+      [&region, operations, ref](std::string) -> asio::awaitable<void> {
+        co_await region.networks().settle_ports(ref);
+        for (const std::string& operation : operations) co_await region.operations().finish(operation);
+      }));
 }
 
 asio::awaitable<Response> delete_role(Classic& classic, const Request& request) {
@@ -129,11 +128,11 @@ asio::awaitable<Response> delete_role(Classic& classic, const Request& request) 
         "Delete the deployment.");
   const std::vector<Ref> vms{vm.ref()};
   const bool disks = with_media(request);
-  co_return accepted(
-      classic.region.operations().begin("role delete", "hostedServices/" + service.name + "/roles/" + vm.name,
-                                        [&classic, vms, disks](std::string) -> asio::awaitable<void> {
-                                          co_await remove_roles(classic, vms, disks);
-                                        }));
+  co_return accepted(classic.region.operations().begin(
+      OperationKind::role_delete, "hostedServices/" + service.name + "/roles/" + vm.name,
+      [&classic, vms, disks](std::string) -> asio::awaitable<void> {
+        co_await remove_roles(classic, vms, disks);
+      }));
 }
 
 asio::awaitable<Response> post_role_operation(Classic& classic, const Request& request) {

@@ -54,7 +54,7 @@ void roll_back_pending(Classic& classic) {
     const auto refs = [&](const char* what) { return refs_in(document.value(what, json::array())); };
     const Made made{.vms = refs("vms"), .interfaces = refs("interfaces"), .disks = refs("disks")};
     spdlog::warn("rolling back deployment={}", key);
-    classic.region.operations().begin("deployment roll back", "deployments/" + key,
+    classic.region.operations().begin(OperationKind::deployment_roll_back, "deployments/" + key,
                                       [&classic, made, key = key](std::string) -> asio::awaitable<void> {
                                         co_await take_back(classic, made);
                                         classic.region.documents().drop(pending_table, key);

@@ -154,7 +154,8 @@ asio::awaitable<Response> post_storage_service(Classic& classic, const Request& 
   if (const std::string problem = account_name_problem(classic.region, order.name); !problem.empty())
     throw find_account(classic.region, order.name) ? conflict(problem) : bad_request(problem);
   put_account(classic, order, std::string(location->name));
-  co_return done_at_once(classic.region, "storage account create", "storageServices/" + order.name);
+  co_return done_at_once(classic.region, OperationKind::storage_account_create,
+                         "storageServices/" + order.name);
 }
 
 asio::awaitable<Response> get_storage_service(Classic& classic, const Request& request) {
