@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -39,10 +40,13 @@ std::string new_uuid() {
 }
 
 Secret random_secret(std::size_t bytes) {
-  std::string raw = random_bytes(bytes);
-  Secret secret(base64url_encode(raw));
-  ::explicit_bzero(raw.data(), raw.size());
-  return secret;
+  while (true) {
+    std::string raw = random_bytes(bytes);
+    Secret secret(base64url_encode(raw));
+    ::explicit_bzero(raw.data(), raw.size());
+    if (secret.empty() || std::isalpha(static_cast<unsigned char>(secret.reveal().front())) != 0)
+      return secret;
+  }
 }
 
 }  // namespace berth

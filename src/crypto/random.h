@@ -11,6 +11,7 @@ namespace berth {
 std::string random_bytes(std::size_t count);
 std::string random_hex(std::size_t digits);  ///< lower case
 std::string new_uuid();                      ///< version 4, lower case, with dashes
-Secret random_secret(std::size_t bytes);     ///< base64url
+Secret random_secret(
+    std::size_t bytes);  ///< base64url; begins with a letter: no program takes it for an option
 
 }  // namespace berth

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <set>
 
 #include "crypto/encoding.h"
@@ -35,6 +36,11 @@ TEST(Random, MakesSecretsThatFitIntoUrls) {
   const Secret secret = random_secret(32);
   EXPECT_EQ(base64url_decode(secret.reveal()).value().size(), 32u);
   EXPECT_NE(secret, random_secret(32));
+}
+
+TEST(Random, MakesSecretsThatNoProgramTakesForAnOption) {
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_TRUE(std::isalpha(static_cast<unsigned char>(random_secret(24).reveal()[0])));
 }
 
 }  // namespace
