@@ -80,8 +80,8 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host.ends_with(".localhost") || host == "::1" || host.starts_with("127.");
 }
 
-[[noreturn]] void throw_trouble(CURLcode result, long os_error, const std::string& detail,
-                                const std::string& host, const ClientOptions& options) {
+[[noreturn]] void throw_failure(CURLcode result, long os_error, const std::string& detail,
+                                const std::string& host, std::chrono::milliseconds took) {
   const auto fail = [&](std::string_view code, const std::string& reason, const std::string& advice = {}) {
     throw Error(ErrorKind::unavailable, code, fmt::format("Cannot reach {}: {}.", host, reason), advice);
   };
@@ -97,7 +97,7 @@ bool is_loopback(const std::string& host) {
       fail("ConnectionFailed",
            os_error ? std::generic_category().message(static_cast<int>(os_error)) : "no connection");
     case CURLE_OPERATION_TIMEDOUT:
-      fail("TimedOut", fmt::format("no answer within {} s", (options.limit.count() + 999) / 1000));
+      fail("TimedOut", fmt::format("no answer within {} s", std::max<long>(1, (took.count() + 500) / 1000)));
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -227,7 +227,10 @@ Response Client::send(const ClientRequest& request) {
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &take_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &answer);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, reason);
+  const auto began = std::chrono::steady_clock::now();
   const CURLcode result = impl_->perform();
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   long status = 0, os_error = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
@@ -241,7 +244,7 @@ Response Client::send(const ClientRequest& request) {
         ErrorKind::unavailable, "TransferFailed",
         fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host, largest_answer >> 20));
   if (result != CURLE_OK)
-    throw_trouble(result, os_error, *reason ? reason : curl_easy_strerror(result), host, options);
+    throw_failure(result, os_error, *reason ? reason : curl_easy_strerror(result), host, took);
   answer.response.status = static_cast<int>(status);
   return std::move(answer.response);
 }
