@@ -2,17 +2,18 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/command_line.h"
+#include "cli/help.h"
 #include "cli/session.h"
-#include "cli/terminal.h"
+#include "cli/terminal/details.h"
+#include "cli/terminal/terminal.h"
 #include "host/directories.h"
 
 namespace berth {
@@ -23,36 +24,6 @@ constexpr std::string_view banner = R"(   ____            _   _
   |  _ \ / _ \ '__| __| '_ \     from one command
   | |_) |  __/ |  | |_| | | |
  ~|____/~\___|_|~~~\__|_| |_|~~~~~~~~~~~~~~~~~~~~)";
-
-struct Group {
-  std::string_view name, summary;
-};
-constexpr Group groups[] = {
-    {"vm", "Virtual machines and Docker hosts"},
-    {"vm docker", "Virtual machines that run a Docker host"},
-    {"vm image", "Images that virtual machines are made from"},
-    {"vm extension", "VM extensions: in the region's gallery, and on virtual machines"},
-    {"region", "The local region: the cloud on this machine"},
-    {"account", "Subscriptions, and publish-settings files of classic clients"},
-};
-
-std::vector<Command> all_commands() {
-  std::vector<Command> all;
-  for (const auto& table : {vm_commands(), vm_power_commands(), vm_image_commands(), extension_gallery_commands(),
-                            extension_commands(), region_commands(), account_commands()})
-    all.insert(all.end(), table.begin(), table.end());
-  return all;
-}
-
-std::vector<std::string> words_of(std::string_view name) {
-  std::vector<std::string> words;
-  while (!name.empty()) {
-    const std::size_t blank = name.find(' ');
-    words.emplace_back(name.substr(0, blank));
-    name = blank == std::string_view::npos ? "" : name.substr(blank + 1);
-  }
-  return words;
-}
 
 bool starts_with_words(const std::vector<std::string>& words, std::string_view name) {
   const auto wanted = words_of(name);
@@ -106,82 +77,7 @@ std::optional<Command> find_command(const std::vector<std::string>& words) {
   return std::nullopt;
 }
 
-// --- help -----------------------------------------------------------------------------------------------
-
-/// "-dp, -p, --docker-port <port>"
-std::string option_names(const CLI::Option& option) {
-  std::string names;
-  const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
-  for (const TwoLetterOption& two : two_letter_options())
-    if (option.check_lname(std::string(two.name.substr(2)))) add(std::string(two.two_letters));
-  for (const std::string& name : option.get_snames()) add("-" + name);
-  for (const std::string& name : option.get_lnames()) add("--" + name);
-  if (option.get_expected_max() > 0) names += " " + option.get_type_name();
-  return names;
-}
-
-void print_rows(Output& out, const std::vector<std::pair<std::string, std::string>>& rows) {
-  std::size_t width = 0;
-  for (const auto& [left, right] : rows) width = std::max(width, left.size());
-  for (const auto& [left, right] : rows) out.help(fmt::format("  {:<{}}  {}", left, width, right));
-}
-
-std::string usage(const CLI::App& app, std::string_view name) {
-  std::string text = fmt::format("azure {} [options]", name);
-  for (const CLI::Option* option : app.get_options())
-    if (option->get_positional())
-      text += option->get_required() ? fmt::format(" <{}>", option->get_name(true))
-                                     : fmt::format(" [{}]", option->get_name(true));
-  return text;
-}
-
-void print_command_help(Output& out, const CLI::App& app, const Command& command) {
-  out.help(command.summary);
-  out.help("");
-  out.help("Usage: " + usage(app, command.name));
-  out.help("");
-  out.help("Options:");
-  std::vector<std::pair<std::string, std::string>> rows;
-  for (const CLI::Option* option : app.get_options())
-    if (!option->get_positional() && !option->get_group().empty())
-      rows.emplace_back(option_names(*option), option->get_description());
-  rows.emplace_back("-v, --verbose", "Show the requests to the region");
-  rows.emplace_back("--json", "Print JSON and nothing else");
-  rows.emplace_back("-h, --help", "Print this");
-  print_rows(out, rows);
-}
-
-/// What stands directly below `words`.
-void print_group_help(Output& out, const std::vector<std::string>& words) {
-  const std::size_t depth = words.size();
-  std::string prefix;
-  for (const std::string& word : words) prefix += word + " ";
-  std::vector<std::pair<std::string, std::string>> group_rows, command_rows;
-  for (const Group& group : groups)
-    if (group.name.starts_with(prefix) && words_of(group.name).size() == depth + 1)
-      group_rows.emplace_back(words_of(group.name).back(), group.summary);
-  for (const Command& command : all_commands())
-    if (command.name.starts_with(prefix) && words_of(command.name).size() == depth + 1)
-      command_rows.emplace_back(command.name, command.summary);
-  if (depth > 0)
-    for (const Group& group : groups)
-      if (std::string(group.name) + " " == prefix) {
-        out.help(group.summary);
-        out.help("");
-      }
-  if (!command_rows.empty()) {
-    out.help("Commands:");
-    print_rows(out, command_rows);
-  }
-  if (!group_rows.empty()) {
-    if (!command_rows.empty()) out.help("");
-    out.help(depth == 0 ? "Command groups:"
-                        : fmt::format("Command groups of {}:", prefix.substr(0, prefix.size() - 1)));
-    print_rows(out, group_rows);
-  }
-  out.help("");
-  out.help(fmt::format("'azure help {}COMMAND' says more about each.", prefix));
-}
+// --- help and unknown words --------------------------------------------------------------------------------
 
 void print_banner(Output& out, const char* version) {
   out.info(banner);
@@ -194,17 +90,37 @@ void print_banner(Output& out, const char* version) {
   out.help("  azure vm docker create -e 22 -l \"West US\" <name> <image> <user> <password>");
 }
 
-bool is_group(const std::vector<std::string>& words) {
-  std::string name;
-  for (const std::string& word : words) name += (name.empty() ? "" : " ") + word;
-  return std::any_of(std::begin(groups), std::end(groups),
-                     [&](const Group& group) { return group.name == name; });
-}
-
 /// The longest beginning of `words` that is a group.
 std::vector<std::string> group_in(std::vector<std::string> words) {
   while (!words.empty() && !is_group(words)) words.pop_back();
   return words;
+}
+
+/// The words that may stand after `group`.
+std::vector<std::string> words_below(const std::vector<std::string>& group) {
+  std::vector<std::string> below;
+  const auto add = [&](std::string_view name) {
+    const auto words = words_of(name);
+    if (words.size() > group.size() && std::equal(group.begin(), group.end(), words.begin()))
+      below.push_back(words[group.size()]);
+  };
+  for (const CommandGroup& one : command_groups()) add(one.name);
+  for (const Command& one : all_commands()) add(one.name);
+  return below;
+}
+
+/// A command that ends in the word that is wrong, or in one like it: "docker create" is below "vm".
+std::string likely_command(const std::vector<std::string>& words) {
+  const std::vector<std::string> group = group_in(words);
+  std::string known;
+  for (const std::string& word : group) known += word + " ";
+  const std::string& wrong = words[group.size()];
+  if (const std::string near = neighbour_of(wrong, words_below(group)); !near.empty()) return known + near;
+  for (const Command& command : all_commands())
+    if (words_of(command.name).back() == wrong) return std::string(command.name);
+  for (const CommandGroup& one : command_groups())
+    if (words_of(one.name).back() == wrong) return std::string(one.name);
+  return {};
 }
 
 Error unknown_command(const std::vector<std::string>& words) {
@@ -214,58 +130,13 @@ Error unknown_command(const std::vector<std::string>& words) {
     name += (name.empty() ? "" : " ") + word;
   }
   for (const std::string& word : group_in(words)) known += " " + word;
+  const std::string likely = likely_command(words);
   return Error(ErrorKind::invalid, "UnknownCommand", fmt::format("'{}' is not an azure command", name),
-               fmt::format("'azure help{}' lists those that there are.", known));
+               fmt::format("{}'azure help{}' lists those that there are.",
+                           likely.empty() ? "" : fmt::format("Did you mean 'azure {}'? ", likely), known));
 }
 
 // --- running a command ----------------------------------------------------------------------------------
-
-/// Spells two-letter options in full, and gives -e its number when it stands alone.
-std::vector<std::string> plain_spelling(const CLI::App& app, const std::vector<std::string>& arguments) {
-  const bool opens_ssh = app.get_option_no_throw("--ssh") != nullptr;
-  std::vector<std::string> plain;
-  bool literal = false;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    literal = literal || argument == "--";
-    plain.push_back(argument);
-    if (literal) continue;
-    for (const TwoLetterOption& two : two_letter_options()) {
-      if (argument == two.two_letters) plain.back() = two.name;
-      if (argument.starts_with(std::string(two.two_letters) + "="))
-        plain.back() = std::string(two.name) + argument.substr(two.two_letters.size());
-    }
-    const bool alone = i + 1 == arguments.size() || arguments[i + 1].starts_with("-");
-    if (opens_ssh && is_one_of(argument, {"-e", "--ssh"}) && alone) plain.emplace_back("22");
-  }
-  return plain;
-}
-
-/// The first option that the command does not have; "" if there is none.
-std::string unknown_option(const CLI::App& app, const std::vector<std::string>& arguments) {
-  for (const std::string& argument : arguments) {
-    if (argument == "--") break;
-    if (argument.size() < 2 || argument[0] != '-') continue;
-    const std::string name =
-        argument[1] == '-' ? argument.substr(0, argument.find('=')) : argument.substr(0, 2);
-    if (app.get_option_no_throw(name) == nullptr) return name;
-  }
-  return {};
-}
-
-Error parse_error(const CLI::ParseError& error, const CLI::App& app, const Command& command,
-                  const std::vector<std::string>& arguments) {
-  std::string text = error.what();
-  if (const std::string option = unknown_option(app, arguments); !option.empty()) {
-    text = fmt::format("unknown option `{}'", option);
-  } else if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    text = "there is an argument too many";
-  } else if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
-    text = fmt::format("missing required argument `{}'", text.substr(0, text.find(' ')));
-  }
-  return Error(ErrorKind::invalid, "InvalidParameter", text,
-               fmt::format("See 'azure help {}'.", command.name));
-}
 
 int exit_code_of(const Error& error) {
   if (error.code == "OperationCanceled") return interrupt::exit_code;
@@ -295,27 +166,26 @@ int run_command(Output& out, const Command& command, const Invocation& invocatio
   Session session(out, LocalRegion(region_home(), executable_folder() / "berthd"));
   session.argc = argc;
   session.argv = argv;
-  CLI::App app{std::string(command.summary)};
-  app.set_help_flag();
-  command.declare(app, session);
+  session.version = invocation.program_version;
+  if (command.name.starts_with("region ")) session.stay_local();
+  CommandLine line;
+  command.declare(line, session);
   if (invocation.help) {
-    print_command_help(out, app, command);
+    print_command_help(out, line, command);
     return 0;
   }
-  std::vector<std::string> arguments(
-      invocation.words.begin() + static_cast<std::ptrdiff_t>(words_of(command.name).size()),
-      invocation.words.end());
-  arguments = plain_spelling(app, arguments);
-  // The callback runs inside parse(): what it says first is printed once the arguments are known to be right.
-  app.parse_complete_callback([&] { out.info(fmt::format("Executing command {}", command.name)); });
   try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-    app.parse(std::move(reversed));
-  } catch (const CLI::ParseError& error) {
-    throw parse_error(error, app, command, arguments);
+    line.parse({invocation.words.begin() + static_cast<std::ptrdiff_t>(words_of(command.name).size()),
+                invocation.words.end()});
+  } catch (const Error& error) {
+    const std::string see = fmt::format("See 'azure help {}'.", command.name);
+    throw Error(error.kind, error.code, error.what(), error.advice.empty() ? see : error.advice + " " + see);
   }
+  out.style().bare = command.bare;
+  out.info(fmt::format("Executing command {}", command.name));
+  line.run();
   out.info(fmt::format("{} command OK", command.name));
-  return 0;
+  return session.exit_code;
 }
 
 int run(Output& out, const Invocation& invocation, int argc, char** argv) {
@@ -325,6 +195,11 @@ int run(Output& out, const Invocation& invocation, int argc, char** argv) {
       return run_command(out, *command, invocation, argc, argv);
     } catch (const Error& error) {
       print_error(out, error);
+      // Of what the region never heard there are no details.
+      const bool asked = out.history().find("\nverbose: ") != std::string::npos;
+      if (asked && error.code != "OperationCanceled")
+        if (const auto file = keep_details(std::string(command->name), out.history()))
+          out.error(fmt::format("Details are in {}", file->string()));
       out.error(fmt::format("{} command failed", command->name));
       return exit_code_of(error);
     }

@@ -76,6 +76,7 @@ class FakeRegion {
     ::setenv("HOME", folder.path().c_str(), 1);
     ::unsetenv("DOCKER_CONFIG");
     ::unsetenv("XDG_CONFIG_HOME");
+    ::unsetenv("XDG_STATE_HOME");
     start();
   }
   ~FakeRegion() {
@@ -102,7 +103,7 @@ class FakeRegion {
   void stop() {
     do_there([this] {
       arm_.reset();
-      docker_server_.reset();
+      docker_servers_.clear();
     });
   }
   void write_region() {
@@ -140,6 +141,8 @@ class FakeRegion {
   /// When not null, the deployment fails with it.
   json deployment_error;
   json phases = json::array();
+  /// Added to the ports of each public address.
+  json more_ports = json::array();
   /// Where the public SSH port came to be; 0: where it was asked for.
   int ssh_host_port = 0;
   bool docker_answers = true;
@@ -147,6 +150,10 @@ class FakeRegion {
   json extension_view;
   /// Beside its power state in the instance view of a VM that is made from now on; null: nothing.
   json further_status;
+  json extension_change;  ///< the last PATCH of the extension
+  std::function<void(const json&)> on_extension_change;
+  /// Asked before the engine answers: the body for a path, or nothing.
+  std::function<std::optional<json>(const std::string&)> on_docker;
   std::string docker_seen_client;  ///< thumbprint of what the Docker client presented
   json deployment;                 ///< the last deployment that was put
 
@@ -218,9 +225,11 @@ class FakeRegion {
       return reply(200, {{"value", {{{"name", "Standard_B2s"}}, {{"name", "Standard_A1"}}}}});
     if (has("/deployments/")) return deployment_request(request, path);
     if (has("/publicipaddresses")) return address_request(request, path);
+    if (has("/extensions/")) return extension_request(request);
     if (has("/providers/microsoft.compute/virtualmachines")) return vm_request(request, path);
-    if (has("/networkinterfaces")) return list_of(interfaces_);
-    if (has("/loadbalancers")) return list_of(balancers_);
+    if (has("/networkinterfaces")) return document_request(request, path, interfaces_);
+    if (has("/loadbalancers")) return document_request(request, path, balancers_);
+    if (has("/networksecuritygroups")) return security_request(request, path);
     if (path.starts_with("/resourcegroups")) return group_request(request, path);
     return refuse(404, "ResourceNotFound", "There is no " + path);
   }
@@ -229,6 +238,47 @@ class FakeRegion {
     json all = json::array();
     for (const auto& [key, document] : documents) all.push_back(document);
     return reply(200, {{"value", all}});
+  }
+
+  Response document_request(const Request& request, const std::string& path,
+                            std::map<std::string, json>& documents) {
+    if (std::string_view(path).substr(path.rfind("/providers/") + 11).find('/') ==
+        path.substr(path.rfind("/providers/") + 11).rfind('/'))
+      return list_of(documents);
+    if (request.method == "PUT") documents[path] = json::parse(request.body);
+    const auto found = documents.find(path);
+    return found == documents.end() ? refuse(404, "ResourceNotFound", "No such resource.")
+                                    : reply(200, found->second);
+  }
+
+  Response security_request(const Request& request, const std::string& path) {
+    const std::size_t rule = path.find("/securityrules/");
+    const auto found = security_groups_.find(path.substr(0, rule));
+    if (found == security_groups_.end()) return refuse(404, "ResourceNotFound", "No such security group.");
+    json& rules = found->second["properties"]["securityRules"];
+    if (rule == std::string::npos) return reply(200, found->second);
+    const std::string name = path.substr(rule + 15);
+    json others = json::array();
+    for (const json& one : rules)
+      if (lower(one["name"].get<std::string>()) != name) others.push_back(one);
+    if (request.method == "PUT") {
+      json body = json::parse(request.body);
+      body["name"] = name;
+      others.push_back(body);
+    }
+    rules = others;
+    return reply(200, json::object());
+  }
+
+  /// The extension's resource, as it was deployed or changed since.
+  Response extension_request(const Request& request) {
+    if (request.method == "PATCH") {
+      extension_change = json::parse(request.body);
+      if (on_extension_change) on_extension_change(extension_change);
+    }
+    for (const auto& [key, vm] : vms_)
+      for (const json& one : vm["resources"]) return reply(200, one);
+    return refuse(404, "ResourceNotFound", "No such extension.");
   }
 
   Response group_request(const Request& request, const std::string& path) {
@@ -273,22 +323,31 @@ class FakeRegion {
     }
     if (path.ends_with("/publicipaddresses")) {
       auto all = addresses_;
-      for (auto& [key, document] : all) document["properties"]["localPorts"] = local_ports();
+      for (auto& [key, document] : all) document["properties"]["localPorts"] = local_ports(key);
       return list_of(all);
     }
     const auto found = addresses_.find(path);
     if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
     if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
     json document = found->second;
-    document["properties"]["localPorts"] = local_ports();
+    document["properties"]["localPorts"] = local_ports(path);
     return reply(200, document);
   }
 
-  json local_ports() const {
+  /// "web1" of ".../deployments/docker-web1".
+  static std::string part_after(const std::string& path, const std::string& key) {
+    return path.substr(path.find(key) + key.size());
+  }
+
+  json local_ports(const std::string& address) const {
     json ports = json::array();
-    if (docker_server_) ports.push_back({{"port", 4243}, {"hostPort", docker_server_->port()}});
+    const std::string name = part_after(address, "/publicipaddresses/");
+    const auto docker = docker_servers_.find(name.substr(0, name.size() - 3));
+    if (docker != docker_servers_.end())
+      ports.push_back({{"port", 4243}, {"hostPort", docker->second->port()}});
     if (ssh_host_port != 0)
       ports.push_back({{"port", 22}, {"hostPort", ssh_host_port}, {"movedBecause", "permission denied"}});
+    for (const json& port : more_ports) ports.push_back(port);
     return ports;
   }
 
@@ -301,18 +360,19 @@ class FakeRegion {
 
   Response deployment_request(const Request& request, const std::string& path) {
     if (request.method == "PUT") {
-      deployment = json::parse(request.body);
-      polled_ = 0;
+      deployment = deployments_[path] = json::parse(request.body);
+      polled_[path] = 0;
       Response response = reply(201, {{"properties", {{"provisioningState", "Accepted"}}}});
       response.headers["Azure-AsyncOperation"] =
           request.origin + "/subscriptions/sub-1" + path + "/operationStatuses/1";
       return response;
     }
-    const bool ended = ++polled_ >= polls;
+    const std::string of = path.substr(0, path.find("/operationstatuses/"));
+    const bool ended = ++polled_[of] >= polls;
     json body = {{"status", ended ? deployment_error.is_null() ? "Succeeded" : "Failed" : "Running"},
                  {"properties", {{"phases", phases}}}};
     if (ended && !deployment_error.is_null()) body["error"] = deployment_error;
-    if (ended && deployment_error.is_null()) run_host(path);
+    if (ended && deployment_error.is_null()) run_host(of);
     Response response = reply(200, body);
     response.headers["x-ms-retry-after-ms"] = "10";
     return response;
@@ -320,29 +380,34 @@ class FakeRegion {
 
   /// Starts a Docker Engine with the certificates that came with the deployment.
   void run_host(const std::string& path) {
-    const json& certs = deployment["properties"]["parameters"]["dockerCertificates"]["value"]["certs"];
+    const json& wanted = deployments_[path];
+    const json& certs = wanted["properties"]["parameters"]["dockerCertificates"]["value"]["certs"];
     const auto text = [&](const char* key) {
       return base64_decode(certs.at(key).get<std::string>()).value();
     };
     if (docker_answers)
-      docker_server_ = Server::on_tcp(
+      docker_servers_[part_after(path, "/deployments/docker-")] = Server::on_tcp(
           context_.get_executor(), "127.0.0.1", 0, {text("cert"), Secret(text("key")), true},
           open_gate([this](Request request) -> boost::asio::awaitable<Response> {
             if (request.client_certificate.empty()) co_return Response{.status = 401};
             docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();
+            if (on_docker)
+              if (const auto own = on_docker(request.path)) co_return reply(200, *own);
             if (request.path == "/info")
               co_return reply(200, {{"OperatingSystem", "Debian"},
                                     {"Driver", "overlay2"},
+                                    {"ServerVersion", "20.10.24"},
                                     {"Containers", 3},
                                     {"ContainersRunning", 2}});
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           }));
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
-    json vm, extension, balancer;
-    for (const json& resource : deployment["properties"]["template"]["resources"]) {
+    json vm, extension, balancer, security;
+    for (const json& resource : wanted["properties"]["template"]["resources"]) {
       if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
       if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
       if (resource["type"] == "Microsoft.Network/loadBalancers") balancer = resource;
+      if (resource["type"] == "Microsoft.Network/networkSecurityGroups") security = resource;
     }
     const std::string name = vm["name"], host = vm["tags"]["berth:host"];
     const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
@@ -372,20 +437,27 @@ class FakeRegion {
       configuration["properties"]["loadBalancerInboundNatRules"] = {
           {{"id", base + key + "/inboundNatRules/ssh"}}};
     }
+    const std::string security_key = providers + "microsoft.network/networksecuritygroups/" + host + "-nsg";
+    security["id"] = base + security_key;
+    security_groups_[security_key] = security;
     interfaces_[nic_key] = {{"id", base + nic_key},
-                            {"properties", {{"ipConfigurations", json::array({configuration})}}}};
+                            {"properties",
+                             {{"ipConfigurations", json::array({configuration})},
+                              {"networkSecurityGroup", {{"id", base + security_key}}}}}};
   }
 
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
-  std::unique_ptr<Server> arm_, docker_server_;
+  std::unique_ptr<Server> arm_;
+  std::map<std::string, std::unique_ptr<Server>> docker_servers_;  ///< by the host's name
   std::string chain_;
   Secret key_;
   std::mutex mutex_;
   std::vector<std::string> requests_;
-  std::map<std::string, json> groups_, addresses_, vms_, interfaces_, balancers_;
-  int polled_ = 0;
+  std::map<std::string, json> groups_, addresses_, vms_, interfaces_, balancers_, security_groups_;
+  std::map<std::string, json> deployments_;  ///< by path
+  std::map<std::string, int> polled_;
 };
 
 }  // namespace berth

@@ -4,9 +4,10 @@
 
 #include <utility>
 
-#include "cli/host_ports.h"
-#include "cli/phases.h"
-#include "cli/terminal.h"
+#include "cli/account/profile.h"
+#include "cli/terminal/phases.h"
+#include "cli/terminal/terminal.h"
+#include "cli/vm/host_ports.h"
 
 namespace berth {
 
@@ -24,9 +25,30 @@ const RegionInfo& Session::region() {
   return *info_;
 }
 
+const std::optional<ArmEndpoint>& Session::elsewhere() {
+  if (!elsewhere_) {
+    elsewhere_.emplace();
+    const auto chosen = stays_local_ ? std::nullopt : signed_in_subscription();
+    if (chosen) {
+      *elsewhere_ = account_endpoint(*chosen->account, chosen->id);
+      out.info(fmt::format("Using the subscription {} of {}", chosen->name, chosen->account->environment));
+    }
+  }
+  return *elsewhere_;
+}
+
+bool Session::is_local() {
+  return !elsewhere();
+}
+
+std::string Session::subscription() {
+  return is_local() ? region().subscription : elsewhere()->subscription;
+}
+
 ArmClient& Session::arm() {
   if (!arm_) {
-    arm_ = std::make_unique<ArmClient>(arm_endpoint(region()), &interrupt::requested);
+    arm_ = std::make_unique<ArmClient>(is_local() ? arm_endpoint(region()) : *elsewhere(),
+                                       &interrupt::requested);
     arm_->trace = [this](const std::string& exchange) { out.verbose(exchange); };
     if (std::exchange(just_started_, false)) follow_all_ports(*this);
   }
@@ -46,7 +68,8 @@ void Session::persist(const std::function<void()>& work) {
       if (!is_connection_loss(error) || interrupt::requested() || starts_ >= start_limit) throw;
       if (!lost_since || starts_ != starts_before) {
         lost_since = Clock::now();
-        out.warn(fmt::format("The local region went away ({}); looking for it again.", error.what()));
+        out.warn(fmt::format("{} went away ({}); looking for it again.",
+                             is_local() ? "The local region" : "Resource Manager", error.what()));
       }
       if (Clock::now() - *lost_since > patience) throw;
     }

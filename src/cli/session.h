@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "cli/arm_client.h"
-#include "cli/local_region.h"
-#include "cli/output.h"
+#include "cli/arm/arm_client.h"
+#include "cli/region/local_region.h"
+#include "cli/terminal/output.h"
 
 namespace berth {
 
@@ -23,7 +23,14 @@ class Session {
 
   /// Signed in when first used. The reference is good until the region had to be started again.
   ArmClient& arm();
+  /// The local one, started if it does not run.
   const RegionInfo& region();
+  /// The subscription that arm() works in: the one that was signed in to and chosen, else the local region's.
+  std::string subscription();
+  /// False when that is another Resource Manager's.
+  bool is_local();
+  /// For commands about the local region itself, whatever was chosen.
+  void stay_local() { stays_local_ = true; }
 
   /// Runs `work`; when the region goes away under it, finds it again (starts it, if it is dead, up to three
   /// times in the whole session) and repeats the work. So `work` must be safe to repeat.
@@ -38,11 +45,17 @@ class Session {
   /// The program's arguments, for wiping secrets out of them.
   int argc = 0;
   char** argv = nullptr;
+  std::string version;  ///< of this program
+  /// What the program ends with when the command ended without an Error: that of the program it ran.
+  int exit_code = 0;
 
  private:
   std::optional<RegionInfo> info_;
   std::unique_ptr<ArmClient> arm_;
   int losses_ = 0, starts_ = 0;
+  bool stays_local_ = false;
+  std::optional<std::optional<ArmEndpoint>> elsewhere_;  ///< once it was looked for
+  const std::optional<ArmEndpoint>& elsewhere();
   bool just_started_ = false;  ///< the region, by us: its hosts' ports may have moved
 };
 

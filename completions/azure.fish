@@ -1,0 +1,2 @@
+# The program itself knows what may stand next.
+azure completion fish | source

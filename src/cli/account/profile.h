@@ -1,0 +1,32 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/account/environments.h"
+
+namespace berth {
+
+/// A subscription that the user imported or signed in to. The profile names them and holds no secret.
+struct Subscription {
+  std::string name, id, url;
+  std::optional<Principal> account;  ///< of those that were signed in to
+};
+
+/// In the order in which they came. Of a profile that is damaged Error(invalid) names the file, here and below.
+std::vector<Subscription> profile_subscriptions();
+/// Adds them, or replaces those of the same id.
+void keep_subscriptions(const std::vector<Subscription>& found);
+/// Those of one environment ("": all that were signed in to); returns how many.
+std::size_t forget_subscriptions(const std::string& environment);
+
+/// The id that was chosen; "" if none was.
+std::string chosen_subscription();
+void choose_subscription(const std::string& id);
+void forget_profile();
+
+/// The chosen one, if it was signed in to: commands go there, and not to the local region.
+std::optional<Subscription> signed_in_subscription();
+
+}  // namespace berth

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "model/resources.h"
+
+namespace berth {
+
+/// Where a Resource Manager is, and who we are to it.
+struct ArmEndpoint {
+  std::string url;                ///< "https://127.0.0.1:8443", no slash at the end
+  std::filesystem::path ca_file;  ///< PEM; empty: the system's store
+  std::string token_url;          ///< client credentials are posted here
+  std::string scope;
+  std::string client_id;
+  Secret client_secret;
+  std::filesystem::path
+      secret_file;  ///< its first line is the secret, read at each sign-in; "": client_secret
+  std::filesystem::path token_cache;  ///< tokens are kept there, under token_key; "": nowhere
+  std::string token_key;
+  bool ignore_cached_token = false;  ///< sign in, to see whether the secret is right
+  std::string subscription;          ///< UUID
+};
+
+/// A request that was accepted; the work may go on behind it.
+struct ArmAccepted {
+  bool created = false;   ///< 201: it was not there before
+  std::string document;   ///< JSON text of the answer; may be empty
+  std::string operation;  ///< poll URL (Azure-AsyncOperation); empty if none
+  std::string location;   ///< poll URL (Location); empty if none
+  std::chrono::milliseconds poll{0};
+};
+
+/// Speaks Azure Resource Manager: sign-in with client credentials, long operations, errors. Paths begin at
+/// the subscription ("resourcegroups/web1", "providers/Microsoft.Compute/virtualMachines"); the API version
+/// goes with the path. Source: reference of Resource Manager, sections 3 and 10.
+///
+/// Throws Error with Azure's code, and the kind that its status stands for; when there was no answer, those
+/// of http/client.h. 408, 429 and 5xx are tried again a few times.
+class ArmClient {
+ public:
+  ArmClient(ArmEndpoint endpoint, std::function<bool()> cancelled);
+  ~ArmClient();
+
+  const ArmEndpoint& endpoint() const;
+  std::function<void(const std::string&)> trace;  ///< told each exchange: method, URL, status, time
+
+  nlohmann::json get(const std::string& path);
+  std::optional<nlohmann::json> find(const std::string& path);  ///< nullopt when it does not exist
+  /// The subscriptions that we may see.
+  std::vector<nlohmann::json> list_subscriptions();
+  /// All pages of a collection.
+  std::vector<nlohmann::json> list(const std::string& path);
+  ArmAccepted put(const std::string& path, const nlohmann::json& body);
+  /// A file, as it is.
+  ArmAccepted put_file(const std::string& path, const std::string& bytes);
+  /// Changes what `body` names, and leaves all else.
+  ArmAccepted patch(const std::string& path, const nlohmann::json& body);
+  ArmAccepted post(const std::string& path, const nlohmann::json& body);
+  ArmAccepted remove(const std::string& path);
+
+  /// Waits for the end of what was accepted (`path` as it was given), and tells its phases as they are known.
+  /// Throws the operation's own error when it failed, unavailable("TimedOut") after `limit`, and
+  /// unavailable("OperationCanceled") when cancelled.
+  void wait(const ArmAccepted& accepted, const std::string& path, std::chrono::milliseconds limit,
+            const std::function<void(const std::vector<Phase>&)>& on_phases = {});
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// True for an Error that says that the connection, or the region's restart, failed and not the
+/// request.
+bool is_connection_loss(const Error& error);
+
+}  // namespace berth

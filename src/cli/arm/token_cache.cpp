@@ -1,0 +1,61 @@
+#include "cli/arm/token_cache.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/arm/json_view.h"
+#include "cli/json_file.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+
+/// A damaged cache is an empty one.
+void drop_if_damaged(const std::filesystem::path& file) {
+  try {
+    read_json_file(file);
+  } catch (const Error& error) {
+    std::error_code none;
+    if (error.kind == ErrorKind::invalid) std::filesystem::remove(file, none);
+  }
+}
+
+}  // namespace
+
+std::optional<CachedToken> find_token(const std::filesystem::path& file, const std::string& account) {
+  drop_if_damaged(file);
+  const json all = read_json_file(file);
+  const json& one = at(all, {account.c_str()});
+  const json& until = at(one, {"goodUntil"});
+  if (!until.is_number_integer()) return std::nullopt;
+  CachedToken cached{Secret(text(one, {"accessToken"})),
+                     std::chrono::sys_seconds(std::chrono::seconds(until.get<std::int64_t>()))};
+  if (cached.token.empty() || cached.good_until <= std::chrono::system_clock::now()) return std::nullopt;
+  return cached;
+}
+
+bool keep_token(const std::filesystem::path& file, const std::string& account, const CachedToken& token) {
+  try {
+    drop_if_damaged(file);
+    change_json_file(file, [&](json& all) {
+      all[account] = {{"accessToken", token.token.reveal()},
+                      {"goodUntil", token.good_until.time_since_epoch().count()}};
+    });
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void forget_cached_tokens(const std::filesystem::path& file, const std::string& beginning) {
+  std::error_code none;
+  if (!std::filesystem::exists(file, none)) return;
+  drop_if_damaged(file);
+  change_json_file(file, [&](json& all) {
+    for (auto one = all.begin(); one != all.end();)
+      one = one.key().starts_with(beginning) ? all.erase(one) : std::next(one);
+  });
+}
+
+}  // namespace berth

@@ -1,0 +1,504 @@
+#include "cli/docker/create.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/docker/certificates.h"
+#include "cli/docker/check.h"
+#include "cli/docker/context.h"
+#include "cli/docker/identities.h"
+#include "cli/terminal/phases.h"
+#include "cli/terminal/terminal.h"
+#include "cli/vm/hosts.h"
+#include "cli/vm/image_list.h"
+#include "cli/vm/ssh.h"
+#include "cli/vm/ssh_keys.h"
+#include "crypto/random.h"
+#include "host/files.h"
+#include "host/process.h"
+#include "model/catalog.h"
+#include "model/names.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+using namespace std::chrono_literals;
+
+constexpr const char* creation_tag = "berth:creation";
+constexpr std::uintmax_t least_space = std::uintmax_t{1} << 30;
+constexpr auto docker_answer_limit = 90s;
+constexpr auto removal_limit = 300s;
+
+Error invalid_choice(const std::string& what, const std::string& advice = {}) {
+  return Error(ErrorKind::invalid, "InvalidParameter", what, advice);
+}
+
+std::string folder_of_group(const std::string& group) {
+  return "resourcegroups/" + group;
+}
+
+/// One run of the command: what it found, what it made, and the way back.
+class Creation {
+ public:
+  Creation(Session& session, const DockerCreateOptions& options)
+      : session_(session), out_(session.out), options_(options), phases_(session.out) {}
+
+  void run() {
+    plan_ = check_docker_create(options_);
+    if (!options_.template_file.empty()) return write_template();
+    look_around();
+    const Secret password = docker_host_password(options_);
+    try {
+      make(password);
+    } catch (const Error& error) {
+      fail(error);
+    }
+  }
+
+ private:
+  // --- before anything is made
+  void look_around();
+  void check_space() const;
+  void check_subscription() const;
+  void settle_location();
+  void settle_size();
+  void settle_network();
+  void settle_image();
+  void check_name_is_free();
+  void write_template() const;
+
+  // --- making it
+  void make(const Secret& password);
+  void load_certificates();
+  void add_generated_key();
+  void put_group();
+  void put_address();
+  void deploy(const Secret& password);
+  void wait_for_deployment(const ArmAccepted& accepted, const std::string& path);
+  void check_ports();
+  void meet_docker();
+  void write_context();
+  void report() const;
+
+  // --- when it did not work
+  [[noreturn]] void fail(const Error& error);
+  bool remove_what_was_made();
+  std::string leftovers() const;
+  void note_leftovers() const;
+
+  std::string group_path() const { return folder_of_group(plan_.group); }
+  std::string in_group(const std::string& type_and_name) const {
+    return group_path() + "/providers/" + type_and_name;
+  }
+  std::string address_path() const {
+    return in_group("Microsoft.Network/publicIPAddresses/" + public_address_name(plan_.host.name));
+  }
+  std::string reachable_name() const { return name_resolves_ ? address_.fqdn : address_.address; }
+
+  Session& session_;
+  Output& out_;
+  const DockerCreateOptions& options_;
+  DockerCreatePlan plan_;
+  PhaseDisplay phases_;
+  const std::string creation_ = new_uuid();  ///< tells our group from one made by someone else just now
+
+  std::optional<DockerCertificates> certificates_;
+  std::string ssh_key_file_;
+  bool made_group_ = false, made_address_ = false;
+  PublicAddressView address_;
+  bool name_resolves_ = false;
+  DockerAnswer docker_;
+  DockerContexts::Written context_;
+};
+
+// --- before anything is made ----------------------------------------------------------------------------
+
+void Creation::look_around() {
+  if (options_.vm_size.empty())
+    out_.warn(fmt::format("--vm-size has not been specified. Defaulting to \"{}\".", plan_.host.size));
+  if (options_.location.empty()) out_.info("--location has not been specified. Defaulting to \"West US\".");
+  if (!find_program("docker"))
+    out_.warn("The docker client is not installed on this machine. Install it: apt-get install docker.io");
+  if (session_.is_local()) check_space();
+  session_.persist([this] {
+    session_.arm();
+    check_subscription();
+    settle_location();
+    out_.info(fmt::format("Looking up image {}", plan_.host.image));
+    settle_image();
+    settle_size();
+    settle_network();
+    check_name_is_free();
+  });
+  interrupt::check();
+}
+
+void Creation::check_space() const {
+  std::filesystem::path folder = session_.local.home();
+  std::error_code none;
+  while (!std::filesystem::exists(folder, none) && folder.has_relative_path()) folder = folder.parent_path();
+  const std::uintmax_t free = free_space(folder);
+  if (free < least_space)
+    throw Error(ErrorKind::unavailable, "NoSpace",
+                fmt::format("{} has {} MiB free, and a virtual machine needs at least {} MiB.",
+                            folder.string(), free >> 20, least_space >> 20),
+                "Make room there, or put the region elsewhere (BERTH_HOME).");
+}
+
+void Creation::check_subscription() const {
+  const std::string& wanted = options_.subscription;
+  const std::string here = session_.subscription();
+  if (!wanted.empty() && !same_name(wanted, here) && !(session_.is_local() && same_name(wanted, "Local")))
+    throw Error(ErrorKind::not_found, "SubscriptionNotFound",
+                fmt::format("The subscription '{}' was not found. Please check your spelling.", wanted),
+                fmt::format("Leave -s away to use the current one ({}), or choose: azure account set", here));
+}
+
+void Creation::settle_location() {
+  const auto plain = [](const std::string& name) {
+    std::string text = lower(name);
+    std::erase(text, ' ');
+    return text;
+  };
+  std::string known;
+  for (const json& location : session_.arm().list("locations")) {
+    const std::string name = location.value("name", ""), display = location.value("displayName", "");
+    if (plain(name) == plain(plan_.host.location) || plain(display) == plain(plan_.host.location)) {
+      plan_.host.location = name;
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + display;
+  }
+  throw invalid_choice("No location found which has DisplayName or Name same as value of --location",
+                       "Locations: " + known + ".");
+}
+
+void Creation::settle_image() {
+  const auto images = list_images(session_.arm());
+  if (const auto name = find_image(images, plan_.host.image)) {
+    plan_.host.image = *name;
+    return;
+  }
+  throw Error(ErrorKind::not_found, "ImageNotFound", fmt::format("Image \"{}\" not found", plan_.host.image),
+              "'azure vm image list' shows the images that there are.");
+}
+
+void Creation::settle_network() {
+  DockerHost& host = plan_.host;
+  if (host.virtual_network.empty()) return;
+  std::string known;
+  for (const json& network : session_.arm().list("providers/Microsoft.Network/virtualNetworks")) {
+    const std::string name = network.value("name", "");
+    known += (known.empty() ? "" : ", ") + name;
+    if (!same_name(name, host.virtual_network) && !same_name(name, host.virtual_network + "-vnet")) continue;
+    std::string subnets;
+    for (const json& subnet : network.at("properties").at("subnets")) {
+      const std::string subnet_name = subnet.value("name", "");
+      if (host.subnet.empty() || same_name(host.subnet, subnet_name)) {
+        host.subnet = subnet_name;
+        host.virtual_network = network.value("id", "");
+        return;
+      }
+      subnets += (subnets.empty() ? "" : ", ") + subnet_name;
+    }
+    throw Error(ErrorKind::not_found, "SubnetNotFound",
+                fmt::format("Virtual network {} has no subnet {}", name, host.subnet),
+                "Subnets: " + subnets + ".");
+  }
+  throw Error(ErrorKind::not_found, "VirtualNetworkNotFound",
+              fmt::format("Virtual network with name {} not found", host.virtual_network),
+              known.empty() ? "There is none yet: leave -w away." : "Virtual networks: " + known + ".");
+}
+
+void Creation::settle_size() {
+  std::string known;
+  const auto sizes = session_.arm().list(
+      fmt::format("providers/Microsoft.Compute/locations/{}/vmSizes", plan_.host.location));
+  for (const json& size : sizes) {
+    const std::string name = size.value("name", "");
+    if (same_name(name, plan_.host.size)) {
+      plan_.host.size = name;
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  throw invalid_choice(
+      fmt::format("VM size \"{}\" is not available in {}", plan_.host.size, plan_.host.location),
+      "Sizes: " + known + ".");
+}
+
+void Creation::check_name_is_free() {
+  const std::string& name = plan_.host.name;
+  const Error taken(ErrorKind::conflict, "DnsNameTaken",
+                    fmt::format("A VM with dns prefix \"{}\" already exists", name),
+                    fmt::format("Choose another name, or delete it: azure vm delete {}", name));
+  for (const json& item : session_.arm().list("providers/Microsoft.Network/publicIPAddresses"))
+    if (same_name(parse_public_address(item).label, name)) throw taken;
+  if (plan_.own_group) {
+    if (session_.arm().find(group_path()))
+      throw Error(
+          ErrorKind::conflict, "ResourceGroupExists",
+          fmt::format("The resource group {} exists already.", plan_.group),
+          fmt::format("Choose another name for the host, or make it in that group: --resource-group {}",
+                      plan_.group));
+  } else if (session_.arm().find(in_group("Microsoft.Compute/virtualMachines/" + plan_.host.vm_name))) {
+    throw taken;
+  }
+}
+
+void Creation::write_template() const {
+  const ordered_json document = docker_host_template(plan_.host);
+  create_file(options_.template_file, document.dump(2) + "\n", 0644);
+  out_.info(fmt::format("The deployment is in {}; nothing was made.", options_.template_file));
+  out_.help(fmt::format("az deployment group create --resource-group {} --template-file {} --parameters …",
+                        plan_.group, shell_quoted(options_.template_file)));
+}
+
+// --- making it ------------------------------------------------------------------------------------------
+
+void Creation::make(const Secret& password) {
+  load_certificates();
+  forget_host_key(plan_.host.name);  // of an earlier host of this name
+  Identities(session_.subscription(), plan_.host.name).forget_all();
+  add_generated_key();
+  phases_.begin("Preparing the network");
+  session_.persist([this] { put_group(); });
+  session_.persist([this] { put_address(); });
+  phases_.end();
+  deploy(password);
+  check_ports();
+  meet_docker();
+  write_context();
+  report();
+}
+
+void Creation::load_certificates() {
+  certificates_ = DockerCertificates::load_or_make(plan_.certificates);
+  const std::string folder = plan_.certificates.string();
+  if (certificates_->made_authority())
+    out_.info(fmt::format("Generating docker certificates. ({})", folder));
+  else if (certificates_->made_client())
+    out_.info(fmt::format("Generating a docker client certificate of the authority in {}", folder));
+  else
+    out_.info(fmt::format("Found docker client certificates. ({})", folder));
+  for (const std::string& warning : certificates_->warnings()) out_.warn(warning);
+}
+
+void Creation::add_generated_key() {
+  if (!options_.generate_ssh_keys) return;
+  const GeneratedSshKey key = load_or_make_ssh_key(plan_.host.name);
+  plan_.host.ssh_keys.push_back(key.line);
+  ssh_key_file_ = key.private_key.string();
+  out_.info(fmt::format("You can use {} private key for SSH authentication.", ssh_key_file_));
+}
+
+void Creation::put_group() {
+  ArmClient& arm = session_.arm();
+  if (!plan_.own_group && arm.find(group_path())) return;
+  interrupt::check();
+  const json body = {{"location", plan_.host.location},
+                     {"tags", {{host_tag, plan_.host.name}, {creation_tag, creation_}}}};
+  if (arm.put(group_path(), body).created) {
+    made_group_ = true;
+  } else if (!made_group_) {
+    // Either someone else made it since we looked, or the region went away after it had made ours.
+    const json group = arm.get(group_path());
+    made_group_ = session_.losses() > 0 && group["tags"].value(creation_tag, "") == creation_;
+    if (!made_group_)
+      throw Error(ErrorKind::conflict, "ResourceGroupExists",
+                  fmt::format("The host {} is being made by someone else just now.", plan_.host.name),
+                  "Choose another name.");
+  }
+  note_leftovers();
+}
+
+void Creation::put_address() {
+  ArmClient& arm = session_.arm();
+  interrupt::check();
+  const ordered_json resource = public_address_resource(plan_.host);
+  const json body = {
+      {"location", resource["location"]}, {"tags", resource["tags"]}, {"properties", resource["properties"]}};
+  const ArmAccepted accepted = arm.put(address_path(), body);
+  if (accepted.created || made_group_) made_address_ = true;
+  if (!made_address_ && session_.losses() == 0)
+    throw Error(ErrorKind::conflict, "DnsNameTaken",
+                fmt::format("The host {} is being made by someone else just now.", plan_.host.name),
+                "Choose another name.");
+  made_address_ = true;
+  note_leftovers();
+  arm.wait(accepted, address_path(), 60s);
+  address_ = parse_public_address(arm.get(address_path()));
+}
+
+void Creation::deploy(const Secret& password) {
+  const DockerHost& host = plan_.host;
+  const ServerCertificate server = certificates_->issue_for_host({.host = host.name,
+                                                                  .vm_name = host.vm_name,
+                                                                  .fqdn = address_.fqdn,
+                                                                  .address = address_.address,
+                                                                  .common_name = plan_.certificate_name});
+  const json body = deployment_body(
+      host, password,
+      docker_certificates_value(certificates_->authority_pem(), server.certificate, server.key));
+
+  const std::string path = in_group("Microsoft.Resources/deployments/docker-" + host.name);
+  session_.persist([&] {
+    ArmClient& arm = session_.arm();
+    interrupt::check();
+    phases_.restart();
+    wait_for_deployment(arm.put(path, body), path);
+  });
+}
+
+void Creation::wait_for_deployment(const ArmAccepted& accepted, const std::string& path) {
+  phases_.begin("Creating VM");
+  session_.arm().wait(accepted, path, plan_.limit, [this](const std::vector<Phase>& phases) {
+    if (phases.empty()) return phases_.tick();
+    phases_.update(phases);
+  });
+  phases_.end();
+}
+
+void Creation::check_ports() {
+  session_.persist([this] { address_ = parse_public_address(session_.arm().get(address_path())); });
+  name_resolves_ = hosts_file_knows(address_.fqdn, address_.address);
+  const std::string moved = address_.moved_ports();
+  if (moved.empty()) return;
+  if (options_.strict_ports)
+    throw Error(ErrorKind::unavailable, "PortNotAvailable", moved,
+                "Free the port, choose another one, or leave --strict-ports away.");
+  out_.warn(moved);
+}
+
+void Creation::meet_docker() {
+  phases_.begin("Calling Docker over TLS");
+  const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
+  docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
+                       std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
+                       [this] { phases_.tick(); });
+  phases_.end();
+}
+
+void Creation::write_context() {
+  if (plan_.context.empty()) return;
+  const DockerContexts contexts(docker_config_folder());
+  context_ = contexts.write(
+      {.name = plan_.context,
+       .host = plan_.host.name,
+       .region = session_.subscription(),
+       .region_home = session_.is_local() ? session_.local.home() : std::filesystem::path(),
+       .endpoint = fmt::format("tcp://{}:{}", reachable_name(), address_.host_port(plan_.host.docker_port)),
+       .certificates = plan_.certificates});
+  if (context_.name != plan_.context)
+    out_.warn(fmt::format("A docker context '{}' exists and is not ours; this host's is '{}'.", plan_.context,
+                          context_.name));
+  if (options_.use) contexts.use(context_.name);
+  out_.info(fmt::format("Docker context '{}' {}{}", context_.name, context_.replaced ? "renewed" : "written",
+                        options_.use ? ", and made the current one" : ""));
+  if (options_.use) warn_of_overridden_context(out_, context_.name);
+}
+
+void Creation::report() const {
+  const std::uint16_t port = address_.host_port(plan_.host.docker_port);
+  const bool default_folder = plan_.certificates == docker_config_folder();
+  const std::string command = fmt::format(
+      "{}docker --tls -H tcp://{}:{} info",
+      default_folder ? "" : fmt::format("DOCKER_CERT_PATH={} ", shell_quoted(plan_.certificates.string())),
+      reachable_name(), port);
+  std::string ssh;
+  if (plan_.host.ssh_port) {
+    ssh = ssh_command({.user = plan_.host.user,
+                       .address = reachable_name(),
+                       .port = address_.host_port(*plan_.host.ssh_port),
+                       .identity = ssh_key_file_,
+                       .known_hosts = known_hosts_file(plan_.host.name)});
+  }
+  if (out_.json_mode()) {
+    out_.json({{"name", plan_.host.name},
+               {"vmName", plan_.host.vm_name},
+               {"resourceGroup", plan_.group},
+               {"location", plan_.host.location},
+               {"fqdn", address_.fqdn},
+               {"ipAddress", address_.address},
+               {"dockerHost", fmt::format("tcp://{}:{}", reachable_name(), port)},
+               {"dockerCertPath", plan_.certificates.string()},
+               {"dockerVersion", docker_.version},
+               {"dockerContext", context_.name},
+               {"dockerCommand", command},
+               {"sshCommand", ssh}});
+    return;
+  }
+  out_.info(fmt::format("Docker {} answers at tcp://{}:{} over mutual TLS ({}, kernel {})", docker_.version,
+                        reachable_name(), port, docker_.os, docker_.kernel));
+  out_.help("Use it:");
+  out_.help("  " + command);
+  if (!context_.name.empty()) out_.help(fmt::format("  docker --context {} info", context_.name));
+  if (!ssh.empty()) out_.help("  " + ssh);
+}
+
+// --- when it did not work -------------------------------------------------------------------------------
+
+std::string Creation::leftovers() const {
+  if (made_group_) return fmt::format("the resource group {} and what is in it", plan_.group);
+  if (made_address_)
+    return fmt::format("resources named {}-… in the resource group {}", plan_.host.name, plan_.group);
+  return {};
+}
+
+void Creation::note_leftovers() const {
+  interrupt::set_farewell(
+      fmt::format("Stopped at once. Left behind: {}. Remove it with: azure vm delete {} --quiet", leftovers(),
+                  plan_.host.name));
+}
+
+void Creation::fail(const Error& error) {
+  out_.end_live();
+  const bool canceled = error.code == "OperationCanceled";
+  const std::string phase = phases_.current().empty() || canceled ? "" : phases_.current() + ": ";
+  std::string advice = error.advice;
+  const std::string left = leftovers();
+  if (left.empty()) throw Error(error.kind, error.code, phase + error.what(), advice);
+  if (options_.keep_failed && !canceled) {
+    out_.warn(fmt::format("Kept, as --keep-failed says: {}.", left));
+    advice +=
+        fmt::format("{}Look at it with 'azure vm show {}'; remove it with 'azure vm delete {} --quiet'.",
+                    advice.empty() ? "" : "\n", plan_.host.name, plan_.host.name);
+  } else {
+    if (canceled) out_.warn("Canceled. (Ctrl-C again to leave at once.)");
+    remove_what_was_made();
+  }
+  throw Error(error.kind, error.code, phase + error.what(), advice);
+}
+
+bool Creation::remove_what_was_made() {
+  interrupt::begin_cleanup();
+  out_.info(fmt::format("Removing {}", leftovers()));
+  try {
+    session_.persist([this] {
+      ArmClient& arm = session_.arm();
+      if (made_group_) {
+        arm.wait(arm.remove(group_path()), group_path(), removal_limit);
+      } else {
+        for (const std::string& path : host_resources(plan_.group, plan_.host.name, plan_.host.vm_name))
+          arm.wait(arm.remove(path), path, removal_limit);
+      }
+    });
+    interrupt::set_farewell("");
+    return true;
+  } catch (const Error& error) {
+    out_.warn(fmt::format("Could not remove {}: {}", leftovers(), error.what()));
+    out_.help(fmt::format("Remove it later: azure vm delete {} --quiet", plan_.host.name));
+    return false;
+  }
+}
+
+}  // namespace
+
+void create_docker_host(Session& session, const DockerCreateOptions& options) {
+  Creation(session, options).run();
+}
+
+}  // namespace berth

@@ -1,0 +1,44 @@
+#include "cli/vm/image_list.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "model/names.h"
+
+namespace berth {
+
+using nlohmann::json;
+
+std::vector<ImageView> list_images(ArmClient& arm) {
+  std::vector<ImageView> images;
+  for (const json& item : arm.list("providers/Berth.Local/osImages")) {
+    const json& properties = item.at("properties");
+    images.push_back({.name = item.value("name", ""),
+                      .label = properties.value("label", ""),
+                      .category = properties.value("category", ""),
+                      .os = properties.value("osType", ""),
+                      .publisher = properties.value("publisher", ""),
+                      .offer = properties.value("offer", ""),
+                      .sku = properties.value("sku", ""),
+                      .version = properties.value("version", ""),
+                      .family = properties.value("family", ""),
+                      .docker = properties.value("docker", false),
+                      .built = properties.value("built", false),
+                      .size_gib = properties.value("sizeGiB", std::uint64_t{0})});
+  }
+  return images;
+}
+
+std::optional<std::string> find_image(const std::vector<ImageView>& images, const std::string& wanted) {
+  for (const ImageView& image : images) {
+    if (same_name(image.name, wanted)) return image.name;
+    if (image.publisher.empty()) continue;
+    const std::string stem = fmt::format("{}:{}:{}:", image.publisher, image.offer, image.sku);
+    if (same_name(wanted, stem + image.version) || same_name(wanted, stem + "latest")) return wanted;
+  }
+  return std::nullopt;
+}
+
+}  // namespace berth

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/arm/arm_client.h"
+
+namespace berth {
+
+/// An image that VMs can be made from, as the region lists it.
+struct ImageView {
+  std::string name, label, category, os, publisher, offer, sku, version, family;
+  bool docker = false, built = false;
+  std::uint64_t size_gib = 0;
+};
+
+std::vector<ImageView> list_images(ArmClient& arm);
+
+/// What a deployment shall name: the image's own spelling, or "publisher:offer:sku:version" as it was given.
+/// nullopt when there is no such image.
+std::optional<std::string> find_image(const std::vector<ImageView>& images, const std::string& wanted);
+
+}  // namespace berth
