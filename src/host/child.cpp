@@ -30,7 +30,8 @@ struct Report {
 };
 static_assert(sizeof(Report) <= 4096, "a pipe takes it whole");
 
-/// Everything exec needs, laid out before fork(): after it, only system calls are safe.
+/// Everything exec needs, laid out before vfork(): after it the child runs in our memory, and only system calls
+/// are safe.
 struct Prepared {
   std::string program;
   std::string folder;
@@ -86,7 +87,8 @@ Prepared prepare(const ChildPlan& plan, int report) {
   return prepared;
 }
 
-// From here to exec_child(): in the child, between fork() and exec(). System calls only; no memory is taken.
+// From here to exec_child(): in the child, between vfork() and exec(). System calls only; no memory is taken, and
+// none is changed that the parent reads but for this child's own plan.
 
 void tell(int report, Step failed, int error) {
   Report message;
@@ -186,11 +188,11 @@ ProcessId start(const ChildPlan& plan, bool orphan) {
   int error = 0;
   {
     const SignalsHeld held;
-    pid = ::fork();
+    pid = ::vfork();  // the pages of a large process are not copied for it
     error = errno;
     if (pid == 0) {
       if (!orphan) exec_child(child, false);
-      const pid_t grandchild = ::fork();
+      const pid_t grandchild = ::vfork();
       if (grandchild == 0) exec_child(child, true);
       if (grandchild < 0) give_up(child.report, Step::fork);
       ::_exit(0);

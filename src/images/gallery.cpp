@@ -148,6 +148,7 @@ FileLock wait_for_lock(const fs::path& file, const ImageProgress& progress, cons
 }
 
 constexpr std::string_view draft_suffix = ".building";
+constexpr std::string_view going_prefix = ".going-";  ///< of the folder of an image that is being removed
 constexpr const char* deleted_mark =
     "deleted";  ///< a file in the folder of an image that only old disks need
 
@@ -192,6 +193,15 @@ struct Gallery::Impl {
     }
     std::ranges::sort(images, {}, [](const OwnImage& each) { return each.image.name; });
     return images;
+  }
+
+  /// Folders that are being removed.
+  std::vector<fs::path> going() const {
+    std::vector<fs::path> folders;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(own, none))
+      if (entry.path().filename().string().starts_with(going_prefix)) folders.push_back(entry.path());
+    return folders;
   }
 
   std::optional<OwnImage> find_own(const std::string& name) const {
@@ -383,7 +393,7 @@ void Gallery::remove(const std::string& name) {
 }
 
 bool Gallery::has_deleted() const {
-  return !impl_->own_images(true).empty();
+  return !impl_->own_images(true).empty() || !impl_->going().empty();
 }
 
 void Gallery::sweep(const std::vector<fs::path>& disks) {
@@ -395,8 +405,11 @@ void Gallery::sweep(const std::vector<fs::path>& disks) {
   }
   const auto lock = FileLock::try_take(impl_->own / ".lock");
   if (!lock) return;  // an image is being added, which takes minutes: the next sweep does it
+  // Under another name first: a removal that is cut short must not leave an image without its mark.
   for (const auto& own : impl_->own_images(true))
-    if (!needed.contains(own.folder)) fs::remove_all(own.folder);
+    if (!needed.contains(own.folder))
+      fs::rename(own.folder, impl_->own / (std::string(going_prefix) + own.folder.filename().string()));
+  for (const fs::path& folder : impl_->going()) fs::remove_all(folder);
 }
 
 }  // namespace berth

@@ -391,6 +391,17 @@ TEST_F(GalleryTest, DeletingAnImageDoesNotWaitForOneThatIsAdded) {
   EXPECT_FALSE(fs::exists(own_ / "mine"));
 }
 
+TEST_F(GalleryTest, WhatIsLeftOfADeletedImageIsNoImageAndGoesWithTheNextSweep) {
+  gallery_.make_empty_disk(folder_ / "a.qcow2", 1);
+  gallery_.import(folder_ / "a.qcow2", "mine", "", {});
+  fs::rename(own_ / "mine", own_ / ".going-mine");  // its removal was cut short after the mark
+  EXPECT_FALSE(gallery_.find("mine"));
+  EXPECT_TRUE(gallery_.has_deleted());
+  gallery_.sweep({});
+  EXPECT_FALSE(fs::exists(own_ / ".going-mine"));
+  EXPECT_FALSE(gallery_.has_deleted());
+}
+
 TEST_F(GalleryTest, BuildsInNoFolderThatHoldsOtherThings) {
   make_folder(cache_);
   write_file(cache_ / "thesis.txt", "x");

@@ -75,20 +75,23 @@ void Images::remove(const std::string& name) {
   sweep();
 }
 
-void Images::sweep() {
-  if (!gallery_.has_deleted()) return;
+std::vector<std::filesystem::path> Images::disk_files() const {
   std::vector<std::filesystem::path> files;
   for (const auto& [key, disk] : records_.disks.rows())
     if (!disk.file.empty()) files.push_back(home_ / disk.file);
-  asio::post(threads_.pool,
-             [this, executor = threads_.executor, &gallery = gallery_, files = std::move(files)] {
-               try {
-                 gallery.sweep(files);
-               } catch (const std::exception& trouble) {
-                 spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
-                 asio::post(executor, [this] { files_left_ = true; });
-               }
-             });
+  return files;
+}
+
+void Images::sweep() {
+  if (!gallery_.has_deleted()) return;
+  asio::post(threads_.pool, [this, executor = threads_.executor, &gallery = gallery_, files = disk_files()] {
+    try {
+      gallery.sweep(files);
+    } catch (const std::exception& trouble) {
+      spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
+      asio::post(executor, [this] { files_left_ = true; });
+    }
+  });
 }
 
 void Images::remove_after(const std::string& name) {
@@ -109,10 +112,19 @@ void Images::remove_going(const std::string& name) {
   }
 }
 
-void Images::finish_removals() {
+asio::awaitable<void> Images::finish_removals() {
   std::error_code missing;
   std::filesystem::remove_all(home_ / "images" / ".new", missing);  // of an image that was being added
   for (auto& [name, nothing] : records_.all("image-going")) remove_going(name);
+  try {
+    co_await on(threads_.pool, [&gallery = gallery_, files = disk_files()] {
+      gallery.sweep(files);
+      return 0;
+    });
+  } catch (const std::exception& trouble) {
+    spdlog::warn("could not remove the files of deleted images: {}", trouble.what());
+    files_left_ = true;
+  }
 }
 
 void Images::remove_what_is_left() {

@@ -32,7 +32,8 @@ class Images {
 
   /// Within a change: a user's image goes once that is committed.
   void remove_after(const std::string& name);
-  void finish_removals();      ///< what remove_after() of an earlier process has not done
+  /// What an earlier process has not done of remove_after() and sweep().
+  asio::awaitable<void> finish_removals();
   void remove_what_is_left();  ///< what could not be removed is tried again
   /// Removes the files of deleted images that no disk stands on any more, in the background.
   void sweep();
@@ -45,6 +46,7 @@ class Images {
 
  private:
   void check_name_is_free(const std::string& name) const;
+  std::vector<std::filesystem::path> disk_files() const;
   void remove_going(const std::string& name);
 
   RegionRecords& records_;

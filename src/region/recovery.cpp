@@ -87,7 +87,7 @@ asio::awaitable<std::vector<std::string>> recover(Parts& parts, const Region::Se
   });
   parts.names.rewrite();
   co_await parts.disks.sweep_files();
-  parts.images.finish_removals();
+  co_await parts.images.finish_removals();
   for (const char* folder : {"", "access", "tls", "extensions"}) remove_drafts(host.home / folder);
   co_await parts.switches.take_up([&power = parts.power](const Vm& vm) { return power.runs(vm); });
   asio::co_spawn(host.executor, heal(parts, host.executor, settings.heal_pause), asio::detached);

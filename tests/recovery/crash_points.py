@@ -7,6 +7,7 @@ Usage: crash_points.py [--full] [--seconds S] [--seed N] [--verb NAME] [--withou
 Without --full a sample of the points, chosen by the seed, is tried for S seconds (120). A failure names what replays it."""
 import argparse
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import mmap
@@ -290,7 +291,8 @@ VERBS = {
     "image delete": delete(below("g", "Microsoft.Compute/images", "captured")),
     "image import": (lambda world: world.ask("PUT", "/providers/Berth.Local/osImages/imported", disk_file(world)), image("imported")),
     "classic service create": classic("POST", SERVICES, service_body("cloud9"), classic_has(SERVICES + "/cloud9", "cloud9")),
-    "classic deployment create": classic("POST", SERVICES + "/bare/deployments", deployment_body("bare"), classic_has(SERVICES + "/bare/deploymentslots/production", "ReadyRole")),
+    "classic deployment create": classic("POST", SERVICES + "/bare/deployments", deployment_body("bare"),
+                                         classic_has(SERVICES + "/bare/deploymentslots/production", "<PowerState>Started")),
     "classic role add": classic("POST", SERVICES + "/cloud1/deployments/cloud1/roles", f"<PersistentVMRole {NAMESPACE}>{role_body('third', 2223)}</PersistentVMRole>",
                                 classic_has(SERVICES + "/cloud1/deploymentslots/production", "<RoleName>third</RoleName>")),
     "classic deployment delete": (lambda world: world.ask_classic("DELETE", SERVICES + "/cloud1/deployments/cloud1?comp=media"),
@@ -318,7 +320,7 @@ def come_to_rest(arm):
     """Waits until no operation goes on; returns what still does after LIMIT."""
     until, going = time.monotonic() + LIMIT, []
     while time.monotonic() < until:
-        with sqlite3.connect(f"file:{arm.region.home}/region.db?mode=ro", uri=True) as store:
+        with contextlib.closing(sqlite3.connect(f"file:{arm.region.home}/region.db?mode=ro", uri=True)) as store:
             rows = store.execute("SELECT kind, key, document FROM document WHERE kind = 'operation' OR kind LIKE '%-going'").fetchall()
         going = [f"{kind} {key}" for kind, key, text in rows if kind != "operation" or json.loads(text)["status"] == 0]
         if not going:
@@ -329,7 +331,7 @@ def come_to_rest(arm):
 
 def faults_of(region):
     """Lines that say what is not as it must be in a region's folder."""
-    with sqlite3.connect(f"file:{region.home}/region.db?mode=ro", uri=True) as store:
+    with contextlib.closing(sqlite3.connect(f"file:{region.home}/region.db?mode=ro", uri=True)) as store:
         rows = {}
         for kind, key, text in store.execute("SELECT kind, key, document FROM document"):
             rows.setdefault(kind, {})[key] = text

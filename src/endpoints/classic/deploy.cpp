@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -218,8 +220,9 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
     trouble = as_error(caught);
   }
   if (trouble) {
-    co_await take_back(classic, deploying.made);
-    region.documents().drop(pending_table, deploying.pending);
+    if (!co_await take_back_now(classic, deploying.made, deploying.pending))
+      asio::co_spawn(co_await asio::this_coro::executor,
+                     take_back(classic, deploying.made, deploying.pending), asio::detached);
     throw *trouble;
   }
   co_return region.operations().begin(kind, "hostedServices/" + service_name + "/deployments/" + deployment,
@@ -231,8 +234,10 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
                                             failed = as_error(caught);
                                             break;
                                           }
-                                        if (failed) co_await take_back(classic, deploying.made);
-                                        classic.region.documents().drop(pending_table, deploying.pending);
+                                        if (failed)
+                                          co_await take_back(classic, deploying.made, deploying.pending);
+                                        else
+                                          co_await keep_made(classic, deploying.pending);
                                         if (failed) throw *failed;
                                       });
 }

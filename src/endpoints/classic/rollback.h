@@ -13,11 +13,18 @@ struct Made {
   std::vector<Ref> vms, interfaces, disks;
 };
 
-/// Writes down what take_back() would have to remove; again under the same key, as it becomes more.
+/// Writes down under `key` what take_back() would have to remove; again under the same key, as it becomes more.
 void keep_pending(Region& region, const std::string& key, const Made& made);
 
-/// Removes what is there of it. Trouble is logged: whoever asks for this has an error of his own to tell.
-asio::awaitable<void> take_back(Classic& classic, Made made);
+/// Removes what is there of it, then forgets that it was under way. False: this host cannot now (its disk is full).
+/// Failures are logged: whoever asks for this has an error of his own to tell.
+asio::awaitable<bool> take_back_now(Classic& classic, Made made, std::string key);
+
+/// The same, tried again until it is done.
+asio::awaitable<void> take_back(Classic& classic, Made made, std::string key);
+
+/// It is made: forgets that it was under way; tried again until the store takes that.
+asio::awaitable<void> keep_made(Classic& classic, std::string key);
 
 /// Begins to take back what an earlier process had under way. Call once, before serving.
 void roll_back_pending(Classic& classic);
