@@ -34,6 +34,7 @@ Recipe debian(const std::string& number, const std::string& suite, const std::st
   recipe.suite = suite;
   recipe.package_lists = {"base"};
   if (recipe.image.docker) recipe.package_lists.push_back("docker");
+  if (recipe.image.docker && suite != "bookworm") recipe.package_lists.push_back("docker-client");
   return recipe;
 }
 
@@ -63,8 +64,8 @@ std::string Recipe::hash() const {
 }
 
 const std::vector<Recipe>& recipes() {
-  static const std::vector<Recipe> all{debian("12", "bookworm", "20.10"), debian("12", "bookworm", ""),
-                                       debian("13", "trixie", "")};
+  static const std::vector<Recipe> all{debian("13", "trixie", "26.1"), debian("13", "trixie", ""),
+                                       debian("12", "bookworm", "20.10"), debian("12", "bookworm", "")};
   return all;
 }
 

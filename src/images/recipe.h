@@ -30,6 +30,7 @@ struct Recipe {
   /// named so.
   std::string hash() const;
 };
+/// The first is what a host is made from unless something else is wanted: the newest engine.
 const std::vector<Recipe>& recipes();
 
 /// Writes recipe/ into a folder, programs executable. Throws Error(unavailable).

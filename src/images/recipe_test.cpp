@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <set>
+#include <stdexcept>
 
 #include "host/files.h"
 #include "host/temporary_folder.h"
@@ -14,8 +15,21 @@ namespace {
 using testing::Contains;
 using testing::Not;
 
+const Recipe& recipe_called(const std::string& alias) {
+  for (const Recipe& recipe : recipes())
+    if (recipe.alias == alias) return recipe;
+  throw std::out_of_range(alias);
+}
+
 const Recipe& docker_recipe() {
   return recipes().front();
+}
+
+TEST(Recipe, OfTheFirstImageIsOfTheNewestReleaseWithItsClientAndCompose) {
+  EXPECT_EQ(docker_recipe().image.name, "berth__Debian-13-amd64-docker-26.1-en-us-30GB");
+  EXPECT_THAT(docker_recipe().packages(), testing::IsSupersetOf({"docker-cli", "docker-compose"}));
+  // In Debian 12 the client comes with the engine.
+  EXPECT_THAT(recipe_called("Debian-12-docker").packages(), Not(Contains("docker-cli")));
 }
 
 TEST(Recipe, OfTheDockerImageHoldsTheEngineAndTheAgent) {
@@ -26,12 +40,14 @@ TEST(Recipe, OfTheDockerImageHoldsTheEngineAndTheAgent) {
 }
 
 TEST(Recipe, OfAPlainImageHoldsNoEngine) {
-  EXPECT_FALSE(recipes().at(1).image.docker);
-  EXPECT_THAT(recipes().at(1).packages(), Not(Contains("docker.io")));
+  for (const char* alias : {"Debian-12", "Debian-13"}) {
+    EXPECT_FALSE(recipe_called(alias).image.docker);
+    EXPECT_THAT(recipe_called(alias).packages(), Not(Contains("docker.io")));
+  }
 }
 
 TEST(Recipe, OfDebian13DiffersFromThatOfDebian12InItsSuiteAlone) {
-  Recipe twelve = recipes().at(1), thirteen = recipes().at(2);
+  Recipe twelve = recipe_called("Debian-12"), thirteen = recipe_called("Debian-13");
   EXPECT_EQ(thirteen.image.name, "berth__Debian-13-amd64-en-us-30GB");
   EXPECT_EQ(thirteen.suite, "trixie");
   thirteen.suite = twelve.suite;
@@ -46,7 +62,7 @@ TEST(Recipe, HashChangesWithPackagesSuiteAndSize) {
   std::set<std::string> hashes;
   Recipe recipe = docker_recipe();
   hashes.insert(recipe.hash());
-  recipe.suite = "trixie";
+  recipe.suite = "bookworm";
   hashes.insert(recipe.hash());
   recipe.image.size_gib = 31;
   hashes.insert(recipe.hash());

@@ -51,7 +51,7 @@ def template(count):
                 resource("Microsoft.Compute/virtualMachines", f"[{name}]",
                          {"hardwareProfile": {"vmSize": "Standard_B1s"}, "networkProfile": {"networkInterfaces": [identity("Microsoft.Network/networkInterfaces", nic)]},
                           "osProfile": {"computerName": f"[{name}]", "adminUsername": "ops", "adminPassword": "[parameters('password')]"},
-                          "storageProfile": {"imageReference": {"publisher": "Debian", "offer": "debian-12", "sku": "12-docker", "version": "latest"},
+                          "storageProfile": {"imageReference": {"publisher": "Debian", "offer": "debian-13", "sku": "13-docker", "version": "latest"},
                                              "osDisk": {"createOption": "FromImage"}}},
                          [f"[resourceId('Microsoft.Network/networkInterfaces', {nic})]"], **each)]}
 

@@ -65,7 +65,7 @@ class World:
     def docker(self, *argv, **options):
         return self.run("docker", *argv, **options)
 
-    def image(self, kind="docker", release="Debian-12"):
+    def image(self, kind="docker", release="Debian-13"):
         """The name of a gallery image, found as the article finds it."""
         for line in self.azure("vm", "image", "list").stdout.splitlines():
             words = line.split()

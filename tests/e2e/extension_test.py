@@ -1,7 +1,7 @@
 """The Docker extension under the unmodified agent, on an image without an engine: it installs one through the machine's own
 network, changes its certificates, brings containers up, is upgraded, is there again after a reboot and leaves, and a container runs on through all
 of it but the reboot.
-BERTH_TEST_RELEASE names another release of the gallery than Debian-12."""
+BERTH_TEST_RELEASE names another release of the gallery than Debian-13."""
 import base64
 import json
 import os
@@ -12,7 +12,7 @@ import berth
 NAME = "plainhost"
 HANDLER = "Microsoft.Azure.Extensions.DockerExtension"
 PORT = 4243
-RELEASE = os.environ.get("BERTH_TEST_RELEASE", "Debian-12")
+RELEASE = os.environ.get("BERTH_TEST_RELEASE", "Debian-13")
 LIMIT = 900  # seconds for one change: an emulated processor installs packages slowly, and the machine may be loaded
 
 
@@ -103,6 +103,8 @@ class Extension(berth.Case):
         self.put()
         up = self.docker("ps", "--filter", "label=com.docker.compose.service=sleeper", "--format", "{{.Names}}").split()
         self.assertEqual(len(up), 1)
+        generation = self.docker("inspect", "--format", '{{index .Config.Labels "com.docker.compose.version"}}', up[0])
+        self.assertRegex(generation, "^v?2[.]" if RELEASE == "Debian-13" else "^1[.]")
         self.assertEqual(self.process_of("keeper"), self.keeper)
 
     def test_04_a_restarted_agent_finds_nothing_to_do(self):

@@ -81,7 +81,7 @@ class Handlers(berth.Case):
         cls.azure, cls.az, cls.times = Azure(cls.world), Az(cls.world), {}
         cls.addClassCleanup(cls.tell_times)
         cls.az.az("group", "create", "-n", GROUP, "-l", "westus")
-        cls.az.az("vm", "create", "-g", GROUP, "-n", VM, "--image", "Debian:debian-12:12:latest", "--admin-username", "ops",
+        cls.az.az("vm", "create", "-g", GROUP, "-n", VM, "--image", "Debian:debian-13:13:latest", "--admin-username", "ops",
                   "--admin-password", PASSWORD, "--public-ip-address-dns-name", VM)
 
     @classmethod

@@ -102,6 +102,7 @@ DockerAnswer ask_docker(const std::string& name, const std::string& address, std
       const json version = ask(client, url + "/version"), info = ask(client, url + "/info");
       return {.version = text(version, {"Version"}),
               .api_version = text(version, {"ApiVersion"}),
+              .least_api_version = text(version, {"MinAPIVersion"}),
               .os = text(info, {"OperatingSystem"}),
               .kernel = text(version, {"KernelVersion"}),
               .storage_driver = text(info, {"Driver"}),

@@ -12,7 +12,7 @@ namespace berth {
 
 /// What a Docker Engine said of itself.
 struct DockerAnswer {
-  std::string version, api_version, os, kernel, storage_driver;
+  std::string version, api_version, least_api_version, os, kernel, storage_driver;
   std::optional<long> containers, running;  ///< how many there are, and how many of them run
 };
 

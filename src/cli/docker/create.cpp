@@ -6,6 +6,7 @@
 
 #include "cli/docker/certificates.h"
 #include "cli/docker/check.h"
+#include "cli/docker/client.h"
 #include "cli/docker/context.h"
 #include "cli/docker/identities.h"
 #include "cli/terminal/phases.h"
@@ -111,6 +112,7 @@ class Creation {
   PublicAddressView address_;
   bool name_resolves_ = false;
   DockerAnswer docker_;
+  DockerMisfit misfit_;
   DockerContexts::Written context_;
 };
 
@@ -380,6 +382,9 @@ void Creation::meet_docker() {
                        std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
                        [this] { phases_.tick(); });
   phases_.end();
+  const auto client = installed_docker_client();
+  if (client) misfit_ = docker_misfit(*client, docker_, plan_.host.name);
+  if (!misfit_.problem.empty()) out_.warn(fmt::format("{}. {}", misfit_.problem, misfit_.advice));
 }
 
 void Creation::write_context() {
@@ -426,6 +431,7 @@ void Creation::report() const {
                {"dockerHost", fmt::format("tcp://{}:{}", reachable_name(), port)},
                {"dockerCertPath", plan_.certificates.string()},
                {"dockerVersion", docker_.version},
+               {"dockerClientProblem", misfit_.problem},
                {"dockerContext", context_.name},
                {"dockerCommand", command},
                {"sshCommand", ssh}});

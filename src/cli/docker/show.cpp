@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/docker/certificates.h"
 #include "cli/docker/check.h"
+#include "cli/docker/client.h"
 #include "cli/docker/engine.h"
 #include "cli/docker/look_inside.h"
 #include "cli/vm/hosts.h"
@@ -21,6 +22,8 @@ struct Engine {
   std::optional<DockerAnswer> answer;
   std::string problem;  ///< why there is no answer
   std::string advice;
+  std::optional<DockerClient> client = std::nullopt;
+  DockerMisfit misfit = {};
 };
 
 /// One try: who looks at a host wants to know how it is, and not to wait until it is better.
@@ -68,6 +71,14 @@ ordered_json to_json(const SecurityReport& report) {
           {"items", std::move(items)}};
 }
 
+ordered_json client_json(const Engine& engine) {
+  if (!engine.client) return nullptr;
+  return {{"version", engine.client->version},
+          {"apiVersion", engine.client->most_api},
+          {"fits", engine.answer ? ordered_json(engine.misfit.problem.empty()) : ordered_json(nullptr)},
+          {"problem", engine.misfit.problem}};
+}
+
 ordered_json to_json(const HostView& host, const HostView::Extension& extension, const Engine& engine,
                      const std::string& endpoint) {
   const std::uint16_t port = host.docker_port().value_or(0);
@@ -91,9 +102,11 @@ ordered_json to_json(const HostView& host, const HostView::Extension& extension,
                              {"advice", engine.advice},
                              {"version", said.version},
                              {"apiVersion", said.api_version},
+                             {"minApiVersion", said.least_api_version},
                              {"os", said.os},
                              {"kernel", said.kernel},
                              {"storageDriver", said.storage_driver}}},
+                           {"client", client_json(engine)},
                            {"tls", {{"verified", engine.answer.has_value()}}},
                            {"containers", nullptr},
                            {"extension",
@@ -129,6 +142,12 @@ void print_host(Output& out, const HostView& host, const HostView::Extension& ex
     const DockerAnswer& said = *engine.answer;
     row("Engine", fmt::format("Docker {}, API {}, {}", said.version, said.api_version, said.storage_driver));
     row("System", fmt::format("{}, kernel {}", said.os, said.kernel));
+    if (engine.client)
+      row("Client", fmt::format("docker {}, API {}{}", engine.client->version,
+                                engine.client->least_api.empty() || engine.client->pinned
+                                    ? ""
+                                    : engine.client->least_api + " to ",
+                                engine.client->most_api));
     row("TLS", "both sides verified");
     if (said.containers)
       row("Containers", fmt::format("{}, {} running", *said.containers, said.running.value_or(0)));
@@ -142,6 +161,8 @@ void print_host(Output& out, const HostView& host, const HostView::Extension& ex
     if (part.name != "security")
       row("  " + part.name, part.status == "succeeded" ? part.message : part.status + ": " + part.message);
   out.pairs(rows);
+  if (!engine.misfit.problem.empty())
+    out.warn(fmt::format("{}. {}", engine.misfit.problem, engine.misfit.advice));
 
   const auto report = security_of(extension);
   if (!report) return out.info("The extension has made no security report");
@@ -179,7 +200,10 @@ SecurityReport parse_security_report(std::string_view text) {
 void show_docker_host(Session& session, const DockerHostOptions& options) {
   const HostView host = get_docker_host(session, options);
   const HostView::Extension* extension = host.docker_extension();
-  const Engine engine = look_at_engine(host, options);
+  Engine engine = look_at_engine(host, options);
+  engine.client = installed_docker_client();
+  if (engine.client && engine.answer)
+    engine.misfit = docker_misfit(*engine.client, *engine.answer, host.name);
   const std::string endpoint = docker_url(host);
   if (session.out.json_mode()) return session.out.json(to_json(host, *extension, engine, endpoint));
   print_host(session.out, host, *extension, engine, endpoint);

@@ -373,11 +373,12 @@ asio::awaitable<Response> get_extension_version(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> get_aliases(Arm& arm, Request) {
-  // One short name for each offer and sku of the gallery: "Debian", "Debian-12", the newest first.
+  // One short name for each offer and sku of the gallery, "Debian-12", and "Debian" for the newest plain one.
   std::map<std::string, GalleryImage, NameLess> aliases;
   for (const GalleryImage& image : arm.region.images().gallery().list()) {
     if (image.publisher.empty()) continue;
     for (const std::string& alias : {image.publisher, image.publisher + "-" + image.sku}) {
+      if (alias == image.publisher && image.docker) continue;
       const auto known = aliases.find(alias);
       if (known == aliases.end() || compare_versions(known->second.version, image.version) < 0)
         aliases[alias] = image;

@@ -217,7 +217,7 @@ asio::awaitable<Response> get_screenshot(Arm&, Request);
 /// Sets what the gallery knows of the image that was named. Throws Error(not_found, "PlatformImageNotFound").
 void resolve_image(Arm& arm, Vm& vm, std::string_view path = "imageReference");
 
-/// "The images of this region are Debian:debian-12:12:latest, …."
+/// "The images of this region are Debian:debian-13:13-docker:latest, …."
 std::string images_there_are(const Arm& arm);
 
 // --- deployments.cpp, and the other files about deployments

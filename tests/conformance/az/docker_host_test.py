@@ -10,7 +10,7 @@ import berth  # noqa: E402
 import clients  # noqa: E402
 
 NAME = "azhost"
-IMAGE = "Debian:debian-12:12-docker:latest"
+IMAGE = "Debian:debian-13:13-docker:latest"
 
 
 class DockerHost(berth.Case):
@@ -67,7 +67,7 @@ class DockerHost(berth.Case):
 
     def test_4_what_the_machine_wrote_and_shows(self):
         self.az("vm", "boot-diagnostics", "enable", "-g", "G", "-n", NAME)
-        self.assertIn("Debian GNU/Linux 12", str(self.az("vm", "boot-diagnostics", "get-boot-log", "-g", "G", "-n", NAME)))
+        self.assertIn("Debian GNU/Linux 13", str(self.az("vm", "boot-diagnostics", "get-boot-log", "-g", "G", "-n", NAME)))
         screen = self.az("vm", "boot-diagnostics", "get-boot-log-uris", "-g", "G", "-n", NAME)["consoleScreenshotBlobUri"]
         picture = self.world.folder / "screen.png"
         self.world.run("curl", "-sSf", "--cacert", self.world.region_info()["caCertificate"], "-o", picture, screen)

@@ -10,7 +10,7 @@ import berth  # noqa: E402
 import clients  # noqa: E402
 
 NAME = "npmhost"
-IMAGE = "Debian:debian-12:12-docker:latest"
+IMAGE = "Debian:debian-13:13-docker:latest"
 PASSWORD = "Passw0rd!1234"  # the client knows few special characters
 
 

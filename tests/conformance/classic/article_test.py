@@ -18,7 +18,7 @@ class Article(berth.Case):
 
     def test_1_the_article(self):
         listed = self.client("vm", "image", "list")
-        image = re.search(r"^data:    (berth__Debian-12\S*docker\S*)", listed, re.M)[1]
+        image = re.search(r"^data:    (berth__Debian-13\S*docker\S*)", listed, re.M)[1]
         created = self.client("vm", "docker", "create", "-e", "22", "-p", "4243", "-l", "West US", NAME, image, "ops", berth.PASSWORD)
         self.assertIn("vm docker create command OK", created)
         self.assertRegex(self.client("vm", "list"), NAME + r" +ReadyRole +West US +" + NAME + ".cloudapp.net")
