@@ -27,37 +27,6 @@ constexpr Location all_locations[] = {
     {"australiaeast", "Australia East", "-33.86", "151.2094"},
 };
 
-// Processors and memory as Azure documents them for these sizes.
-constexpr VmSize all_sizes[] = {
-    {"Standard_A0", "ExtraSmall", 1, 768, 1'047'552, 20'480, 1},
-    {"Standard_A1", "Small", 1, 1792, 1'047'552, 71'680, 2},
-    {"Standard_A2", "Medium", 2, 3584, 1'047'552, 138'240, 4},
-    {"Standard_A3", "Large", 4, 7168, 1'047'552, 291'840, 8},
-    {"Standard_A4", "ExtraLarge", 8, 14'336, 1'047'552, 619'520, 16},
-    {"Standard_A5", "A5", 2, 14'336, 1'047'552, 138'240, 4},
-    {"Standard_A1_v2", "", 1, 2048, 1'047'552, 10'240, 2},
-    {"Standard_A2_v2", "", 2, 4096, 1'047'552, 20'480, 4},
-    {"Standard_B1s", "", 1, 1024, 1'047'552, 4096, 2},
-    {"Standard_B1ms", "", 1, 2048, 1'047'552, 4096, 2},
-    {"Standard_B2s", "", 2, 4096, 1'047'552, 8192, 4},
-    {"Standard_B2ms", "", 2, 8192, 1'047'552, 16'384, 4},
-    {"Standard_B4ms", "", 4, 16'384, 1'047'552, 32'768, 8},
-    {"Standard_D1", "", 1, 3584, 1'047'552, 51'200, 4},
-    {"Standard_D2", "", 2, 7168, 1'047'552, 102'400, 8},
-    {"Standard_D1_v2", "", 1, 3584, 1'047'552, 51'200, 4},
-    {"Standard_D2_v2", "", 2, 7168, 1'047'552, 102'400, 8},
-    {"Standard_DS1", "", 1, 3584, 1'047'552, 7168, 4},
-    {"Standard_DS1_v2", "", 1, 3584, 1'047'552, 7168, 4},
-    {"Standard_DS2_v2", "", 2, 7168, 1'047'552, 14'336, 8},
-    {"Standard_DS3_v2", "", 4, 14'336, 1'047'552, 28'672, 16},
-    {"Standard_D2s_v3", "", 2, 8192, 1'047'552, 16'384, 4},
-    {"Standard_D4s_v3", "", 4, 16'384, 1'047'552, 32'768, 8},
-    {"Standard_D2s_v5", "", 2, 8192, 1'047'552, 0, 4},
-    {"Standard_D4s_v5", "", 4, 16'384, 1'047'552, 0, 8},
-    {"Standard_F1", "", 1, 2048, 1'047'552, 16'384, 4},
-    {"Standard_F2", "", 2, 4096, 1'047'552, 32'768, 8},
-};
-
 constexpr std::string_view refused_users[] = {
     "administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123", "a",
     "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner", "root",
@@ -89,17 +58,6 @@ const Location* find_location(std::string_view name) {
   return found == std::end(all_locations) ? nullptr : &*found;
 }
 
-std::span<const VmSize> vm_sizes() {
-  return all_sizes;
-}
-
-const VmSize* find_vm_size(std::string_view name) {
-  for (const VmSize& size : all_sizes)
-    if (same_name(size.name, name) || (!size.classic_name.empty() && same_name(size.classic_name, name)))
-      return &size;
-  return nullptr;
-}
-
 std::optional<std::string> user_name_problem(std::string_view name) {
   if (name.empty()) return "The user name is empty.";
   if (same_name(name, "docker"))
@@ -107,14 +65,12 @@ std::optional<std::string> user_name_problem(std::string_view name) {
   if (std::ranges::find(refused_users, lower(name)) != std::end(refused_users))
     return "The user name '" + std::string(name) + "' is reserved.";
   if (name.size() > 32) return "The user name is longer than 32 characters.";
-  const bool first = (name[0] >= 'a' && name[0] <= 'z') || name[0] == '_';
-  const bool rest = std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-  });
-  if (!first || !rest)
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  const bool rest = std::ranges::all_of(
+      name, [&](char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'; });
+  if (!(is_letter(name[0]) || name[0] == '_') || !rest)
     return "The user name '" + std::string(name) +
-           "' must begin with a lower case letter or '_' and hold only lower case letters, digits, '_', '-' "
-           "and '.'.";
+           "' must begin with a letter or '_' and hold only letters, digits, '_', '-' and '.'.";
   return std::nullopt;
 }
 
@@ -138,8 +94,15 @@ std::optional<std::string> host_name_problem(std::string_view name) {
   if (name.empty()) return "The host name is empty.";
   if (name.size() > 63) return "The host name is longer than 63 characters.";
   // A digit may begin it (RFC 1123), and it may be no number as a whole, which would be an address.
-  const bool number = name.find_first_not_of("0123456789") == name.npos;
-  if (!number && is_dns_label("a" + std::string(name.substr(1))) && name.front() != '-') return std::nullopt;
+  const bool number = name.find_first_not_of("0123456789.") == name.npos;
+  bool good = !number;
+  for (std::string_view rest = name; good;) {  // a name with a domain behind it is taken, too
+    const std::string_view label = rest.substr(0, rest.find('.'));
+    good = !label.empty() && label.front() != '-' && is_dns_label("a" + std::string(label.substr(1)));
+    if (label.size() == rest.size()) break;
+    rest.remove_prefix(label.size() + 1);
+  }
+  if (good) return std::nullopt;
   return "The host name '" + std::string(name) +
          "' must begin with a letter or digit, hold only letters, digits and hyphens, not end with a hyphen, "
          "and "

@@ -52,26 +52,31 @@ Error prefix_in_use(const std::string& what, const std::string& name, const std:
 }
 
 /// Whether its block and those of its subnets fit; throws Error(invalid) naming the one that does not.
-void check_blocks(const VirtualNetwork& wanted) {
+void check_blocks(const VirtualNetwork& wanted, const std::string& whole) {
   if (wanted.prefixes.empty())
     throw Error(ErrorKind::invalid, "InvalidRequestFormat",
                 fmt::format("Virtual network '{}' has no address prefix.", wanted.name),
                 "Give addressSpace.addressPrefixes, for example [\"10.0.0.0/16\"].");
-  if (wanted.prefixes.size() > 1)
-    throw Error(
-        ErrorKind::invalid, "OperationNotAllowed",
-        fmt::format("Virtual network '{}' has the address prefixes {}: in the local region it has one.",
-                    wanted.name, fmt::join(wanted.prefixes, ", ")),
-        "Give one block that all subnets are in.");
   std::uint32_t network = 0, inner = 0;
   unsigned bits = 0, inner_bits = 0;
-  if (!parse_cidr(wanted.prefixes.front(), network, bits) || bits < 8 || bits > 29)
-    throw Error(ErrorKind::invalid, "InvalidAddressPrefixFormat",
-                fmt::format("'{}' of virtual network '{}' is not an IPv4 block between /8 and /29.",
-                            wanted.prefixes.front(), wanted.name));
+  for (const std::string& prefix : wanted.prefixes)
+    if (!parse_cidr(prefix, network, bits) || bits < 8 || bits > 29)
+      throw Error(ErrorKind::invalid, "InvalidAddressPrefixFormat",
+                  fmt::format("'{}' of virtual network '{}' is not an IPv4 block between /8 and /29.", prefix,
+                              wanted.name));
+  if (whole.empty())
+    throw Error(ErrorKind::invalid, "OperationNotAllowed",
+                fmt::format("Virtual network '{}' has the address prefixes {}: in the local region one block of /8 or "
+                            "smaller must hold them all.",
+                            wanted.name, fmt::join(wanted.prefixes, ", ")),
+                "Give prefixes of one private range, for example 10.0.0.0/16 and 10.1.0.0/16.");
+  const auto is_inside = [&] {
+    return std::ranges::any_of(wanted.prefixes, [&](const std::string& prefix) {
+      return parse_cidr(prefix, network, bits) && inner_bits >= bits && (inner ^ network) >> (32 - bits) == 0;
+    });
+  };
   for (const Subnet& subnet : wanted.subnets) {
-    if (!parse_cidr(subnet.prefix, inner, inner_bits) || inner_bits < bits ||
-        (inner ^ network) >> (32 - bits) != 0)
+    if (!parse_cidr(subnet.prefix, inner, inner_bits) || !is_inside())
       throw Error(ErrorKind::invalid, "NetcfgInvalidSubnet",
                   fmt::format("Subnet '{}' with '{}' is not inside virtual network '{}'.", subnet.name,
                               subnet.prefix, wanted.name));
@@ -153,7 +158,7 @@ void Networks::check_security_group(const Ref& ref) const {
 
 void Networks::check_network_users(const VirtualNetwork& before, const VirtualNetwork& wanted) const {
   for (const NetworkInterface* nic : records_.interfaces.with(term("network", wanted.ref()))) {
-    if (!same_block(before.prefixes.front(), wanted.prefixes.front()))
+    if (!same_block(whole_block(before), whole_block(wanted)))
       throw prefix_in_use("virtual network", wanted.name, before.prefixes.front(), *nic);
     for (const IpConfiguration& configuration : nic->configurations) {
       if (!(configuration.network == wanted.ref())) continue;
@@ -171,7 +176,7 @@ void Networks::check_network_users(const VirtualNetwork& before, const VirtualNe
 Put<VirtualNetwork> Networks::put(VirtualNetwork wanted) {
   records_.check_group(wanted.group);
   const VirtualNetwork* before = records_.networks.find(wanted.ref());
-  check_blocks(wanted);
+  check_blocks(wanted, whole_block(wanted));
   for (const Subnet& subnet : wanted.subnets) check_security_group(subnet.security_group);
   if (before) check_network_users(*before, wanted);
   stamp(wanted, before);

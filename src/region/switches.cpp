@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
+#include "crypto/encoding.h"
 #include "model/docker_extension.h"
 #include "region/guest_sockets.h"
 #include "region/operations.h"
@@ -76,6 +77,19 @@ std::uint16_t next_host_port(std::uint16_t asked, std::uint16_t tried) {
 
 }  // namespace
 
+std::string whole_block(const VirtualNetwork& network) {
+  std::uint32_t first = 0, other = 0;
+  unsigned bits = 0, other_bits = 0;
+  if (network.prefixes.empty() || !parse_cidr(network.prefixes.front(), first, bits)) return {};
+  for (const std::string& prefix : network.prefixes) {
+    if (!parse_cidr(prefix, other, other_bits)) return {};
+    bits = std::min(bits, other_bits);
+    while (bits > 0 && (first ^ other) >> (32 - bits) != 0) --bits;
+  }
+  if (bits < 8 || bits > 29) return {};
+  return fmt::format("{}/{}", format_ipv4(first >> (32 - bits) << (32 - bits)), bits);
+}
+
 Switches::Switches(RegionRecords& records, Operations& operations, asio::any_io_executor executor,
                    VirtualNetworks& networks, const RegionSettings& settings)
     : records_(records),
@@ -135,7 +149,7 @@ asio::awaitable<void> Switches::take_up(std::function<bool(const Vm&)> runs) {
 
 SwitchConfig Switches::config_of(const VirtualNetwork& network, AddressPorts& ports) const {
   SwitchConfig config;
-  config.subnet = network.prefixes.front();
+  config.subnet = whole_block(network);
   config.egress = settings_.egress;
   const auto folder = this->folder(network);
   for (const NetworkInterface* attached : records_.interfaces.with(term("network", network.ref()))) {
@@ -147,7 +161,7 @@ SwitchConfig Switches::config_of(const VirtualNetwork& network, AddressPorts& po
     port.id = std::move(machine.id);
     port.mac = std::move(machine.mac);
     port.machine_socket = std::move(machine.socket);
-    port.host_name = vm->computer_name;
+    port.host_name = vm->computer_name.substr(0, vm->computer_name.find('.'));
     const GuestSockets sockets = guest_sockets(folder, vm->id);
     port.wire_server = sockets.wire;
     port.host_plugin = sockets.plugin;

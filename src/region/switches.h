@@ -24,6 +24,9 @@ struct MachinePort {
   std::filesystem::path socket;
 };
 
+/// The one block that a switch has for all prefixes of its network; "" when none between /8 and /29 holds them.
+std::string whole_block(const VirtualNetwork& network);
+
 /// Makes the switches and the ports of this host agree with networks, interfaces and security rules.
 class Switches {
  public:

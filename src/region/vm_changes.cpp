@@ -65,6 +65,7 @@ Accepted VmChanges::begin(const Vm& known, VmOrder order) {
     attachments_.take_data_disks(wanted);
     Vm& changed = vms_.edit(known.ref());
     changed.tags = std::move(wanted.tags);
+    changed.kept = std::move(wanted.kept);
     changed.boot_diagnostics = wanted.boot_diagnostics;
     changed.os_disk_caching = wanted.os_disk_caching;
     changed.os_disk_deleted_with_vm = wanted.os_disk_deleted_with_vm;

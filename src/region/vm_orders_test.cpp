@@ -413,9 +413,15 @@ TEST(Networks, KeepTheBlocksThatInterfacesUse) {
   net.prefixes = {"10.0.0.0/8"};
   world.region->networks().put(net);
   net.prefixes = {"10.1.0.0/16", "10.9.0.0/16"};
+  net.subnets.push_back({"far", "10.9.1.0/24", {}, {}});
+  world.region->networks().put(net);
+  net.subnets.back().prefix = "10.2.0.0/24";
+  EXPECT_EQ(thrown_by([&] { world.region->networks().put(net); }).code, "NetcfgInvalidSubnet");
+  net.subnets.pop_back();
+  net.prefixes = {"10.1.0.0/16", "192.168.0.0/16"};
   const Error error = thrown_by([&] { world.region->networks().put(net); });
   EXPECT_EQ(error.kind, ErrorKind::invalid);
-  EXPECT_THAT(error.what(), HasSubstr("10.1.0.0/16, 10.9.0.0/16"));
+  EXPECT_THAT(error.what(), HasSubstr("10.1.0.0/16, 192.168.0.0/16"));
 }
 
 TEST(Images, OnesThatTakeLongDoNotKeepOthersWaiting) {

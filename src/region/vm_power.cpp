@@ -10,6 +10,7 @@
 #include "host/files.h"
 #include "host/log_tail.h"
 #include "model/catalog.h"
+#include "region/host_share.h"
 #include "region/switches.h"
 #include "region/vm_records.h"
 
@@ -27,10 +28,6 @@ std::string smbios_uuid(const std::string& vm_id) {
     return out;
   };
   return swapped(0, 4) + "-" + swapped(9, 2) + "-" + swapped(14, 2) + vm_id.substr(18);
-}
-
-unsigned host_cpus() {
-  return std::max(1u, std::thread::hardware_concurrency());
 }
 
 }  // namespace
@@ -54,8 +51,9 @@ MachineSpec VmPower::machine(const Vm& vm, const ImageFiles& files) const {
   spec.id = vm.id;
   spec.name = vm.name;
   spec.uuid = smbios_uuid(vm.vm_id);
-  spec.cpus = std::min(size ? size->cpus : 1, host_cpus());
-  spec.memory_mib = size ? size->memory_mib : 1024;
+  const HostShare share = size ? host_share(*size) : HostShare{};
+  spec.cpus = share.cpus;
+  spec.memory_mib = share.memory_mib;
   if (const Disk* disk = records_.disks.find(vm.os_disk)) spec.os_disk = home_ / disk->file;
   spec.azure_disks = files.azure_disks;
   if (files.azure_disks && size && size->resource_disk_mib > 0) spec.temporary_disk = temporary_disk(vm.id);
