@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/arm/document.h"
+#include "api/arm/text_units.h"
 
 /// Of arrays and objects; some take text as well.
 namespace berth::arm {
@@ -60,36 +61,42 @@ json is_empty(Arguments& arguments) {
 }
 
 json length(Arguments& arguments) {
-  if (arguments[0].is_string()) return arguments[0].get_ref<const std::string&>().size();
+  if (arguments[0].is_string()) return count_units(arguments[0].get_ref<const std::string&>());
   if (!arguments[0].is_structured()) refuse("argument 1 must be a string, an array or an object");
   return arguments[0].size();
 }
 
 json first(Arguments& arguments) {
   const json& value = arguments[0];
-  if (value.is_string()) return value.get_ref<const std::string&>().substr(0, 1);
+  if (value.is_string()) return units_of(value.get_ref<const std::string&>(), 0, 1);
   return array(arguments, 0).empty() ? json() : value.front();
 }
 json last(Arguments& arguments) {
   const json& value = arguments[0];
   if (value.is_string()) {
     const auto& whole_text = value.get_ref<const std::string&>();
-    return whole_text.empty() ? std::string() : whole_text.substr(whole_text.size() - 1);
+    const std::size_t units = count_units(whole_text);
+    return units_of(whole_text, units - std::min<std::size_t>(units, 1), 1);
   }
   return array(arguments, 0).empty() ? json() : value.back();
 }
 
 json index_of(const json& container, const json& wanted, bool from_end) {
   if (container.is_string()) {
-    std::string where = lower(container.get_ref<const std::string&>());
-    std::string what = lower(template_text(wanted));
-    if (from_end) {
+    std::string where = lower_letters(container.get_ref<const std::string&>());
+    std::string what = lower_letters(template_text(wanted));
+    const auto reverse = [&] {
       std::ranges::reverse(where);
       std::ranges::reverse(what);
-    }
-    const std::size_t found = find_text(where, what);
+    };
+    if (from_end) reverse();
+    std::size_t found = find_text(where, what);
     if (found == std::string::npos) return std::int64_t{-1};
-    return static_cast<std::int64_t>(from_end ? where.size() - what.size() - found : found);
+    if (from_end) {
+      reverse();
+      found = where.size() - what.size() - found;
+    }
+    return static_cast<std::int64_t>(count_units(std::string_view(where).substr(0, found)));
   }
   if (!container.is_array()) refuse("argument 1 must be a string or an array");
   std::int64_t found = -1;
@@ -108,8 +115,8 @@ json part(Arguments& arguments, bool skip) {
   const std::int64_t count = std::max<std::int64_t>(0, whole(arguments, 1));
   if (arguments[0].is_string()) {
     const auto& value = arguments[0].get_ref<const std::string&>();
-    const std::size_t cut = std::min(value.size(), static_cast<std::size_t>(count));
-    return skip ? value.substr(cut) : value.substr(0, cut);
+    const auto cut = static_cast<std::size_t>(count);
+    return skip ? units_of(value, cut, std::string::npos) : units_of(value, 0, cut);
   }
   const json& value = array(arguments, 0);
   const auto cut = static_cast<std::ptrdiff_t>(std::min(value.size(), static_cast<std::size_t>(count)));

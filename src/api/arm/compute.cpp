@@ -8,6 +8,7 @@
 
 #include "api/arm/document.h"
 #include "api/arm/groups.h"
+#include "api/arm/identities.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
 #include "api/arm/members.h"
@@ -28,15 +29,6 @@ constexpr std::size_t most_data_disks = 64;
 
 Error invalid_parameter(const std::string& what, const std::string& advice = {}) {
   return Error(ErrorKind::invalid, "InvalidParameter", what, advice);
-}
-
-void refuse_unless_missing(const Field& field, std::string_view why) {
-  if (field.missing() || (field.value().is_array() && field.value().empty()) ||
-      (field.value().is_object() && field.value().empty()))
-    return;
-  throw Error(ErrorKind::invalid, "OperationNotAllowed",
-              fmt::format("'{}' is not supported by the local region: {}.", field.path(), why),
-              "Leave it out.");
 }
 
 /// Resource Manager's rule for Linux, which is wider than the article's: any three of the four kinds of
@@ -122,21 +114,27 @@ bool is_deleted_with_vm(const Field& option, bool otherwise) {
   option.refuse("'Delete' or 'Detach'");
 }
 
-void take_os_disk(VmOrder& order, const Field& disk, const Vm* before) {
+void take_os_disk(VmOrder& order, const Field& disk, const Place& place, const Vm* before) {
   if (const std::string os = disk["osType"].text("Linux"); !same_name(os, "Linux"))
     throw Error(ErrorKind::invalid, "OperationNotAllowed",
                 fmt::format("'{}' is '{}': the local region runs Linux.", disk["osType"].path(), os));
-  if (const std::string option = disk["createOption"].text("FromImage");
-      !before && !same_name(option, "FromImage"))
+  const std::string option = disk["createOption"].text(before && before->os_disk_attached ? "Attach" : "FromImage");
+  if (!same_name(option, "FromImage") && !same_name(option, "Attach"))
     throw Error(ErrorKind::invalid, "OperationNotAllowed",
-                fmt::format("'{}' is '{}': the local region makes OS disks from images only.",
-                            disk["createOption"].path(), option),
+                fmt::format("'{}' is '{}': it must be 'FromImage' or 'Attach'.", disk["createOption"].path(), option),
                 "Make an image of the disk first, or name an image.");
+  order.attach_os_disk = same_name(option, "Attach");
   order.vm.os_disk_caching =
       caching_of(disk["caching"], before ? std::string_view(before->os_disk_caching) : "ReadWrite");
   order.os_disk_gib = disk_size(disk["diskSizeGB"]);
   order.os_disk_name = disk["name"].text();
   if (!order.os_disk_name.empty()) check_resource_name(order.os_disk_name, disk_type);
+  if (order.attach_os_disk && !before) {
+    const Field id = disk["managedDisk"]["id"];
+    const ResourceId attached = parse_reference(id.required_text(), disk_type, place.subscription, id.path());
+    order.os_disk_name = attached.name();
+    order.os_disk_group = attached.group;
+  }
   order.vm.os_disk_deleted_with_vm =
       is_deleted_with_vm(disk["deleteOption"], before && before->os_disk_deleted_with_vm);
 }
@@ -166,12 +164,14 @@ void take_data_disks(Vm& vm, const Field& disks, const Place& place, const Vm* b
     const std::string option = item["createOption"].text(id.missing() ? "Empty" : "Attach");
     const bool already =
         before && std::ranges::any_of(before->data_disks, [&](const DataDisk& old) {
-          return old.lun == disk.lun && (disk.name.empty() || same_name(old.name, disk.name));
+          // One that is a blob may have got its VM's name before its own.
+          return old.lun == disk.lun && (disk.name.empty() || same_name(old.name, disk.name) ||
+                                         same_name(old.name, place.name + "_" + disk.name));
         });
     if (already) {
       const auto old = std::ranges::find(before->data_disks, disk.lun, &DataDisk::lun);
       if (disk.disk.empty()) disk.disk = old->disk;
-      if (disk.name.empty()) disk.name = old->name;
+      disk.name = old->name;
       if (disk.size_gib == 0) disk.size_gib = old->size_gib;
       disk.deleted_with_vm = is_deleted_with_vm(item["deleteOption"], old->deleted_with_vm);
     } else if (same_name(option, "Attach")) {
@@ -318,6 +318,18 @@ std::string parse_ssh_key(const std::string& key_data, const std::string& path) 
                           "Give one line of an OpenSSH public key file (ssh-rsa or ssh-ed25519).");
 }
 
+namespace {
+
+/// Nothing is set up in a disk that is attached: it has its users.
+void refuse_with_attached(const Field& properties) {
+  for (const Field& one : {properties["osProfile"], properties["storageProfile"]["imageReference"]})
+    if (!one.missing())
+      throw invalid_parameter(fmt::format("Parameter '{}' is not allowed.", one.path()),
+                              "A VM whose OS disk is attached starts as that disk is: leave it out.");
+}
+
+}  // namespace
+
 VmOrder parse_vm(const json& body, const Place& place, const Vm* before) {
   const Field document(body);
   document.require_object();
@@ -331,15 +343,18 @@ VmOrder parse_vm(const json& body, const Place& place, const Vm* before) {
   if (before && vm.location != before->location) throw change_not_allowed(document["location"]);
   if (!before || !document["tags"].missing()) vm.tags = document["tags"].tags();
   vm.kept = kept_members(vm_type, body);
-  if (const std::string identity = document["identity"]["type"].text("None"); !same_name(identity, "None"))
-    refuse_unless_missing(document["identity"], "it has no managed identities");
+  take_identities(vm, document["identity"], before ? std::string_view(before->kept) : std::string_view());
   const Field properties = document["properties"];
   if (!before) properties.require_object();
   take_size(vm, properties["hardwareProfile"]["vmSize"], before);
-  take_image(vm, properties["storageProfile"]["imageReference"], place, before);
-  take_os_disk(order, properties["storageProfile"]["osDisk"], before);
+  take_os_disk(order, properties["storageProfile"]["osDisk"], place, before);
   take_data_disks(vm, properties["storageProfile"]["dataDisks"], place, before);
-  take_os_profile(order, properties["osProfile"], place, before);
+  if (order.attach_os_disk && !before) {
+    refuse_with_attached(properties);
+  } else {
+    take_image(vm, properties["storageProfile"]["imageReference"], place, before);
+    take_os_profile(order, properties["osProfile"], place, before);
+  }
   take_interfaces(vm, properties["networkProfile"], place, before);
   vm.boot_diagnostics =
       properties["diagnosticsProfile"]["bootDiagnostics"]["enabled"].flag(before && before->boot_diagnostics);

@@ -16,8 +16,7 @@ inline constexpr std::string_view availability_set_type = "Microsoft.Compute/ava
 
 /// What a PUT of a VM asks for: of an update, what stands there with the wishes applied.
 /// `before`: the VM that stands there, or nullptr. A password or key that cannot be, an unknown size, a
-/// Windows VM, and whatever the local region cannot do (identities, certificates from a vault, attached OS
-/// disks) is an Error(invalid) that names it; what cannot change on an existing VM is Error(conflict,
+/// Windows VM, and whatever the local region cannot do (certificates from a vault) is an Error(invalid) that names it; what cannot change on an existing VM is Error(conflict,
 /// "PropertyChangeNotAllowed"). Whether the image exists is not checked here.
 VmOrder parse_vm(const nlohmann::json& body, const Place& place, const Vm* before);
 
@@ -28,7 +27,7 @@ std::string parse_ssh_key(const std::string& key_data, const std::string& path);
 /// With `instance_view`, also what the guest reports. `logs_url`: where serial log and screenshot are, up to
 /// the names "serial.log" and "screen.png"; "" leaves them out.
 void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
-              std::string_view logs_url = {});
+              std::string_view logs_url = {}, std::string_view tenant = {});
 /// The instance view alone.
 void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std::string_view logs_url = {});
 

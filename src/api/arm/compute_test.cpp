@@ -133,12 +133,13 @@ TEST(VmDocument, RefusesByNameWhatCannotBe) {
   EXPECT_THAT(refusal("/properties/osProfile/customData", "%%%"), HasSubstr("Base64"));
   EXPECT_THAT(refusal("/properties/storageProfile/osDisk/osType", "Windows"), HasSubstr("runs Linux"));
   EXPECT_THAT(refusal("/properties/storageProfile/osDisk/createOption", "Attach"),
-              HasSubstr("from images only"));
+              HasSubstr("osDisk.managedDisk.id"));
   EXPECT_THAT(refusal("/properties/storageProfile/dataDisks", {{{"lun", 0}, {"createOption", "Empty"}}}),
               HasSubstr("dataDisks[0].diskSizeGB"));
   EXPECT_THAT(refusal("/properties/networkProfile/networkInterfaces", json::array()),
               HasSubstr("networkInterfaces"));
-  EXPECT_THAT(refusal("/identity", {{"type", "SystemAssigned"}}), HasSubstr("identity"));
+  EXPECT_THAT(refusal("/identity", {{"type", "Sometimes"}}), HasSubstr("identity"));
+  EXPECT_THAT(refusal("/identity", {{"type", "UserAssigned"}}), HasSubstr("names no"));
   EXPECT_THAT(refusal("/location", "atlantis"), HasSubstr("atlantis"));
   EXPECT_THAT(refusal("/properties", 7), HasSubstr("must be an object"));
 }

@@ -117,6 +117,20 @@ const json& item_of(const Expression& expression, const json& base, TemplateFram
   return base[static_cast<std::size_t>(at)];
 }
 
+void check_calls(const Expression& expression, TemplateScope& scope) {
+  if (expression.kind == Expression::Kind::call) {
+    scope.budget->call();
+    if (const ScopedFunction* scoped = find_scoped_function(expression.name))
+      check_count(expression, scoped->fewest, scoped->most);
+    else if (const TemplateFunction* function = find_template_function(expression.name))
+      check_count(expression, function->fewest, function->most);
+    else if (!scope.functions.contains(expression.name) && !same_name(expression.name, "lambda") &&
+             (!lower(expression.name).starts_with("list") || expression.arguments.empty()))
+      refuse_template(fmt::format("The template function '{}' is not valid.", expression.name));
+  }
+  for (const Expression& argument : expression.arguments) check_calls(argument, scope);
+}
+
 void collect_from(const Expression& expression, TemplateFrame& frame, std::set<std::string>& names) {
   if (expression.kind == Expression::Kind::call && !expression.arguments.empty() &&
       (same_name(expression.name, "reference") || same_name(expression.name, "references") ||
@@ -219,6 +233,19 @@ void expand_copies(const json& copies, TemplateFrame& frame, json& target) {
       list.push_back(evaluate(*input, inner));
     }
     target[loop] = std::move(list);
+  }
+}
+
+void check_functions(TemplateScope& scope, const json& value) {
+  scope.budget->spend(16 + (value.is_string() ? value.get_ref<const std::string&>().size() : 0));
+  if (value.is_object()) {
+    for (const auto& [key, item] : value.items())
+      if (!same_name(key, "template") || !item.is_object() || !find_member(item, "resources"))
+        check_functions(scope, item);
+  } else if (value.is_array()) {
+    for (const json& item : value) check_functions(scope, item);
+  } else if (value.is_string() && is_expression(value.get_ref<const std::string&>())) {
+    check_calls(parse_expression(value.get_ref<const std::string&>()), scope);
   }
 }
 

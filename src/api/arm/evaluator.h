@@ -17,6 +17,9 @@
 /// What template.cpp evaluates expressions with.
 namespace berth::arm {
 
+/// Names of copy loops, each with its index.
+using CopyLoops = std::vector<std::pair<std::string, std::int64_t>>;
+
 /// A template's names, as its expressions see them. Shared by a template and the templates nested in it with
 /// the outer scope.
 struct TemplateScope {
@@ -31,7 +34,9 @@ struct TemplateScope {
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
   std::map<std::string, std::string, NameLess> symbols;       ///< names by which reference() finds ids
   std::map<std::string, std::vector<std::string>, NameLess> collections;  ///< ids of copies, for references()
+  std::shared_ptr<const nlohmann::json> resources;  ///< as written, for resourceInfo()
   nlohmann::json definitions;                                             ///< types that "$ref" names
+  CopyLoops loops;          ///< around a nested template with the outer scope
   std::string api_profile;  ///< what stands for an apiVersion that a resource does not name
   std::string content_version = "1.0.0.0";
   std::shared_ptr<Budget> budget = std::make_shared<Budget>();  ///< the same for all that is nested
@@ -42,9 +47,6 @@ struct LambdaVariables {
   std::map<std::string, const nlohmann::json*, NameLess> own;
   const LambdaVariables* outer = nullptr;
 };
-
-/// Names of copy loops, each with its index.
-using CopyLoops = std::vector<std::pair<std::string, std::int64_t>>;
 
 /// Where an expression stands.
 struct TemplateFrame {
@@ -73,6 +75,11 @@ void expand_copies(const nlohmann::json& copies, TemplateFrame& frame, nlohmann:
 
 /// The ids and names that the text's reference() and list…() calls are about.
 void collect_references(const nlohmann::json& value, TemplateFrame& frame, std::set<std::string>& names);
+
+/// Refuses functions that there are not, and calls with too few or too many arguments, in all expressions of a
+/// value, whether they will be evaluated or not. Templates inside nested deployments are left out: they are checked
+/// when they are planned.
+void check_functions(TemplateScope& scope, const nlohmann::json& value);
 
 [[noreturn]] void refuse_template(const std::string& why);
 

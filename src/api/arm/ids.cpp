@@ -41,7 +41,16 @@ std::optional<ResourceId> ResourceId::parse(std::string_view text) {
   take("resourceGroups", id.group);
   if (!take("providers", id.provider)) return std::nullopt;
   if (at == parts.size() || (parts.size() - at) % 2 != 0) return std::nullopt;
-  for (; at < parts.size(); at += 2) id.segments.emplace_back(parts[at], parts[at + 1]);
+  for (; at < parts.size(); at += 2) {
+    if (!same_name(parts[at], "providers") || id.segments.empty()) {
+      id.segments.emplace_back(parts[at], parts[at + 1]);
+      continue;
+    }
+    id.scope = id.text();
+    id.provider = parts[at + 1];
+    id.segments.clear();
+  }
+  if (id.segments.empty()) return std::nullopt;
   return id;
 }
 
@@ -58,7 +67,13 @@ std::string ResourceId::full_name() const {
 }
 
 std::string ResourceId::text() const {
-  return make_id(subscription, group, type(), full_name());
+  if (scope.empty()) return make_id(subscription, group, type(), full_name());
+  return scope + make_id({}, {}, type(), full_name()).substr(std::string_view("/subscriptions/").size());
+}
+
+std::string ResourceId::about() const {
+  if (!scope.empty()) return scope;
+  return "/subscriptions/" + subscription + (group.empty() ? "" : "/resourceGroups/" + group);
 }
 
 std::string make_id(std::string_view subscription, std::string_view group, std::string_view type,

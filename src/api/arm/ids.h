@@ -10,11 +10,13 @@
 
 namespace berth::arm {
 
-/// "/subscriptions/S/resourceGroups/G/providers/NS/TYPE/NAME/CHILD/NAME" taken apart. Parts keep the case
+/// "/subscriptions/S/resourceGroups/G/providers/NS/TYPE/NAME/CHILD/NAME" taken apart; of an extension resource
+/// ("…/providers/NS/TYPE/NAME/providers/NS/TYPE/NAME") the last part, with the rest as its scope. Parts keep the case
 /// they came in and compare without it.
 struct ResourceId {
   std::string subscription;
   std::string group;                                          ///< "" for a resource of the subscription
+  std::string scope;                                          ///< of an extension resource: the id of what it is about
   std::string provider;                                       ///< "Microsoft.Compute"
   std::vector<std::pair<std::string, std::string>> segments;  ///< type and name, parent first
 
@@ -28,6 +30,8 @@ struct ResourceId {
   bool is_child() const { return segments.size() > 1; }
   Ref ref() const { return {group, segments.front().second}; }  ///< of the top-level resource
   std::string text() const;
+  /// The id of what an extension resource is about: `scope`, or else the group or the subscription.
+  std::string about() const;
 };
 
 /// "Type" with one name per level ("web1/DockerExtension") as an id.

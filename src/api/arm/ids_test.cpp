@@ -54,5 +54,20 @@ TEST(ResourceNames, AreChecked) {
   EXPECT_THROW(check_resource_name("", "T"), Error);
 }
 
+TEST(ResourceIds, OfWhatIsAboutAnotherResourceHaveItAsTheirScope) {
+  const std::string vm = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/v";
+  const auto lock = ResourceId::parse(vm + "/providers/Microsoft.Authorization/locks/l");
+
+  ASSERT_TRUE(lock);
+  EXPECT_EQ(lock->type(), "Microsoft.Authorization/locks");
+  EXPECT_EQ(lock->full_name(), "l");
+  EXPECT_EQ(lock->group, "G");
+  EXPECT_EQ(lock->about(), vm);
+  EXPECT_EQ(lock->text(), vm + "/providers/Microsoft.Authorization/locks/l");
+  EXPECT_EQ(ResourceId::parse("/subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l")->about(),
+            "/subscriptions/S/resourceGroups/G");
+  EXPECT_FALSE(ResourceId::parse(vm + "/providers/Microsoft.Authorization"));
+}
+
 }  // namespace
 }  // namespace berth::arm

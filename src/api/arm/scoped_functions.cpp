@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 
 #include "api/arm/document.h"
@@ -108,11 +109,20 @@ json resource_group(const Expression&, TemplateFrame& frame) {
 }
 
 json deployment(const Expression&, TemplateFrame& frame) {
-  return {{"name", frame.scope.place.name},
-          {"properties",
-           {{"mode", "Incremental"},
-            {"provisioningState", "Accepted"},
-            {"template", {{"contentVersion", frame.scope.content_version}}}}}};
+  json made = {{"name", frame.scope.place.name},
+               {"properties",
+                {{"mode", "Incremental"},
+                 {"provisioningState", "Accepted"},
+                 {"template", {{"contentVersion", frame.scope.content_version}}}}}};
+  if (const std::string& uri = frame.scope.place.template_uri; !uri.empty())
+    made["properties"]["templateLink"] = {{"uri", uri}, {"contentVersion", frame.scope.content_version}};
+  return made;
+}
+
+json management_group(const Expression&, TemplateFrame&) {
+  refuse_template(
+      "The template function 'managementGroup' is expected in deployments of a management group only; this is one "
+      "of a resource group.");
 }
 
 json environment(const Expression&, TemplateFrame& frame) {
@@ -124,6 +134,14 @@ json environment(const Expression&, TemplateFrame& frame) {
           {"portal", origin + "/portal"},
           {"graph", origin + "/graph"},
           {"suffixes", {{"storage", "core.local"}, {"keyvaultDns", ".vault.local"}}}};
+}
+
+/// Who deploys.
+json deployer(const Expression&, TemplateFrame& frame) {
+  const DeploymentPlace& place = frame.scope.place;
+  return {{"objectId", place.deployer_id},
+          {"tenantId", place.tenant},
+          {"userPrincipalName", place.deployer_name}};
 }
 
 json tenant(const Expression&, TemplateFrame& frame) {
@@ -138,6 +156,11 @@ std::string without_last_slash(std::string type) {
 
 std::size_t levels_of(std::string_view type) {
   return static_cast<std::size_t>(std::ranges::count(type, '/'));
+}
+
+/// "/providers/TYPE/NAME", as it follows the id of what it is about.
+std::string tail_of_id(const std::string& type, const std::string& name) {
+  return make_id("x", {}, type, name).substr(std::string_view("/subscriptions/x").size());
 }
 
 /// resourceId, subscriptionResourceId, tenantResourceId: [subscription,] [group,] type, names…
@@ -176,14 +199,33 @@ json tenant_resource_id(const Expression& call, TemplateFrame& frame) {
   return make_resource_id(call, frame, false, false);
 }
 
+/// Of a resource of a management group, which this deployment, of a resource group, has to name.
+json management_group_resource_id(const Expression& call, TemplateFrame& frame) {
+  static constexpr std::string_view groups = "/providers/Microsoft.Management/managementGroups/";
+  std::string group = text_argument(call, 0, frame);
+  if (group.starts_with(groups)) group.erase(0, groups.size());
+  if (group.empty() || group.find('/') != group.npos)
+    refuse_template(
+        fmt::format("The template function '{}' needs the name of the management group first: this is a "
+                    "deployment of a resource group.",
+                    call.name));
+  const std::string type = without_last_slash(text_argument(call, 1, frame));
+  std::string name;
+  for (std::size_t i = 2; i < call.arguments.size(); ++i)
+    name += (name.empty() ? "" : "/") + text_argument(call, i, frame);
+  if (levels_of(type) != call.arguments.size() - 2)
+    refuse_template(fmt::format("The template function '{}' names '{}' with {} parts but '{}' needs {}.",
+                                call.name, name, call.arguments.size() - 2, type, levels_of(type)));
+  return std::string(groups) + group + tail_of_id(type, name);
+}
+
 json extension_resource_id(const Expression& call, TemplateFrame& frame) {
   std::string id = text_argument(call, 0, frame);
   const std::string type = without_last_slash(text_argument(call, 1, frame));
   std::string name;
   for (std::size_t i = 2; i < call.arguments.size(); ++i)
     name += (name.empty() ? "" : "/") + text_argument(call, i, frame);
-  const std::string tail = make_id("x", {}, type, name);
-  return id + tail.substr(std::string_view("/subscriptions/x").size());
+  return id + tail_of_id(type, name);
 }
 
 /// The id that the first argument of reference() means.
@@ -191,6 +233,12 @@ std::string referenced_id(const std::string& name, TemplateFrame& frame) {
   if (name.starts_with('/')) return name;
   if (const auto found = frame.scope.symbols.find(name); found != frame.scope.symbols.end())
     return found->second;
+  // "Microsoft.Storage/storageAccounts/x": of the same group, whoever made it.
+  const auto slashes = std::ranges::count(name, '/');
+  const std::size_t dot = name.find('.');
+  if (dot != name.npos && dot < name.find('/') && slashes >= 2 && slashes % 2 == 0)
+    return fmt::format("/subscriptions/{}/resourceGroups/{}/providers/{}", frame.scope.place.subscription,
+                       frame.scope.place.group, name);
   refuse_template(fmt::format("The resource '{}' is not defined in the template.", name));
 }
 
@@ -207,6 +255,41 @@ json reference(const Expression& call, TemplateFrame& frame) {
   const TemplateRuntime& runtime = need_runtime(call, frame);
   const bool full = call.arguments.size() > 2 && same_name(text_argument(call, 2, frame), "Full");
   return runtime.reference(referenced_id(text_argument(call, 0, frame), frame), full);
+}
+
+/// What a template says of one of its resources, whether that is there yet or not: "net", "nets[2]".
+json resource_info(const Expression& call, TemplateFrame& frame) {
+  const std::string written = text_argument(call, 0, frame);
+  const std::size_t bracket = written.find('[');
+  const std::string symbol = written.substr(0, bracket);
+  TemplateScope& scope = frame.scope;
+  const json* resource = scope.resources && scope.resources->is_object() ? find_member(*scope.resources, symbol)
+                                                                         : nullptr;
+  if (!resource)
+    refuse_template(fmt::format(
+        "The template function 'resourceInfo' needs the symbolic name of a resource, not '{}'.", written));
+  TemplateFrame at{.scope = scope};
+  if (const json* copy = find_member(*resource, "copy")) {
+    std::size_t index = 0;
+    const std::string_view digits =
+        bracket == written.npos ? std::string_view() : std::string_view(written).substr(bracket + 1);
+    const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (problem != std::errc() || std::string_view(end, digits.data() + digits.size()) != "]")
+      refuse_template(fmt::format("The resource '{}' has copies: name one, as in '{}[0]'.", symbol, symbol));
+    const json* loop = find_member(*copy, "name");
+    at.loops.emplace_back(loop && loop->is_string() ? loop->get<std::string>() : symbol, index);
+  }
+  const auto text = [&](const char* key) {
+    const json* member = find_member(*resource, key);
+    json value = member ? evaluate(*member, at) : json();
+    if (!value.is_string()) value = std::string();
+    return value.get<std::string>();
+  };
+  const std::string name = text("name"), type = text("type"), version = text("apiVersion"), group = text("resourceGroup");
+  return {{"id", make_id(scope.place.subscription, group.empty() ? scope.place.group : group, type, name)},
+          {"name", name},
+          {"type", type},
+          {"apiVersion", version.empty() ? scope.api_profile : version}};
 }
 
 /// What reference() gives, for each copy of a resource with a symbolic name.
@@ -244,6 +327,50 @@ json providers(const Expression& call, TemplateFrame& frame) {
 
 json pick_zones(const Expression&, TemplateFrame&) {
   return json::array();
+}
+
+/// "West US 2" as "westus2".
+std::string squeezed(const std::string& location) {
+  std::string name = lower(location);
+  std::erase(name, ' ');
+  return name;
+}
+
+// Zones: the physical "westus2-az1" is the logical "1".
+
+std::string other_zone(const Expression& call, const std::string& location, const std::string& zone,
+                       bool to_logical) {
+  const std::string prefix = squeezed(location) + "-az";
+  const std::string number = !to_logical                 ? zone
+                             : lower(zone).starts_with(prefix) ? zone.substr(prefix.size())
+                                                               : "";
+  if (number != "1" && number != "2" && number != "3")
+    refuse_template(
+        fmt::format("The template function '{}' does not know the zone '{}' of '{}'. Its zones are '{}1', "
+                    "'{}2' and '{}3'.",
+                    call.name, zone.substr(0, 100), location.substr(0, 100), to_logical ? prefix : "",
+                    to_logical ? prefix : "", to_logical ? prefix : ""));
+  return to_logical ? number : prefix + number;
+}
+
+json map_zones(const Expression& call, TemplateFrame& frame, bool to_logical) {
+  text_argument(call, 0, frame);
+  const std::string location = text_argument(call, 1, frame);
+  if (!same_name(call.name.substr(call.name.size() - 1), "s"))
+    return other_zone(call, location, text_argument(call, 2, frame), to_logical);
+  const json zones = evaluate(call.arguments[2], frame);
+  if (!zones.is_array())
+    refuse_template(fmt::format("Argument 3 of the template function '{}' must be an array of zones.", call.name));
+  json made = json::array();
+  for (const json& zone : zones)
+    made.push_back(other_zone(call, location, zone.is_string() ? zone.get<std::string>() : "", to_logical));
+  return made;
+}
+json to_logical_zone(const Expression& call, TemplateFrame& frame) {
+  return map_zones(call, frame, true);
+}
+json to_physical_zone(const Expression& call, TemplateFrame& frame) {
+  return map_zones(call, frame, false);
 }
 
 json new_guid(const Expression& call, TemplateFrame& frame) {
@@ -287,11 +414,14 @@ constexpr ScopedFunction scoped_table[] = {
     {"and", 1, -1, all_of},
     {"coalesce", 1, -1, coalesce},
     {"copyIndex", 0, 2, copy_index},
+    {"deployer", 0, 0, deployer},
     {"deployment", 0, 0, deployment},
     {"environment", 0, 0, environment},
     {"fail", 1, 1, fail_deployment},
     {"extensionResourceId", 3, -1, extension_resource_id},
     {"if", 3, 3, choose},
+    {"managementGroup", 0, 0, management_group},
+    {"managementGroupResourceId", 3, -1, management_group_resource_id},
     {"newGuid", 0, 0, new_guid},
     {"or", 1, -1, any_of},
     {"parameters", 1, 1, nullptr, parameters},
@@ -300,11 +430,16 @@ constexpr ScopedFunction scoped_table[] = {
     {"reference", 1, 3, reference},
     {"references", 1, 3, references},
     {"resourceGroup", 0, 0, resource_group},
+    {"resourceInfo", 1, 1, resource_info},
     {"resourceId", 2, -1, resource_id},
     {"subscription", 0, 0, subscription},
     {"subscriptionResourceId", 2, -1, subscription_resource_id},
     {"tenant", 0, 0, tenant},
     {"tenantResourceId", 2, -1, tenant_resource_id},
+    {"toLogicalZone", 3, 3, to_logical_zone},
+    {"toLogicalZones", 3, 3, to_logical_zone},
+    {"toPhysicalZone", 3, 3, to_physical_zone},
+    {"toPhysicalZones", 3, 3, to_physical_zone},
     {"utcNow", 0, 1, utc_now},
     {"variables", 1, 1, nullptr, variable},
 };
@@ -322,7 +457,9 @@ std::string text_argument(const Expression& call, std::size_t index, TemplateFra
 }
 
 json list_call(const Expression& call, TemplateFrame& frame) {
-  return need_runtime(call, frame).list(call.name, referenced_id(text_argument(call, 0, frame), frame));
+  json listed = need_runtime(call, frame).list(call.name, referenced_id(text_argument(call, 0, frame), frame));
+  if (same_name(call.name, secure_outputs_function)) frame.scope.secrets.add(listed);
+  return listed;
 }
 
 const ScopedFunction* find_scoped_function(std::string_view name) {

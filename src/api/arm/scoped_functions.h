@@ -24,6 +24,8 @@ struct ScopedFunction {
 const ScopedFunction* find_scoped_function(std::string_view name);
 /// Those that take a lambda.
 std::span<const ScopedFunction> lambda_functions();
+/// The one of them that gives the secure outputs of a nested deployment.
+inline constexpr std::string_view secure_outputs_function = "listOutputsWithSecureValues";
 /// listKeys() and its like, whose names are not known beforehand.
 nlohmann::json list_call(const Expression& call, TemplateFrame& frame);
 

@@ -40,49 +40,103 @@ void collect(const json& value, std::set<std::string, std::less<>>& texts) {
   }
 }
 
+/// A text to look for, as it is or as JSON writes it.
+struct Needle {
+  std::string text;
+  std::size_t shorter;  ///< the longest other one that this one begins with; `none`
+};
+constexpr std::size_t none = static_cast<std::size_t>(-1);
+
 }  // namespace
 
+struct Secrets::Known {
+  std::set<std::string, std::less<>> texts;
+  std::vector<Needle> needles;   ///< sorted
+  std::vector<bool> beginnings;  ///< by the first two bytes: whether any needle begins with them
+
+  void arrange();
+  std::size_t longest_at(std::string_view text) const;
+  std::string redact(std::string_view text) const;
+  json redact_value(const json& value) const;
+};
+
+Secrets::Secrets() : known_(std::make_shared<Known>()) {}
+Secrets::Secrets(const Secrets& other) : known_(other.known()) {}
+Secrets& Secrets::operator=(const Secrets& other) {
+  auto theirs = other.known();
+  const std::lock_guard lock(mutex_);
+  known_ = std::move(theirs);
+  return *this;
+}
+
+std::shared_ptr<const Secrets::Known> Secrets::known() const {
+  const std::lock_guard lock(mutex_);
+  return known_;
+}
+
+void Secrets::take(std::set<std::string, std::less<>> texts) {
+  const std::lock_guard lock(mutex_);
+  texts.insert(known_->texts.begin(), known_->texts.end());
+  if (texts.size() == known_->texts.size()) return;
+  check_count(texts.size());
+  auto more = std::make_shared<Known>();
+  more->texts = std::move(texts);
+  more->arrange();
+  known_ = std::move(more);
+}
+
 void Secrets::add(const json& value) {
-  collect(value, texts_);
-  arrange();
+  std::set<std::string, std::less<>> texts;
+  collect(value, texts);
+  take(std::move(texts));
 }
 
 void Secrets::add(const Secrets& others) {
-  texts_.insert(others.texts_.begin(), others.texts_.end());
-  check_count(texts_.size());
-  arrange();
+  take(others.known()->texts);
 }
 
-void Secrets::arrange() {
+std::size_t Secrets::count() const {
+  return known()->texts.size();
+}
+
+std::string Secrets::redact(std::string_view text) const {
+  return known()->redact(text);
+}
+
+json Secrets::redact_value(const json& value) const {
+  return known()->redact_value(value);
+}
+
+void Secrets::Known::arrange() {
   std::set<std::string> sorted;
   const auto take = [&sorted](std::string_view text) {
     for (std::size_t at = 0; at + piece < text.size(); at += piece) sorted.emplace(text.substr(at, piece));
     sorted.emplace(text.substr(text.size() - std::min(text.size(), piece)));
   };
-  for (const std::string& text : texts_) {
+  for (const std::string& text : texts) {
     take(text);
     const std::string quoted = dump(json(text));
     take(std::string_view(quoted).substr(1, quoted.size() - 2));
   }
-  needles_.clear();
-  beginnings_.assign(65'536, false);
+  needles.clear();
+  beginnings.assign(65'536, false);
   for (const std::string& text : sorted) {
     // What it may begin with stands before it: the last one, or what that one begins with, and so on.
-    std::size_t before = needles_.empty() ? none : needles_.size() - 1;
-    while (before != none && !text.starts_with(needles_[before].text)) before = needles_[before].shorter;
-    beginnings_[beginning(text)] = true;
-    needles_.push_back({.text = text, .shorter = before});
+    std::size_t before = needles.empty() ? none : needles.size() - 1;
+    while (before != none && !text.starts_with(needles[before].text)) before = needles[before].shorter;
+    beginnings[beginning(text)] = true;
+    needles.push_back({.text = text, .shorter = before});
   }
 }
 
 /// The size of the longest needle with which `text` begins; 0 if it begins with none.
-std::size_t Secrets::longest_at(std::string_view text) const {
-  if (text.size() < shortest || !beginnings_[beginning(text)]) return 0;
+std::size_t Secrets::Known::longest_at(std::string_view text) const {
+  if (text.size() < shortest || !beginnings[beginning(text)]) return 0;
   // How many needles stand before the text or are it. Plain loops: this runs for each byte of what is shown.
-  std::size_t before = 0, end = needles_.size();
+  std::size_t before = 0, end = needles.size();
   while (before < end) {
     const std::size_t middle = (before + end) / 2;
-    if (needles_[middle].text.compare(text) <= 0)
+    if (needles[middle].text.compare(text) <= 0)
       before = middle + 1;
     else
       end = middle;
@@ -90,16 +144,16 @@ std::size_t Secrets::longest_at(std::string_view text) const {
   if (before == 0) return 0;
   // Every needle with which the text begins is the one before that place, or this one begins with it.
   std::size_t at = before - 1;
-  const std::string& nearest = needles_[at].text;
+  const std::string& nearest = needles[at].text;
   const std::size_t most_common = std::min(nearest.size(), text.size());
   std::size_t common = 0;
   while (common < most_common && nearest[common] == text[common]) ++common;
-  while (at != none && needles_[at].text.size() > common) at = needles_[at].shorter;
-  return at == none ? 0 : needles_[at].text.size();
+  while (at != none && needles[at].text.size() > common) at = needles[at].shorter;
+  return at == none ? 0 : needles[at].text.size();
 }
 
-std::string Secrets::redact(std::string_view text) const {
-  if (needles_.empty()) return std::string(text);
+std::string Secrets::Known::redact(std::string_view text) const {
+  if (needles.empty()) return std::string(text);
   std::string clean;
   std::size_t covered = 0;  // up to here the text is secret
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -112,9 +166,9 @@ std::string Secrets::redact(std::string_view text) const {
   return clean;
 }
 
-json Secrets::redact_value(const json& value) const {
+json Secrets::Known::redact_value(const json& value) const {
   if (value.is_string()) return redact(value.get_ref<const std::string&>());
-  if (value.is_number()) return !texts_.contains(dump(value)) ? value : json(in_its_place);
+  if (value.is_number()) return !texts.contains(dump(value)) ? value : json(in_its_place);
   if (!value.is_structured()) return value;
   json clean = value.is_array() ? json::array() : json::object();
   if (value.is_array())

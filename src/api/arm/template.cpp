@@ -121,6 +121,9 @@ std::shared_ptr<Template::Impl> plan_in(std::shared_ptr<TemplateScope> scope, co
   refuse_more(impl->outputs.size(), most_outputs, "outputs");
   impl->scope->budget->make(*find_member(document, "resources"));
   impl->source = std::make_shared<const json>(*find_member(document, "resources"));
+  impl->scope->resources = impl->source;
+  check_functions(*impl->scope, *impl->source);
+  check_functions(*impl->scope, impl->outputs);
   const std::size_t before = impl->scope->budget->resources();
   impl->plan = plan_resources(*impl->scope, *impl->source);
   impl->count->own = impl->scope->budget->resources() - before;
@@ -176,15 +179,16 @@ json Template::body(std::size_t resource, const TemplateRuntime& runtime) const 
     const PlannedResource& planned = impl_->plan.resources[resource];
     json made = json::object();
     static constexpr std::string_view not_in_body[] = {
-        "name",      "type",      "apiVersion", "condition",     "copy",          "comments",
-        "dependsOn", "resources", "existing",   "resourceGroup", "subscriptionId"};
+        "name",      "type",     "apiVersion",    "condition",      "copy",  "comments", "dependsOn",
+        "resources", "existing", "resourceGroup", "subscriptionId", "scope", "@options"};
     for (const auto& [key, value] : impl_->plan.items[resource].source->items()) {
       if (std::ranges::any_of(not_in_body, [&](std::string_view name) { return same_name(name, key); }))
         continue;
       if (planned.is_deployment() && same_name(key, "properties") && value.is_object()) {
         json properties = json::object();
         for (const auto& [inner, item] : value.items())
-          if (!same_name(inner, "template")) properties[inner] = evaluate(item, frame);
+          if (!same_name(inner, "template") && !same_name(inner, "parameters"))
+            properties[inner] = evaluate(item, frame);
         made[key] = std::move(properties);
         continue;
       }
@@ -194,19 +198,76 @@ json Template::body(std::size_t resource, const TemplateRuntime& runtime) const 
   });
 }
 
-Template Template::nested(std::size_t resource, const DeploymentPlace& place,
+namespace {
+
+/// Where a link leads: its 'uri', or its 'relativePath' beside the template that it stands in.
+std::string linked_address(const json& link, const std::string& base, const std::string& what) {
+  const auto text = [&](const char* key) {
+    const json& value = member_or_null(link, key);
+    return value.is_string() ? value.get<std::string>() : std::string();
+  };
+  if (const std::string uri = text("uri"); !uri.empty()) return uri;
+  const std::string relative = text("relativePath");
+  if (relative.empty())
+    refuse_template(
+        fmt::format("The link of {} has neither 'uri' nor 'relativePath'. Template specs are not there in the local "
+                    "region.",
+                    what));
+  if (base.empty())
+    throw Error(ErrorKind::invalid, "InvalidTemplateLink",
+                fmt::format("The 'relativePath' of {} is '{}', and the template around it was sent by itself: there is "
+                            "no folder to look in.",
+                            what, relative.substr(0, 300)),
+                "Serve its folder with 'azure region serve-templates FOLDER', and deploy by the address that it shows.");
+  return base.substr(0, base.rfind('/', base.find('?')) + 1) + relative;
+}
+
+json load_linked(const json& link, const std::string& base, const std::string& what, const TemplateRuntime& runtime,
+                 Budget& budget, std::string& address) {
+  if (!link.is_object()) refuse_template(fmt::format("The link of {} is not an object.", what));
+  address = linked_address(link, base, what);
+  if (!runtime.linked) refuse_template(fmt::format("The link of {} cannot be followed here.", what));
+  json document = runtime.linked(address);
+  budget.make(document);
+  const json &wanted = member_or_null(link, "contentVersion"), &there = member_or_null(document, "contentVersion");
+  if (!wanted.is_null() && wanted != there)
+    refuse_template(fmt::format("The link of {} wants the content version {}, and there is {}.", what, dump(wanted),
+                                dump(there)));
+  return document;
+}
+
+bool is_inner_scope(const json& properties, const std::string& name) {
+  const json& scope = member_or_null(member_or_null(properties, "expressionEvaluationOptions"), "scope");
+  if (scope.is_null()) return false;
+  const std::string text = scope.is_string() ? scope.get<std::string>() : "";
+  if (same_name(text, "inner")) return true;
+  if (same_name(text, "outer") || same_name(text, "notSpecified")) return false;
+  refuse_template(
+      fmt::format("The 'expressionEvaluationOptions.scope' of the nested deployment '{}' is not 'inner' or 'outer'.",
+                  name));
+}
+
+}  // namespace
+
+Template Template::nested(std::size_t resource, const DeploymentPlace& where,
                           const TemplateRuntime& runtime) const {
   return without_secrets(*impl_->scope, [&] {
     const json& properties = member_or_null(*impl_->plan.items[resource].source, "properties");
-    const json& document = member_or_null(properties, "template");
-    const std::string& name = impl_->plan.resources[resource].name;
-    if (document.is_null())
-      refuse_template(fmt::format(
-          "The nested deployment '{}' has no template. A 'templateLink' is not followed: the local "
-          "region opens no connections of its own.",
-          name));
-    check_template(document);
+    const std::string what = fmt::format("the nested deployment '{}'", impl_->plan.resources[resource].name);
+    TemplateFrame frame = impl_->frame(resource, &runtime);
     Budget& budget = *impl_->scope->budget;
+    DeploymentPlace place = where;
+    place.template_uri = impl_->scope->place.template_uri;
+    json loaded;
+    const json* document = find_member(properties, "template");
+    const bool linked = !document || document->is_null();
+    if (linked) {
+      const json link = evaluate(member_or_null(properties, "templateLink"), frame);
+      if (link.is_null()) refuse_template(fmt::format("There is no template in {}.", what));
+      loaded = load_linked(link, impl_->scope->place.template_uri, what, runtime, budget, place.template_uri);
+      document = &loaded;
+    }
+    check_template(*document);
     const auto known = impl_->count->nested.find(resource);
     if (known != impl_->count->nested.end()) {
       budget.set_resources(budget.resources() - known->second->total());
@@ -216,12 +277,14 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& place,
       impl_->count->nested[resource] = made->count;
       return Template(std::move(made));
     };
-    const json& options = member_or_null(properties, "expressionEvaluationOptions");
-    const json& scope_name = member_or_null(options, "scope");
-    if (scope_name.is_string() && same_name(scope_name.get_ref<const std::string&>(), "inner")) {
-      TemplateFrame frame = impl_->frame(resource, &runtime);
+    if (linked || is_inner_scope(properties, impl_->plan.resources[resource].name)) {
       json parameters = evaluate(member_or_null(properties, "parameters"), frame);
-      auto made = plan_anew(document, parameters, place, impl_->scope->budget);
+      if (const json link = evaluate(member_or_null(properties, "parametersLink"), frame); !link.is_null()) {
+        std::string address;
+        const json file = load_linked(link, impl_->scope->place.template_uri, what, runtime, budget, address);
+        parameters = member_or_null(file, "parameters");
+      }
+      auto made = plan_anew(*document, parameters, place, impl_->scope->budget);
       made->scope->secrets.add(impl_->scope->secrets);
       return counted(made);
     }
@@ -230,29 +293,32 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& place,
     for (const auto* values : {&impl_->scope->parameters, &impl_->scope->known, &impl_->scope->functions})
       for (const auto& [known_name, value] : *values) budget.make(value);
     auto scope = std::make_shared<TemplateScope>(*impl_->scope);
-    scope->definitions = member_or_null(document, "definitions");
-    scope->place.group = place.group;
-    scope->place.group_location = place.group_location;
-    scope->place.group_tags = place.group_tags;
-    return counted(plan_in(scope, document));
+    scope->definitions = member_or_null(*document, "definitions");
+    scope->place = place;
+    scope->place.name = impl_->scope->place.name;  // deployment() is the outer one
+    scope->loops = impl_->plan.items[resource].loops;
+    return counted(plan_in(scope, *document));
   });
 }
 
 json Template::outputs(const TemplateRuntime& runtime) const {
+  return all_outputs(runtime).shown;
+}
+
+Outputs Template::all_outputs(const TemplateRuntime& runtime) const {
   return without_secrets(*impl_->scope, [&] {
-    json made = json::object();
+    Outputs made{.shown = json::object(), .whole = json::object(), .secure = json::object(), .hidden = {}};
     if (!impl_->outputs.is_object()) return made;
+    TemplateScope& scope = *impl_->scope;
     for (const auto& [name, written_type] : impl_->outputs.items()) {
-      TemplateFrame frame{.scope = *impl_->scope, .runtime = &runtime};
+      TemplateFrame frame{.scope = scope, .runtime = &runtime, .loops = scope.loops};
       const std::string what = fmt::format("The template output '{}'", name);
       json holder;
-      const json& definition = resolve_type(*impl_->scope, written_type, what, holder);
+      const json& definition = resolve_type(scope, written_type, what, holder);
       if (const json condition = evaluate(member_or_null(definition, "condition"), frame);
           condition == json(false))
         continue;
       const ParameterType type = parameter_type(name, text_member(definition, "type", what));
-      json& shown = made[name] = {{"type", shown_type(type)}};
-      if (is_secure(type)) continue;
       json value;
       if (const json* copy = find_member(definition, "copy"); copy && copy->is_object()) {
         json one = *copy, target = json::object();
@@ -264,11 +330,36 @@ json Template::outputs(const TemplateRuntime& runtime) const {
         if (!written) refuse_template(what + " has no value.");
         value = evaluate(*written, frame);
       }
-      if (!value.is_null()) check_value(*impl_->scope, definition, value, what);
-      shown["value"] = impl_->scope->secrets.redact_value(without_secure(*impl_->scope, definition, value));
+      json secure = json::array();
+      if (!value.is_null()) {
+        check_value(scope, definition, value, what);
+        collect_secure(scope, definition, value, secure);
+      }
+      scope.secrets.add(secure);
+      made.shown[name] = made.whole[name] = {{"type", shown_type(type)}};
+      if (is_secure(type)) {
+        made.secure[name] = std::move(value);
+        continue;
+      }
+      made.whole[name]["value"] = without_secure(scope, definition, value);
+      if (!secure.empty()) made.secure[name] = std::move(value);
+    }
+    for (auto& [name, output] : made.whole.items()) {  // now that all secrets are known
+      if (!output.contains("value")) continue;
+      json shown = scope.secrets.redact_value(output["value"]);
+      if (shown != output["value"]) made.hidden.push_back(name);
+      made.shown[name]["value"] = std::move(shown);
     }
     return made;
   });
+}
+
+json Template::redact_value(const json& value) const {
+  return impl_->scope->secrets.redact_value(value);
+}
+
+void Template::keep_secrets_of(const Template& other) const {
+  impl_->scope->secrets.add(other.impl_->scope->secrets);
 }
 
 json Template::shown_parameters() const {

@@ -20,6 +20,8 @@ struct DeploymentPlace {
   Tags group_tags;
   std::string name;    ///< of the deployment
   std::string origin;  ///< "https://127.0.0.1:8443"
+  std::string deployer_id, deployer_name;  ///< who deploys: a UUID; of users, their name too
+  std::string template_uri;                ///< where the template came from; "" when it was sent itself
 };
 
 /// What a template can ask while it is being deployed.
@@ -28,6 +30,9 @@ struct TemplateRuntime {
   std::function<nlohmann::json(const std::string& id, bool full)> reference;
   /// listKeys() and alike.
   std::function<nlohmann::json(const std::string& function, const std::string& id)> list;
+  /// The template or parameters at an address, for links. Throws Error(invalid, "InvalidTemplateLink"), also when
+  /// empty.
+  std::function<nlohmann::json(const std::string& uri)> linked = {};
 };
 
 /// One resource that a template makes.
@@ -35,7 +40,16 @@ struct PlannedResource {
   std::string id, type, name, api_version;  ///< `name` with one part for each level: "web1/DockerExtension"
   std::vector<std::size_t> after;           ///< indexes of those that must be there first
   bool existing = false;                    ///< only spoken of (languageVersion 2.0), not made
+  bool only_if_missing = false;             ///< one that is there already stays as it is
   bool is_deployment() const { return same_name(type, "Microsoft.Resources/deployments"); }
+};
+
+/// What a template gives back.
+struct Outputs {
+  nlohmann::json shown;   ///< {"name":{"type","value"}}; secure ones without a value, and none that holds a secret
+  nlohmann::json whole;   ///< the same with what is secret in it: for the deployment around this one, never kept
+  nlohmann::json secure;  ///< {"name": value} of the secure ones: as `whole`
+  std::vector<std::string> hidden;  ///< whose shown value is not the whole one
 };
 
 class Template {
@@ -53,12 +67,16 @@ class Template {
   nlohmann::json body(std::size_t resource, const TemplateRuntime& runtime) const;
   /// The template inside a nested deployment, planned for `place`.
   Template nested(std::size_t resource, const DeploymentPlace& place, const TemplateRuntime& runtime) const;
-  /// {"name":{"type","value"}}; secure ones without a value.
+  /// {"name":{"type","value"}}; secure ones without a value, and none that holds a secret.
   nlohmann::json outputs(const TemplateRuntime& runtime) const;
+  Outputs all_outputs(const TemplateRuntime& runtime) const;
   /// {"name":{"type","value"}} as a deployment shows them; secure ones without a value.
   nlohmann::json shown_parameters() const;
   /// `text` with every value of a secure parameter replaced: for what is kept, logged or answered.
   std::string redact(std::string_view text) const;
+  nlohmann::json redact_value(const nlohmann::json& value) const;
+  /// Redacts from now on what `other`, a template nested in this one, redacts.
+  void keep_secrets_of(const Template& other) const;
 
   struct Impl;
 

@@ -38,6 +38,47 @@ bool is_wanted(const json& resource, const std::string& name, TemplateFrame& at)
   return same_name(text, "true");
 }
 
+/// What "@options" say, as Bicep writes its decorators. Those that would repeat or wait are refused: a resource is
+/// put once here.
+bool is_only_if_missing(const json& resource, const std::string& name, TemplateFrame& at) {
+  const json& options = member_or_null(resource, "@options");
+  if (options.is_null()) return false;
+  if (!options.is_object())
+    refuse_template(fmt::format("The '@options' of the template resource '{}' are not an object.", name));
+  bool wanted = false;
+  for (const auto& [key, value] : options.items()) {
+    if (!same_name(key, "onlyIfNotExists"))
+      refuse_template(
+          fmt::format("'@options.{}' of the template resource '{}' is not supported by the local region: a resource "
+                      "is put once here. Leave it out.",
+                      key.substr(0, 100), name));
+    const json flag = evaluate(value, at);
+    if (!flag.is_boolean())
+      refuse_template(
+          fmt::format("'@options.onlyIfNotExists' of the template resource '{}' is not true or false.", name));
+    wanted = flag.get<bool>();
+  }
+  return wanted;
+}
+
+/// What the 'scope' of a resource means: the id of what an extension resource is about. "" when there is none.
+std::string scope_id(const json& resource, const std::string& name, const DeploymentPlace& place,
+                     const std::string& group, TemplateFrame& at) {
+  const json scope = evaluate(member_or_null(resource, "scope"), at);
+  if (scope.is_null()) return {};
+  if (!scope.is_string())
+    refuse_template(fmt::format("The 'scope' of the template resource '{}' is not a string.", name));
+  std::string text = scope.get<std::string>();
+  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  if (text == "/" || same_name(text.substr(0, 11), "/providers/"))
+    refuse_template(
+        fmt::format("The 'scope' of the template resource '{}' is '{}': the local region deploys to its own "
+                    "subscription only.",
+                    name, text.substr(0, 200)));
+  if (text.empty() || text.starts_with('/')) return text;
+  return fmt::format("/subscriptions/{}/resourceGroups/{}/providers/{}", place.subscription, group, text);
+}
+
 void check_nested_mode(const json& deployment, const std::string& name, TemplateFrame& at) {
   const json mode = evaluate(member_or_null(member_or_null(deployment, "properties"), "mode"), at);
   if (mode.is_null() || (mode.is_string() && same_name(mode.get_ref<const std::string&>(), "Incremental")))
@@ -52,7 +93,7 @@ class Planner {
  public:
   explicit Planner(TemplateScope& scope) : scope_(scope) {}
   ResourcePlan plan(const json& resources) {
-    expand_all(resources, {}, {}, {}, {}, false);
+    expand_all(resources, {}, {}, {}, scope_.loops, false);
     link();
     check_loops();
     return std::move(plan_);
@@ -144,7 +185,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
   scope_.budget->resource();
   TemplateFrame at{.scope = scope_, .loops = loops};
   const std::string indexed =
-      symbol.empty() || loops.empty() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second);
+      symbol.empty() || loops.size() == scope_.loops.size() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second);
   // The name of what is only spoken of may not even make sense when it is not there.
   const bool existing = member_or_null(resource, "existing") == json(true);
   if (existing && (left_out_parent || !is_wanted(resource, symbol, at))) {
@@ -174,9 +215,16 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
         fmt::format("The template resource '{}' has no 'apiVersion', or it is not a string.", planned.name));
   planned.api_version = version.is_string() ? version.get<std::string>() : scope_.api_profile;
   const json group = evaluate(member_or_null(resource, "resourceGroup"), at);
-  planned.id =
-      make_id(scope_.place.subscription, group.is_string() ? group.get<std::string>() : scope_.place.group,
-              planned.type, planned.name);
+  if (const json subscription = evaluate(member_or_null(resource, "subscriptionId"), at);
+      subscription.is_string() && !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
+    refuse_template(fmt::format("The template resource '{}' is for the subscription '{}', which this region does not "
+                                "have.",
+                                planned.name, subscription.get<std::string>().substr(0, 100)));
+  const std::string in_group = group.is_string() ? group.get<std::string>() : scope_.place.group;
+  planned.id = make_id(scope_.place.subscription, in_group, planned.type, planned.name);
+  if (const std::string scope = scope_id(resource, planned.name, scope_.place, in_group, at); !scope.empty())
+    planned.id = scope + make_id({}, {}, planned.type, planned.name).substr(std::string_view("/subscriptions/").size());
+  planned.only_if_missing = is_only_if_missing(resource, planned.name, at);
   planned.existing = existing;
   const bool is_left_out = left_out_parent || !is_wanted(resource, planned.name, at);
   if (planned.is_deployment() && !is_left_out) check_nested_mode(resource, planned.name, at);
@@ -200,7 +248,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
       if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
     planned.type = type;
     add_short_names(parent_id, own_type, own_name, index);
-    if (!symbol.empty() && !loops.empty()) scope_.collections[symbol].push_back(id);
+    if (!symbol.empty() && loops.size() > scope_.loops.size()) scope_.collections[symbol].push_back(id);
     plan_.items.push_back({.source = &resource, .loops = loops, .parent_id = parent_id});
     plan_.resources.push_back(std::move(planned));
   }

@@ -25,7 +25,10 @@ const DeploymentPlace deployment_place{.subscription = "S",
                                        .group_location = "westus",
                                        .group_tags = {{"a", "b"}},
                                        .name = "D",
-                                       .origin = "https://h"};
+                                       .origin = "https://h",
+                                       .deployer_id = "O",
+                                       .deployer_name = "me@local",
+                                       .template_uri = {}};
 
 TemplateRuntime runtime_without() {
   return {.reference = [](const std::string& id, bool) -> json {
@@ -223,6 +226,19 @@ TEST(Template, FindsTheOrderInReferences) {
     return json{{"space", "10.0.0.0/8"}};
   };
   EXPECT_EQ(made.body(0, runtime)["tags"]["where"], "10.0.0.0/8");
+}
+
+TEST(Template, ReferencesByTypeAndNameAreOfTheSameGroup) {
+  const Template made = plan(document_of(
+      json::array(),
+      {{"outputs",
+        {{"o", {{"type", "string"}, {"value", "[reference('Microsoft.Storage/storageAccounts/x', '1').e]"}}}}}}));
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool) {
+    EXPECT_EQ(id, "/subscriptions/S/resourceGroups/G/providers/Microsoft.Storage/storageAccounts/x");
+    return json{{"e", "there"}};
+  };
+  EXPECT_EQ(made.outputs(runtime)["o"]["value"], "there");
 }
 
 TEST(Template, MakesChildrenAfterTheirParents) {
@@ -465,7 +481,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"less(1, 2)", "true"}, Case{"lessOrEquals('b', 'a')", "false"}, Case{"greater(2, 1)", "true"},
         Case{"greaterOrEquals(2, 2)", "true"}, Case{"and(true(), false())", "false"},
         Case{"or(false(), true())", "true"}, Case{"not(true())", "false"},
-        Case{"if(true(), 'yes', nosuch())", "\"yes\""}, Case{"bool('true')", "true"},
+        Case{"if(true(), 'yes', div(1, 0))", "\"yes\""}, Case{"bool('true')", "true"},
         Case{"coalesce(null(), 'b')", "\"b\""}, Case{"toLower('ABC')", "\"abc\""},
         Case{"toUpper('abc')", "\"ABC\""}, Case{"trim('  a ')", "\"a\""},
         Case{"substring('hello', 1, 3)", "\"ell\""},
@@ -508,7 +524,26 @@ INSTANTIATE_TEST_SUITE_P(
              "\"/providers/Microsoft.Authorization/x/r\""},
         Case{"resourceGroup().tags.a", "\"b\""}, Case{"subscription().subscriptionId", "\"S\""},
         Case{"deployment().name", "\"D\""}, Case{"environment().resourceManager", "\"https://h\""},
-        Case{"tenant().tenantId", "\"T\""}));
+        Case{"tenant().tenantId", "\"T\""}, Case{"deployer().objectId", "\"O\""},
+        Case{"deployer()", R"({"objectId":"O","tenantId":"T","userPrincipalName":"me@local"})"},
+        // Text counts in UTF-16, as .NET does: é is one, 🐳 is two.
+        Case{"length('héé')", "3"}, Case{"length('日本🐳')", "4"}, Case{"substring('héllo', 1, 3)", R"("éll")"},
+        Case{"substring('日本語', 1)", R"("本語")"}, Case{"substring('a🐳b', 1, 2)", R"("🐳")"},
+        Case{"take('éèê', 2)", R"("éè")"}, Case{"take('éè', 9)", R"("éè")"}, Case{"skip('éèê', 2)", R"("ê")"},
+        Case{"skip('é', 9)", R"("")"}, Case{"first('éa')", R"("é")"}, Case{"last('aé')", R"("é")"},
+        Case{"last('')", R"("")"}, Case{"indexOf('äöü', 'ü')", "2"}, Case{"indexOf('äöü', 'Ü')", "2"},
+        Case{"lastIndexOf('éxéx', 'X')", "3"}, Case{"lastIndexOf('ééa', 'É')", "1"},
+        Case{"padLeft('é', 3, '0')", R"("00é")"}, Case{"padLeft('a', 3, 'é')", R"("ééa")"},
+        Case{"toUpper('straße é')", R"("STRAßE É")"}, Case{"toLower('ÀÉ')", R"("àé")"},
+        Case{"trim('\u00a0 é\u2003')", R"("é")"}, Case{"startsWith('Éa', 'é')", "true"},
+        Case{"endsWith('aÉ', 'é')", "true"}, Case{"format('{0,3}|{0,-3}|', 'é')", R"("  é|é  |")"},
+        Case{"split('aéb', 'é')", R"(["a","b"])"}, Case{"replace('aéb', 'é', '日')", R"("a日b")"},
+        Case{"toLogicalZone('S', 'West US 2', 'westus2-az3')", R"("3")"},
+        Case{"toLogicalZones('S', 'westus2', createArray('westus2-az1', 'westus2-az2'))", R"(["1","2"])"},
+        Case{"toPhysicalZone('S', 'westus2', '1')", R"("westus2-az1")"},
+        Case{"toPhysicalZones('S', 'westus2', createArray('2'))", R"(["westus2-az2"])"},
+        Case{"managementGroupResourceId('mg', 'Microsoft.Authorization/policyDefinitions', 'p')",
+             R"("/providers/Microsoft.Management/managementGroups/mg/providers/Microsoft.Authorization/policyDefinitions/p")"}));
 
 TEST(TemplateFunctionRefusals, NameTheArgument) {
   EXPECT_THAT(refusal_of("div(1, 0)"), HasSubstr("divides by zero"));
@@ -528,6 +563,169 @@ TEST(TemplateFunctionRefusals, NameTheArgument) {
   EXPECT_THAT(refusal_of("indexFromEnd(createArray(1), 0)"), HasSubstr("out of bounds"));
   EXPECT_THAT(refusal_of("indexFromEnd(createArray(1), 2)"), HasSubstr("there are 1 items"));
   EXPECT_THAT(refusal_of("fail('no room')"), HasSubstr("by its function 'fail': no room"));
+}
+
+TEST(TemplateFunctionRefusals, OfThoseThatThereAreNotComeBeforeAnythingIsMade) {
+  json document = document_of(json::array());
+  document["outputs"] = {
+      {"o", {{"type", "string"}, {"value", "[if(true(), reference('x').y, nosuch('a'))]"}}}};
+  EXPECT_THAT(message_of([&] { plan(document); }), HasSubstr("'nosuch' is not valid"));
+  document["outputs"]["o"]["value"] = "[concat(reference('x').y, toLower())]";
+  EXPECT_THAT(message_of([&] { plan(document); }), HasSubstr("requires 1 argument(s) while 0"));
+  const json later = network("n", {{"tags", {{"t", "[if(false(), nosuch(), '')]"}}}});
+  EXPECT_THAT(message_of([&] { plan(document_with({later})); }), HasSubstr("'nosuch' is not valid"));
+  EXPECT_THAT(refusal_of("toLogicalZone('S', 'westus2', 'eastus-az1')"), HasSubstr("does not know the zone"));
+  EXPECT_THAT(refusal_of("managementGroup().name"), HasSubstr("of a management group only"));
+  EXPECT_THAT(refusal_of("managementGroupResourceId('A.B/c', 'p', 'q')"),
+              HasSubstr("needs the name of the management group first"));
+}
+
+TEST(TemplateParameters, LimitsCountCharacters) {
+  const json document = document_of(
+      json::array(), {{"parameters", {{"p", {{"type", "string"}, {"minLength", 2}, {"maxLength", 3}}}}}});
+  plan(document, {{"p", {{"value", "äöü"}}}});
+  EXPECT_THAT(message_of([&] {
+                plan(document, {{"p", {{"value", "é"}}}});
+              }),
+              HasSubstr("its length is 1"));
+}
+
+TEST(TemplateResources, TellOfThemselvesByResourceInfo) {
+  const json resources = {
+      {"net", network("[concat('n', 'et')]")},
+      {"many", network("[concat('m', copyIndex())]", {{"copy", {{"name", "loop"}, {"count", 2}}}})},
+      {"abc", network("[concat(resourceInfo('net').name, '-', resourceInfo('many[1]').name)]")}};
+  const Template made = plan(document_of(
+      resources, {{"languageVersion", "2.0"},
+                  {"outputs", {{"o", {{"type", "object"}, {"value", "[resourceInfo('NET')]"}}}}}}));
+
+  EXPECT_EQ(made.resources()[0].name, "net-m1");
+  EXPECT_EQ(made.outputs(runtime_without())["o"]["value"],
+            json::parse(R"({"id":"/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/net",
+                 "name":"net","type":"Microsoft.Network/virtualNetworks","apiVersion":"2019-11-01"})"));
+  EXPECT_THAT(refusal_of("resourceInfo('net')"), HasSubstr("needs the symbolic name"));
+}
+
+TEST(TemplateResources, ThatAreAboutAnotherOneStandBelowIt) {
+  const auto lock = [](const json& scope) {
+    return json{{"type", "Microsoft.Authorization/locks"}, {"apiVersion", "1"}, {"name", "l"}, {"scope", scope}};
+  };
+  const std::string net = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/n";
+  const auto id_with = [&](const json& scope) { return plan(document_with({lock(scope)})).resources()[0].id; };
+
+  EXPECT_EQ(id_with("[format('Microsoft.Network/virtualNetworks/{0}', 'n')]"),
+            net + "/providers/Microsoft.Authorization/locks/l");
+  EXPECT_EQ(id_with(net), net + "/providers/Microsoft.Authorization/locks/l");
+  EXPECT_EQ(id_with("[resourceGroup().id]"),
+            "/subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l");
+  EXPECT_THAT(message_of([&] { id_with("/"); }), HasSubstr("its own subscription only"));
+}
+
+TEST(TemplateResources, ThatAreOnlyForWhereNothingIsAreMarked) {
+  const Template made =
+      plan(document_with({network("a", {{"@options", {{"onlyIfNotExists", true}}}}), network("b")}));
+
+  EXPECT_TRUE(made.resources()[0].only_if_missing);
+  EXPECT_FALSE(made.resources()[1].only_if_missing);
+  EXPECT_FALSE(made.body(0, runtime_without()).contains("@options"));
+  for (const char* other : {"retryOn", "waitUntil"})
+    EXPECT_THAT(message_of([&] { plan(document_with({network("a", {{"@options", {{other, "x"}}}})})); }),
+                HasSubstr(std::string("'@options.") + other + "'"));
+}
+
+json nested_deployment(const json& template_of_it, const std::string& scope, const json& parameters = nullptr) {
+  json made = {{"type", "Microsoft.Resources/deployments"},
+               {"apiVersion", "1"},
+               {"name", "inner"},
+               {"properties",
+                {{"mode", "Incremental"},
+                 {"expressionEvaluationOptions", {{"scope", scope}}},
+                 {"template", template_of_it}}}};
+  if (!parameters.is_null()) made["properties"]["parameters"] = parameters;
+  return made;
+}
+
+TEST(TemplateNesting, CopiesOfTheOuterScopeSeeTheirIndex) {
+  json nested = nested_deployment(document_with({network("[concat('n', copyIndex())]")}), "outer");
+  nested["name"] = "[concat('inner', copyIndex())]";
+  nested["copy"] = {{"name", "loop"}, {"count", 2}};
+  const Template made = plan(document_with({nested}));
+
+  EXPECT_EQ(made.nested(1, deployment_place, runtime_without()).resources().at(0).name, "n1");
+}
+
+TEST(TemplateNesting, RefusesAScopeThatThereIsNotAndAnotherSubscription) {
+  const Template made = plan(document_with({nested_deployment(document_with({}), "sideways")}));
+  EXPECT_THAT(message_of([&] { made.nested(0, deployment_place, runtime_without()); }),
+              HasSubstr("is not 'inner' or 'outer'"));
+  json elsewhere = nested_deployment(document_with({}), "inner");
+  elsewhere["subscriptionId"] = "S2";
+  EXPECT_THAT(message_of([&] { plan(document_with({elsewhere})); }), HasSubstr("for the subscription 'S2'"));
+}
+
+TEST(TemplateNesting, GivesWholeValuesToWhatIsAroundAndShowsNone) {
+  const json inner = document_of(
+      json::array(),
+      {{"parameters", {{"p", {{"type", "securestring"}}}}},
+       {"outputs",
+        {{"plain", {{"type", "string"}, {"value", "[concat('user:', parameters('p'))]"}}},
+         {"secure", {{"type", "securestring"}, {"value", "[concat(parameters('p'), '-made')]"}}}}}});
+  const Template outer = plan(
+      document_of(json::array({nested_deployment(inner, "inner", {{"p", {{"value", "S3cret!value"}}}})})));
+  const Template nested = outer.nested(0, deployment_place, runtime_without());
+
+  const Outputs outputs = nested.all_outputs(runtime_without());
+  EXPECT_EQ(outputs.whole["plain"]["value"], "user:S3cret!value");
+  EXPECT_EQ(outputs.secure["secure"], "S3cret!value-made");
+  EXPECT_EQ(outputs.shown["plain"]["value"], "user:[secret]");
+  EXPECT_FALSE(outputs.shown["secure"].contains("value"));
+  EXPECT_THAT(outputs.hidden, ElementsAre("plain"));
+  EXPECT_EQ(outer.redact("S3cret!value"), "S3cret!value");
+  outer.keep_secrets_of(nested);
+  EXPECT_EQ(outer.redact("S3cret!value"), "[secret]");
+}
+
+TEST(TemplateNesting, TakesSecureOutputsByTheirFunctionAndShowsNone) {
+  const Template made = plan(document_of(
+      json::array(),
+      {{"outputs",
+        {{"o", {{"type", "string"}, {"value", "[listOutputsWithSecureValues('/x/d', '1').s]"}}}}}}));
+  TemplateRuntime runtime = runtime_without();
+  runtime.list = [](const std::string& function, const std::string&) {
+    EXPECT_EQ(function, "listOutputsWithSecureValues");
+    return json{{"s", "S3cret!value"}};
+  };
+  EXPECT_EQ(made.all_outputs(runtime).whole["o"]["value"], "S3cret!value");
+  EXPECT_EQ(made.outputs(runtime)["o"]["value"], "[secret]");
+}
+
+TEST(TemplateLinks, LeadBesideTheTemplateAroundThem) {
+  DeploymentPlace place = deployment_place;
+  place.template_uri = "https://h/templates/k/main.json?sig=1";
+  TemplateRuntime runtime = runtime_without();
+  std::string asked;
+  runtime.linked = [&](const std::string& uri) {
+    asked = uri;
+    return document_with({network("[concat(parameters('n'), replace(deployment().properties.templateLink.uri, '/', '|'))]")},
+                         {{"parameters", {{"n", {{"type", "string"}}}}}});
+  };
+  const auto linked = [](const json& link) {
+    json made = nested_deployment(nullptr, "outer", {{"n", {{"value", "at "}}}});
+    made["properties"]["templateLink"] = link;
+    return document_with({made});
+  };
+  const Template beside = Template::plan(linked({{"relativePath", "parts/net.json"}}), {}, place);
+  EXPECT_EQ(beside.nested(0, place, runtime).resources()[0].name, "at https:||h|templates|k|parts|net.json");
+  EXPECT_EQ(asked, "https://h/templates/k/parts/net.json");
+
+  const Template there = plan(linked({{"uri", "[uri('https://h/templates/j/', 'net.json')]"}}));
+  EXPECT_EQ(there.nested(0, deployment_place, runtime).resources()[0].name, "at https:||h|templates|j|net.json");
+
+  const Template nowhere = plan(linked({{"relativePath", "net.json"}}));
+  EXPECT_THAT(message_of([&] { nowhere.nested(0, deployment_place, runtime); }, "InvalidTemplateLink"),
+              HasSubstr("there is no folder to look in"));
+  const Template old = plan(linked({{"uri", "https://h/x"}, {"contentVersion", "9.0.0.0"}}));
+  EXPECT_THAT(message_of([&] { old.nested(0, deployment_place, runtime); }), HasSubstr("the content version"));
 }
 
 TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {

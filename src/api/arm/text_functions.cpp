@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "api/arm/document.h"
+#include "api/arm/text_units.h"
 #include "crypto/encoding.h"
 #include "http/message.h"
 
@@ -17,30 +18,23 @@ namespace {
 using namespace template_functions;
 using nlohmann::json;
 
-std::string upper(std::string value) {
-  for (char& c : value)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
-  return value;
-}
 json to_lower(Arguments& arguments) {
-  return lower(text(arguments, 0));
+  return lower_letters(text(arguments, 0));
 }
 json to_upper(Arguments& arguments) {
-  return upper(text(arguments, 0));
+  return upper_letters(text(arguments, 0));
 }
 json trim(Arguments& arguments) {
-  const std::string& value = text(arguments, 0);
-  const std::size_t begin = value.find_first_not_of(" \t\r\n"), end = value.find_last_not_of(" \t\r\n");
-  return begin == value.npos ? std::string() : value.substr(begin, end - begin + 1);
+  return trimmed(text(arguments, 0));
 }
 json to_text(Arguments& arguments) {
   return checked(template_text(arguments[0]));
 }
 json starts_with(Arguments& arguments) {
-  return lower(text(arguments, 0)).starts_with(lower(text(arguments, 1)));
+  return lower_letters(text(arguments, 0)).starts_with(lower_letters(text(arguments, 1)));
 }
 json ends_with(Arguments& arguments) {
-  return lower(text(arguments, 0)).ends_with(lower(text(arguments, 1)));
+  return lower_letters(text(arguments, 0)).ends_with(lower_letters(text(arguments, 1)));
 }
 
 json replace(Arguments& arguments) {
@@ -58,12 +52,12 @@ json replace(Arguments& arguments) {
 json substring(Arguments& arguments) {
   const std::string& value = text(arguments, 0);
   const std::int64_t start = whole(arguments, 1);
-  const auto size = static_cast<std::int64_t>(value.size());
+  const auto size = static_cast<std::int64_t>(count_units(value));
   const std::int64_t count = arguments.size() > 2 ? whole(arguments, 2) : size - start;
   if (start < 0 || count < 0 || start > size || count > size - start)
     refuse(
         fmt::format("start {} and length {} do not lie inside a text of {} characters", start, count, size));
-  return value.substr(static_cast<std::size_t>(start), static_cast<std::size_t>(count));
+  return units_of(value, static_cast<std::size_t>(start), static_cast<std::size_t>(count));
 }
 
 /// The delimiters of a split() by the byte with which they begin, in their order.
@@ -128,10 +122,16 @@ json pad_left(Arguments& arguments) {
   const std::string value = template_text(arguments[0]);
   const std::int64_t width = whole(arguments, 1);
   const std::string filler = arguments.size() > 2 ? text(arguments, 2) : " ";
-  if (filler.size() != 1) refuse("argument 3 must be one character");
+  if (count_units(filler) != 1) refuse("argument 3 must be one character");
   if (width < 0 || width > 10'000) refuse("argument 2 must be a number from 0 to 10000");
   const auto wanted = static_cast<std::size_t>(width);
-  return value.size() >= wanted ? value : std::string(wanted - value.size(), filler[0]) + value;
+  const std::size_t units = count_units(value);
+  if (units >= wanted) return value;
+  if (filler.size() == 1) return std::string(wanted - units, filler[0]) + value;
+  std::string padded;
+  arguments.budget.spend(8 * (wanted - units));
+  for (std::size_t i = units; i < wanted; ++i) padded += filler;
+  return padded + value;
 }
 
 std::string grouped(std::string digits) {
@@ -190,7 +190,8 @@ json format(Arguments& arguments) {
       std::string value =
           format_value(arguments[index + 1], rest.starts_with(':') ? rest.substr(1) : std::string_view());
       const auto wanted = static_cast<std::size_t>(std::min<std::int64_t>(std::abs(width), 1000));
-      if (value.size() < wanted) value.insert(width > 0 ? 0 : value.size(), wanted - value.size(), ' ');
+      const std::size_t units = count_units(value);
+      if (units < wanted) value.insert(width > 0 ? 0 : value.size(), wanted - units, ' ');
       result += value;
       at = end;
     } else if (c == '}') {

@@ -32,6 +32,11 @@ json claims_document(const TokenClaims& claims) {
                    {"tid", claims.tenant},
                    {"ver", "1.0"}};
   document[claims.is_user ? "upn" : "appid"] = claims.subject;
+  if (!claims.principal.empty()) {
+    document["oid"] = claims.principal;
+    document["xms_mirid"] = claims.resource;
+    document["idtyp"] = "app";
+  }
   return document;
 }
 
@@ -78,6 +83,8 @@ TokenClaims verify_token(std::string_view token, const Secret& key, sys_seconds 
   claims.tenant = text_of(document, "tid");
   claims.subject = text_of(document, "sub");
   claims.is_user = document.contains("upn");
+  claims.resource = text_of(document, "xms_mirid");
+  if (!claims.resource.empty()) claims.principal = text_of(document, "oid");
   claims.issued = time_of(document, "iat");
   claims.expires = time_of(document, "exp");
   if (claims.issued > now + clock_difference) throw invalid_token("it is from the future.");

@@ -18,6 +18,8 @@ struct TokenClaims {
   std::string tenant;    ///< UUID
   std::string subject;   ///< client id, or user name
   bool is_user = false;
+  std::string principal;  ///< of a managed identity: its principal's UUID
+  std::string resource;   ///< of a managed identity: the id of what it belongs to
   std::chrono::sys_seconds issued{}, expires{};
 };
 

@@ -5,6 +5,7 @@
 #include "api/arm/compute.h"
 #include "api/arm/extensions.h"
 #include "api/arm/groups.h"
+#include "api/arm/identities.h"
 #include "api/arm/ids.h"
 #include "api/arm/json_text.h"
 #include "api/arm/members.h"
@@ -149,9 +150,10 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
 namespace {
 
 void write_own_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
-                  std::string_view logs_url) {
+                  std::string_view logs_url, std::string_view tenant) {
   open_resource(out, vm, vm_type, subscription);
   out.put("etag", "\"" + vm.etag + "\"");
+  write_identities(out, vm, tenant);
   out.open("properties").put("vmId", vm.vm_id).put("provisioningState", to_string(vm.provisioning));
   out.open("hardwareProfile").put("vmSize", vm.size).close();
   write_storage(out, vm, subscription);
@@ -190,9 +192,9 @@ void write_own_vm(JsonText& out, const Vm& vm, std::string_view subscription, bo
 }  // namespace
 
 void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
-              std::string_view logs_url) {
-  write_with_kept(out, vm.kept,
-                  [&](JsonText& own) { write_own_vm(own, vm, subscription, instance_view, logs_url); });
+              std::string_view logs_url, std::string_view tenant) {
+  write_with_kept(
+      out, vm.kept, [&](JsonText& own) { write_own_vm(own, vm, subscription, instance_view, logs_url, tenant); });
 }
 
 }  // namespace berth::arm

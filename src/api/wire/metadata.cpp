@@ -178,6 +178,10 @@ std::optional<std::string_view> below(std::string_view path, std::string_view fo
 
 }  // namespace
 
+Response identity_refusal(const std::string& why) {
+  return answer(400, {{"error", "invalid_request"}, {"error_description", why}});
+}
+
 Response metadata_response(const GuestView& view, const Request& request) {
   const std::string_view path = request.path;
   if (!below(path, "/metadata")) return error(404, "Not found");
@@ -186,7 +190,7 @@ Response metadata_response(const GuestView& view, const Request& request) {
   if (!request.header("X-Forwarded-For").empty())
     return error(400, "Bad request. Forwarded requests are not supported");
   if (below(path, "/metadata/identity"))
-    return answer(400, {{"error", "invalid_request"}, {"error_description", "Identity not found"}});
+    return identity_refusal("Identity not found");
   if (request.method != "GET") return error(405, "Method not allowed");
   if (const auto rest = below(path, "/metadata/versions"); rest && (rest->empty() || *rest == "/"))
     return answer(200, {{"apiVersions", versions}});
