@@ -24,6 +24,7 @@
 #include "endpoints/arm/arm_endpoints.h"
 #include "endpoints/classic/classic_endpoints.h"
 #include "endpoints/guest/guest_endpoints.h"
+#include "endpoints/guest/identity_host.h"
 #include "host/directories.h"
 #include "host/files.h"
 #include "host/harden.h"
@@ -138,7 +139,10 @@ class Daemon {
         egress_(egress_setting()),
         settings_(make_settings()),
         region_(make_services(), settings_),
-        guest_endpoints_(io_.get_executor(), region_.guests()),
+        guest_host_(with_identities(region_.guests(), {.subscription = access_.subscription,
+                                                       .tenant = access_.tenant,
+                                                       .key = access_.token_key})),
+        guest_endpoints_(io_.get_executor(), *guest_host_),
         arm_(region_, access_),
         classic_(region_, access_, options_.home) {
     guests_.plays_in(region_);
@@ -325,6 +329,7 @@ class Daemon {
   const std::string egress_;
   const RegionSettings settings_;
   Region region_;
+  std::unique_ptr<GuestHost> guest_host_;
   GuestEndpoints guest_endpoints_;
   ArmEndpoints arm_;
   ClassicEndpoints classic_;

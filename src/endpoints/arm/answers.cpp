@@ -45,7 +45,9 @@ std::string operation_url(const Arm& arm, const Request& request, const std::str
       request.origin, arm.subscription(), operation, percent_encode(version));
 }
 
-asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id,
+namespace {
+
+asio::awaitable<Response> put_answer(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id,
                                      Applied applied) {
   const int status = applied.created ? 201 : 200;
   if (applied.operation.empty()) co_return json_response(status, std::move(applied.document));
@@ -58,6 +60,15 @@ asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kin
   Response response = json_response(status, std::move(applied.document));
   response.headers["Azure-AsyncOperation"] = operation_url(arm, request, applied.operation);
   response.headers["x-ms-retry-after-ms"] = poll_interval;
+  co_return response;
+}
+
+}  // namespace
+
+asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id,
+                                     Applied applied) {
+  Response response = co_await put_answer(arm, request, kind, id, std::move(applied));
+  warn_of_machine(arm, id, response);
   co_return response;
 }
 

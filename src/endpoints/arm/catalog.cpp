@@ -11,6 +11,7 @@
 #include "images/gallery.h"
 #include "model/catalog.h"
 #include "region/extension_gallery.h"
+#include "region/image_aliases.h"
 
 /// What there is to choose from: subscriptions, locations, providers, sizes, images, extension handlers.
 namespace berth::arm {
@@ -109,6 +110,19 @@ Error no_image(const Arm& arm) {
   return Error(ErrorKind::not_found, "NotFound", "Artifact: VMImage was not found.", images_there_are(arm));
 }
 
+/// The image that an alias gives for the path's publisher, offer and sku, under the names that were asked for.
+void add_aliased(const Arm& arm, Request& request, std::vector<GalleryImage>& found) {
+  const std::string publisher = request.params["publisher"], offer = request.params["offer"], sku = request.params["sku"];
+  const auto alias = find_image_alias(arm.region, fmt::format("{}:{}:{}:latest", publisher, offer, sku));
+  auto image = alias ? arm.region.images().gallery().find(alias->image) : std::nullopt;
+  if (!image || offer.empty() || sku.empty()) return;
+  image->publisher = publisher;
+  image->offer = offer;
+  image->sku = sku;
+  if (image->version.empty()) image->version = "1.0.0";
+  found.push_back(*std::move(image));
+}
+
 /// The images whose marketplace address begins with the path's publisher, offer and sku, as far as it goes.
 std::vector<GalleryImage> images_below(const Arm& arm, Request& request) {
   std::vector<GalleryImage> found;
@@ -120,6 +134,7 @@ std::vector<GalleryImage> images_below(const Arm& arm, Request& request) {
     if (!image.publisher.empty() && fits("publisher", image.publisher) && fits("offer", image.offer) &&
         fits("sku", image.sku))
       found.push_back(std::move(image));
+  if (found.empty()) add_aliased(arm, request, found);
   if (found.empty()) throw no_image(arm);
   return found;
 }

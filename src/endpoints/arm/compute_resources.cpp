@@ -8,6 +8,7 @@
 #include "api/arm/errors.h"
 #include "api/arm/extensions.h"
 #include "api/arm/groups.h"
+#include "api/arm/identities.h"
 #include "api/arm/json_text.h"
 #include "base/error.h"
 #include "endpoints/arm/diagnostics.h"
@@ -28,7 +29,23 @@ void write_machine(Arm& arm, JsonText& out, const Vm& vm, const View& view) {
   const std::string logs = view.instance_view && vm.boot_diagnostics && !view.origin.empty()
                                ? diagnostics_url(arm, vm.ref(), view.origin)
                                : std::string();
-  write_vm(out, vm, arm.subscription(), view.instance_view, logs);
+  write_vm(out, vm, arm.subscription(), view.instance_view, logs, arm.access.tenant);
+}
+
+/// A disk that is a blob has a name in its VM alone: of two VMs whose disk is called "osdisk" the second one's disk
+/// gets the VM's name before it.
+void name_blobs(const Arm& arm, const ResourceId& id, const json& body, VmOrder& request) {
+  const auto own_name = [&](const std::string& name) {
+    const Disk* there = name.empty() ? nullptr : arm.region.disks().find({id.group, name});
+    return there && !(there->vm == id.ref()) ? id.name() + "_" + name : name;
+  };
+  const Field storage = Field(body)["properties"]["storageProfile"];
+  if (!storage["osDisk"]["vhd"]["uri"].missing() && !request.attach_os_disk)
+    request.os_disk_name = own_name(request.os_disk_name);
+  const std::vector<Field> disks = storage["dataDisks"].items();
+  for (std::size_t i = 0; i < disks.size() && i < request.vm.data_disks.size(); ++i)
+    if (!disks[i]["vhd"]["uri"].missing() && request.vm.data_disks[i].disk.empty())
+      request.vm.data_disks[i].name = own_name(request.vm.data_disks[i].name);
 }
 
 VmOrder read_vm(Arm& arm, const ResourceId& id, const json& body) {
@@ -36,7 +53,8 @@ VmOrder read_vm(Arm& arm, const ResourceId& id, const json& body) {
   // One that never came to be is made anew, with everything that it takes.
   if (before && before->never_made()) before = nullptr;
   VmOrder order = parse_vm(body, place_of(arm, id), before);
-  if (!before) resolve_image(arm, order.vm);
+  if (!before) name_blobs(arm, id, body, order);
+  if (!before && !order.attach_os_disk) resolve_image(arm, order.vm);
   return order;
 }
 
@@ -47,9 +65,13 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   VmOrder order = read_vm(arm, id, body);
   check_kept_references(arm, order.vm.kept, id);
+  for (const std::string& user : identities_of(order.vm).users)
+    if (!show_resource(arm, *ResourceId::parse(user), {}))
+      throw Error(ErrorKind::not_found, "FailedIdentityOperation",
+                  fmt::format("The user-assigned identity '{}' was not found.", user.substr(0, 400)), "Create it first.");
   const Accepted accepted = arm.region.machines().put(std::move(order));
   JsonText out;
-  write_vm(out, arm.region.machines().get(id.ref()), arm.subscription(), false);
+  write_vm(out, arm.region.machines().get(id.ref()), arm.subscription(), false, {}, arm.access.tenant);
   return {.document = out.take(), .created = accepted.created, .operation = accepted.operation};
 }
 

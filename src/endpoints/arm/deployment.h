@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,9 +39,13 @@ struct WantedDeployment {
   std::string mode;    ///< "Incremental" or "Complete"
   std::string hash;    ///< of the template
   std::string client;  ///< who asks
+  nlohmann::json tags = nlohmann::json::object();
 
   const DeploymentPlace& place() const { return prepared->place; }
 };
+
+/// What nested deployments gave back, whole, by lower case id: for those around them, while they run.
+using NestedOutputs = std::map<std::string, Outputs>;
 
 /// A deployment while it runs. Its document holds no secrets; the template, which may, stays in memory.
 struct DeploymentRun {
@@ -76,6 +81,10 @@ std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,
 /// The changes that it would make, as what-if answers them.
 asio::awaitable<nlohmann::json> foreseen_changes(Arm& arm, const WantedDeployment& wanted);
 
+// --- template_folders.cpp
+/// For a worker: the template or parameters that a link leads to. Throws Error(invalid, "InvalidTemplateLink").
+nlohmann::json linked_template(Arm& arm, const std::string& uri);
+
 // --- deployment_run.cpp
 /// Begins it and returns its operation; its document is kept from now on. Throws Error(conflict,
 /// "DeploymentActive") while one of that name runs.
@@ -94,6 +103,8 @@ void drop_deployment(Arm& arm, const std::string& key);
 nlohmann::json shown_deployment(const Arm& arm, const nlohmann::json& document);
 nlohmann::json shown_deployment_operation(const Arm& arm, const nlohmann::json& document,
                                           const nlohmann::json& entry);
+/// The outputs of a kept deployment whose shown values are not the whole ones: they held a secret.
+std::vector<std::string> hidden_outputs(const Arm& arm, const ResourceId& id);
 /// All of a group.
 nlohmann::json shown_deployments(const Arm& arm, const std::string& group);
 nlohmann::json problem_json(const Problem& problem);

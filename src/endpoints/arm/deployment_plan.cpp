@@ -25,9 +25,10 @@ constexpr int deepest_nesting = 5;
 /// Thrown through an evaluation that asks the region for something that is not there yet.
 struct NotYet {};
 
-TemplateRuntime no_runtime() {
+TemplateRuntime no_runtime(Arm& arm) {
   return {.reference = [](const std::string&, bool) -> json { throw NotYet{}; },
-          .list = [](const std::string&, const std::string&) -> json { throw NotYet{}; }};
+          .list = [](const std::string&, const std::string&) -> json { throw NotYet{}; },
+          .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
 }
 
 void check_deployment_name(const std::string& name) {
@@ -49,8 +50,73 @@ std::string mode_of(const Field& properties) {
   properties["mode"].refuse("'Incremental' or 'Complete'");
 }
 
+/// What a plan and those nested in it make, as far as that is known.
+struct Planned {
+  std::set<std::string> ids;  ///< lower case
+  bool all_known = true;      ///< false: a nested template depends on what is not there yet
+};
+
+void collect_planned(const Prepared& prepared, Planned& planned) {
+  for (std::size_t i = 0; i < prepared.resources.size(); ++i) {
+    const PlannedResource& resource = prepared.plan.resources()[i];
+    planned.ids.insert(lower(resource.id));
+    if (!resource.is_deployment() || resource.existing) continue;
+    if (prepared.resources[i].nested)
+      collect_planned(*prepared.resources[i].nested, planned);
+    else
+      planned.all_known = false;
+  }
+}
+
+/// The ids of other resources in a document: what stands below a member "id".
+void collect_references_in(const json& value, std::vector<std::string>& ids) {
+  if (value.is_array())
+    for (const json& item : value) collect_references_in(item, ids);
+  if (!value.is_object()) return;
+  for (const auto& [key, item] : value.items()) {
+    if (same_name(key, "settings") || same_name(key, "protectedSettings")) continue;
+    if (same_name(key, "id") && item.is_string())
+      ids.push_back(item.get<std::string>());
+    else
+      collect_references_in(item, ids);
+  }
+}
+
+/// Throws Error(not_found, "InvalidResourceReference") when the document names a resource that neither is there nor is
+/// made.
+void check_references(Arm& arm, const ResourceId& by, const json& body, const Planned& planned) {
+  std::vector<std::string> ids;
+  if (const json* properties = find_member(body, "properties")) collect_references_in(*properties, ids);
+  for (const std::string& text : ids) {
+    const auto id = ResourceId::parse(text);
+    if (!id || id->group.empty() || !same_name(id->subscription, arm.subscription())) continue;
+    ResourceId whole = *id;
+    whole.segments.resize(1);
+    if (!find_kind(whole.type()) || planned.ids.contains(lower(id->text())) ||
+        planned.ids.contains(lower(whole.text())) || same_name(whole.text(), by.text()))
+      continue;
+    const bool there = show_resource(arm, whole, {}) && (!find_kind(id->type()) || show_resource(arm, *id, {}));
+    if (!there)
+      throw Error(ErrorKind::not_found, "InvalidResourceReference",
+                  fmt::format("Resource {} referenced by resource {} was not found. Please make sure that the "
+                              "referenced resource exists, and that both resources are in the same region.",
+                              text.substr(0, 400), by.text()),
+                  "Create it first, or in the same template.");
+  }
+}
+
+void check_resource(Arm& arm, const PlannedResource& resource, const PreparedResource& known, const Planned& planned) {
+  const ResourceId id = *ResourceId::parse(resource.id);
+  const Kind& kind = get_kind(id.type());
+  check_resource_name(id.name(), kind.type);
+  if (!id.group.empty()) arm.region.groups().get(id.group);
+  if (!known.body) return;
+  if (kind.check) kind.check(arm, id, *known.body);
+  if (planned.all_known) check_references(arm, id, *known.body, planned);
+}
+
 /// Adds what is wrong with the resources of a plan.
-asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepared,
+asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepared, const Planned& planned,
                                  std::vector<Problem>& problems) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const Template& plan = prepared->plan;
@@ -60,7 +126,7 @@ asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepa
     const PreparedResource& known = prepared->resources[i];
     if (resource.existing) continue;
     if (known.nested) {
-      co_await check_plan(arm, known.nested, problems);
+      co_await check_plan(arm, known.nested, planned, problems);
       continue;
     }
     if (known.problem) {
@@ -69,8 +135,7 @@ asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepa
     }
     if (resource.is_deployment()) continue;  // known when its turn comes
     try {
-      const Kind& kind = get_kind(resource.type);
-      if (known.body && kind.check) kind.check(arm, *ResourceId::parse(resource.id), *known.body);
+      check_resource(arm, resource, known, planned);
     } catch (const Error& error) {
       problems.push_back({.code = error.code,
                           .message = plan.redact(error.what()),
@@ -80,12 +145,76 @@ asio::awaitable<void> check_plan(Arm& arm, std::shared_ptr<const Prepared> prepa
   }
 }
 
+// --- what-if
+
 /// What a plan and those nested in it would do.
 struct Foreseen {
   json changes = json::array();
   std::set<std::string> named;  ///< lower case ids
   bool all_known = true;        ///< false: a nested template depends on what is not there yet
 };
+
+/// Changes with every PUT, or tells how far one is.
+bool is_told(std::string_view member) {
+  return member == "etag" || member == "provisioningState" || member == "instanceView" || member == "timeCreated";
+}
+
+/// The difference of two documents, as what-if tells it: [{"path","propertyChangeType",…}].
+void add_delta(const std::string& path, const json& before, const json& after, json& delta) {
+  if (before == after) return;
+  const auto below = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  if (before.is_object() && after.is_object()) {
+    for (const auto& [key, value] : before.items())
+      if (!is_told(key)) add_delta(below(key), value, after.value(key, json()), delta);
+    for (const auto& [key, value] : after.items())
+      if (!is_told(key) && !before.contains(key)) add_delta(below(key), json(), value, delta);
+    return;
+  }
+  if (before.is_array() && after.is_array()) {
+    json children = json::array();
+    for (std::size_t i = 0; i < std::max(before.size(), after.size()); ++i)
+      add_delta(std::to_string(i), i < before.size() ? before[i] : json(), i < after.size() ? after[i] : json(),
+                children);
+    if (!children.empty())
+      delta.push_back({{"path", path}, {"propertyChangeType", "Array"}, {"children", std::move(children)}});
+    return;
+  }
+  json change = {{"path", path},
+                 {"propertyChangeType", before.is_null() ? "Create" : after.is_null() ? "Delete" : "Modify"}};
+  if (!before.is_null()) change["before"] = before;
+  if (!after.is_null()) change["after"] = after;
+  delta.push_back(std::move(change));
+}
+
+json unchanged(const ResourceId& id, const char* type, const json& document) {
+  return {{"resourceId", id.text()}, {"changeType", type}, {"before", document}, {"after", document}};
+}
+
+json change_of(Arm& arm, const PlannedResource& resource, const PreparedResource& known, const Template& plan) {
+  const ResourceId id = *ResourceId::parse(resource.id);
+  const auto there = show_resource(arm, id, {});
+  json change = {{"resourceId", resource.id}, {"changeType", there ? "Deploy" : "Create"}};
+  if (!there) {
+    change["after"] = {{"id", resource.id}, {"name", resource.name}, {"type", resource.type}, {"apiVersion", resource.api_version}};
+    if (known.body)
+      for (const auto& [key, value] : known.body->items()) change["after"][key] = plan.redact_value(value);
+    return change;
+  }
+  const json before = json::parse(*there);
+  if (resource.only_if_missing) return unchanged(id, "NoChange", before);
+  change["before"] = before;
+  if (!known.body) return change;
+  const auto foreseen = foreseen_document(arm, get_kind(id.type()), id, *known.body);
+  if (!foreseen) return change;
+  const json after = json::parse(*foreseen);
+  json delta = json::array();
+  add_delta({}, before, after, delta);
+  if (delta.empty()) return unchanged(id, "NoChange", before);
+  change["changeType"] = "Modify";
+  change["after"] = after;
+  change["delta"] = std::move(delta);
+  return change;
+}
 
 asio::awaitable<void> foresee(Arm& arm, std::shared_ptr<const Prepared> prepared, Foreseen& seen) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
@@ -106,10 +235,7 @@ asio::awaitable<void> foresee(Arm& arm, std::shared_ptr<const Prepared> prepared
       }
       continue;
     }
-    const auto before = show_resource(arm, *ResourceId::parse(resource.id), {});
-    json change = {{"resourceId", resource.id}, {"changeType", before ? "Deploy" : "Create"}};
-    if (before) change["before"] = json::parse(*before);
-    seen.changes.push_back(std::move(change));
+    seen.changes.push_back(change_of(arm, resource, prepared->resources[i], prepared->plan));
   }
 }
 
@@ -144,9 +270,9 @@ std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const Deploymen
     PreparedResource& known = prepared->resources[i];
     try {
       if (resource.is_deployment())
-        known.nested = prepare_nested(arm, *prepared, i, no_runtime(), depth + 1);
+        known.nested = prepare_nested(arm, *prepared, i, no_runtime(arm), depth + 1);
       else
-        known.body = plan.body(i, no_runtime());
+        known.body = plan.body(i, no_runtime(arm));
     } catch (const NotYet&) {
       // Known when its turn comes.
     } catch (const Error& error) {
@@ -157,35 +283,60 @@ std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const Deploymen
                        .details = {}};
     }
   }
+  try {
+    plan.outputs(no_runtime(arm));  // what of them can be known now must be right
+  } catch (const NotYet&) {
+  }
   return prepared;
 }
 
+/// What a link of the deployment itself leads to.
+json follow_link(Arm& arm, const Field& link, std::string& uri) {
+  uri = link["uri"].text();
+  if (uri.empty())
+    throw Error(ErrorKind::invalid, "InvalidTemplateLink",
+                fmt::format("'{}' has no 'uri'. Template specs are not there in the local region.", link.path()),
+                "Send the template itself, or serve its folder with 'azure region serve-templates FOLDER'.");
+  return linked_template(arm, uri);
+}
+
 /// What a worker makes of a request's body.
-WantedDeployment read_deployment(Arm& arm, const std::string& text, const DeploymentPlace& place) {
+WantedDeployment read_deployment(Arm& arm, const std::string& text, DeploymentPlace place) {
   const json body = parse_lenient_document(text);
   const Field properties = Field(body)["properties"];
   if (properties.missing())
     throw Error(ErrorKind::invalid, "InvalidDeploymentContent", "The deployment has no 'properties'.");
-  for (const char* link : {"templateLink", "parametersLink"})
-    if (!properties[link].missing())
+  Field(body)["tags"].tags();  // refuses what is none
+  if (!properties["onErrorDeployment"].missing())
+    throw Error(ErrorKind::invalid, "OperationNotAllowed",
+                fmt::format("'{}' is not supported by the local region: it keeps no templates, since they may hold "
+                            "secrets.",
+                            properties["onErrorDeployment"].path()),
+                "Leave it out, and send the earlier deployment again when this one fails.");
+  json linked;
+  const json* document = &properties["template"].value();
+  if (properties["template"].missing()) {
+    if (properties["templateLink"].missing())
       throw Error(ErrorKind::invalid, "InvalidDeploymentContent",
-                  fmt::format("'{}' is not followed: the local region opens no connections of its own.",
-                              properties[link].path()),
-                  "Send the content itself.");
-  if (properties["template"].missing())
-    throw Error(ErrorKind::invalid, "InvalidDeploymentContent",
-                "The deployment has no 'properties.template'.");
-  properties["template"].require_object();
+                  "The deployment has no 'properties.template'.");
+    linked = follow_link(arm, properties["templateLink"], place.template_uri);
+    document = &linked;
+  }
+  Field(*document, properties["template"].path()).require_object();
   const std::string mode = mode_of(properties);
   // A whole parameter file is taken as well.
   json parameters = properties["parameters"].missing() ? json::object() : properties["parameters"].value();
+  if (const Field link = properties["parametersLink"]; !link.missing()) {
+    std::string uri;
+    parameters = follow_link(arm, link, uri);
+  }
   if (const json* inner = find_member(parameters, "parameters"); inner && find_member(parameters, "$schema"))
     parameters = json(*inner);
-  const json& document = properties["template"].value();
-  return {.prepared = prepare(arm, Template::plan(document, parameters, place), place, 0),
+  return {.prepared = prepare(arm, Template::plan(*document, parameters, place), place, 0),
           .mode = mode,
-          .hash = std::to_string(std::hash<std::string>{}(dump(document))),
-          .client = {}};
+          .hash = std::to_string(std::hash<std::string>{}(dump(*document))),
+          .client = {},
+          .tags = Field(body)["tags"].missing() ? json::object() : Field(body)["tags"].value()};
 }
 
 }  // namespace
@@ -200,18 +351,24 @@ std::shared_ptr<const Prepared> prepare_nested(Arm& arm, const Prepared& outer, 
   const bool elsewhere = id && !id->group.empty() && !same_name(id->group, outer.place.group);
   DeploymentPlace place = outer.place;
   place.name = deployment.name;
-  if (elsewhere)
-    place = arm.region.workers().ask(
+  if (elsewhere) {
+    const DeploymentPlace there = arm.region.workers().ask(
         [&arm, group = id->group, name = deployment.name, origin = outer.place.origin] {
           return place_in(arm, group, name, origin);
         });
+    place.group = there.group;
+    place.group_location = there.group_location;
+    place.group_tags = there.group_tags;
+  }
   return prepare(arm, outer.plan.nested(index, place, runtime), place, depth);
 }
 
 asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
   const std::string name = request.params["deployment"];
   check_deployment_name(name);
-  const DeploymentPlace place = place_in(arm, request.params["group"], name, request.origin);
+  DeploymentPlace place = place_in(arm, request.params["group"], name, request.origin);
+  place.deployer_id = arm.access.client_id;
+  place.deployer_name = user_of(arm, request);
   const std::string client = client_of(request);
   WantedDeployment wanted = co_await arm.region.workers().run(
       client, [&arm, place, text = std::move(request.body)] { return read_deployment(arm, text, place); });
@@ -222,7 +379,9 @@ asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
 
 asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted) {
   std::vector<Problem> problems;
-  co_await check_plan(arm, wanted.prepared, problems);
+  Planned planned;
+  collect_planned(*wanted.prepared, planned);
+  co_await check_plan(arm, wanted.prepared, planned, problems);
   if (problems.empty()) co_return;
   std::string message;
   for (const Problem& problem : problems) message += (message.empty() ? "" : " ") + problem.message;
@@ -258,10 +417,15 @@ std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,
 asio::awaitable<json> foreseen_changes(Arm& arm, const WantedDeployment& wanted) {
   Foreseen seen;
   co_await foresee(arm, wanted.prepared, seen);
-  if (wanted.mode != "Complete") co_return seen.changes;
   for (const ResourceId& id : others_in_group(arm, wanted.place().group, seen.named)) {
-    json change = {{"resourceId", id.text()}, {"changeType", "Delete"}};
-    if (!seen.all_known) {
+    const auto there = show_resource(arm, id, {});
+    if (!there) continue;
+    json change = unchanged(id, "Ignore", json::parse(*there));
+    if (wanted.mode == "Complete") {
+      change["changeType"] = "Delete";
+      change.erase("after");
+    }
+    if (wanted.mode == "Complete" && !seen.all_known) {
       change["changeType"] = "Unsupported";
       change["unsupportedReason"] = "It is deleted unless a nested deployment names it.";
     }

@@ -108,6 +108,7 @@ json new_deployment_document(const Arm& arm, const WantedDeployment& wanted, con
           {"parameters", wanted.prepared->parameters},
           {"correlationId", new_uuid()},
           {"templateHash", wanted.hash},
+          {"tags", wanted.tags},
           {"timestamp", time_text(arm)},
           {"providers", providers_of(wanted.prepared->plan)},
           {"dependencies", wanted.prepared->dependencies},
@@ -160,9 +161,11 @@ json shown_deployment(const Arm& arm, const json& document) {
                      {"outputs", document.value("outputs", json::object())},
                      {"outputResources", document.value("outputResources", json::array())}};
   if (document.contains("error")) properties["error"] = document["error"];
+  if (document.contains("diagnostics")) properties["diagnostics"] = document["diagnostics"];
   return {{"id", deployment_id(arm, document)},
           {"name", document.value("name", "")},
           {"type", deployments_type},
+          {"tags", document.value("tags", json::object())},
           {"properties", std::move(properties)}};
 }
 
@@ -193,6 +196,14 @@ json shown_deployments(const Arm& arm, const std::string& group) {
 std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id) {
   const auto document = find_deployment(arm, deployment_key(id.group, id.name()));
   return document ? std::optional(dump(shown_deployment(arm, *document))) : std::nullopt;
+}
+
+std::vector<std::string> hidden_outputs(const Arm& arm, const ResourceId& id) {
+  std::vector<std::string> hidden;
+  const auto document = find_deployment(arm, deployment_key(id.group, id.name()));
+  if (!document) return hidden;
+  for (const json& name : document->value("hidden", json::array())) hidden.push_back(name.get<std::string>());
+  return hidden;
 }
 
 void forget_deployments(Arm& arm, const std::string& group) {

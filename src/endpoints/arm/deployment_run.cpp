@@ -9,10 +9,11 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "api/arm/compute.h"
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
+#include "api/arm/ids.h"
 #include "base/error.h"
-#include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "endpoints/arm/deployment.h"
 #include "host/workers.h"
@@ -77,39 +78,65 @@ struct Course {
   std::shared_ptr<DeploymentRun> run;
   DeploymentPlace place;
   TemplateRuntime runtime;
+  std::shared_ptr<NestedOutputs> nested;
   int depth = 0;
 };
 
+Error no_list(const std::string& function, const std::string& id) {
+  return Error(
+      ErrorKind::invalid, "InvalidTemplate",
+      fmt::format("The template function '{}' cannot be used with '{}' in the local region.", function, id));
+}
+
+/// The document of a deployment with its outputs as templates may read them: whole from those that are nested in the
+/// same one; of others without the values that held a secret, which are kept nowhere.
+void complete_outputs(Arm& arm, const ResourceId& id, const NestedOutputs& nested, json& document) {
+  json& outputs = document["properties"]["outputs"];
+  if (const auto known = nested.find(lower(id.text())); known != nested.end())
+    outputs = known->second.whole;
+  else
+    for (const std::string& hidden : hidden_outputs(arm, id)) outputs[hidden].erase("value");
+}
+
+json listed(const std::string& function, const std::string& id, const NestedOutputs& nested) {
+  const auto parsed = ResourceId::parse(id);
+  if (parsed && parsed->is("Microsoft.Storage/storageAccounts") && same_name(function, "listKeys"))
+    return storage_keys(id);
+  if (!parsed || !same_name(function, "listOutputsWithSecureValues") || !parsed->is("Microsoft.Resources/deployments"))
+    throw no_list(function, id);
+  const auto known = nested.find(lower(parsed->text()));
+  if (known == nested.end())
+    throw Error(ErrorKind::invalid, "InvalidTemplate",
+                fmt::format("The secure outputs of '{}' are known to the deployment around it only, while that runs: "
+                            "they are kept nowhere.",
+                            id),
+                "Deploy it as a nested deployment of the template that needs them.");
+  return known->second.secure;
+}
+
 /// For a worker: what templates ask of the region, the region's thread answers.
-TemplateRuntime runtime_of(Arm& arm, std::string origin) {
-  const auto show = [&arm, origin](const std::string& id, bool full) {
+TemplateRuntime runtime_of(Arm& arm, std::string origin, std::shared_ptr<NestedOutputs> nested) {
+  const auto show = [&arm, origin, nested](const std::string& id, bool full) {
     const auto parsed = ResourceId::parse(id);
     const auto text = parsed ? show_resource(arm, *parsed, {.origin = origin}) : std::nullopt;
     if (!text)
       throw Error(ErrorKind::not_found, "ResourceNotFound",
                   fmt::format("The Resource '{}' was not found.", id));
     json document = json::parse(*text);
+    if (parsed->is("Microsoft.Resources/deployments")) complete_outputs(arm, *parsed, *nested, document);
     if (!full) return document.value("properties", json::object());
     document["resourceId"] = id;
     return document;
   };
-  return {
-      .reference =
-          [&arm, show](const std::string& id, bool full) {
-            return arm.region.workers().ask([show, id, full] { return show(id, full); });
-          },
-      .list = [](const std::string& function, const std::string& id) -> json {
-        const auto parsed = ResourceId::parse(id);
-        if (parsed && parsed->is("Microsoft.Storage/storageAccounts") && same_name(function, "listKeys")) {
-          // Storage accounts are names only; a key that opens nothing, the same each time.
-          const std::string key =
-              base64_encode(sha256("storage key of " + lower(id)) + sha256("second half " + lower(id)));
-          return {{"keys", {{{"keyName", "key1"}, {"value", key}, {"permissions", "FULL"}}}}};
-        }
-        throw Error(ErrorKind::invalid, "InvalidTemplate",
-                    fmt::format("The template function '{}' cannot be used with '{}' in the local region.",
-                                function, id));
-      }};
+  return {.reference =
+              [&arm, show](const std::string& id, bool full) {
+                return arm.region.workers().ask([show, id, full] { return show(id, full); });
+              },
+          .list =
+              [&arm, nested](const std::string& function, const std::string& id) {
+                return arm.region.workers().ask([function, id, nested] { return listed(function, id, *nested); });
+              },
+          .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
 }
 
 std::string duration_text(std::int64_t seconds) {
@@ -206,11 +233,18 @@ asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
   if (!arm.running.emplace(run->key, run).second)
     throw Error(ErrorKind::conflict, "DeploymentActive",
                 fmt::format("The deployment '{}' is running already.", resource.name));
-  const Course inner{
-      .arm = arm, .run = run, .place = place, .runtime = outer.runtime, .depth = outer.depth + 1};
+  const Course inner{.arm = arm,
+                     .run = run,
+                     .place = place,
+                     .runtime = outer.runtime,
+                     .nested = outer.nested,
+                     .depth = outer.depth + 1};
   const json error = co_await execute(inner);
   outer.run->below.insert(outer.run->below.end(), run->below.begin(), run->below.end());
   outer.run->named.insert(run->named.begin(), run->named.end());
+  outer.run->plan().keep_secrets_of(run->plan());
+  for (const json& note : run->document.value("diagnostics", json::array()))
+    outer.run->document["diagnostics"].push_back(note);
   co_await keep_ended_deployment(arm, *run);
   arm.running.erase(run->key);
   if (error.is_null()) co_return;
@@ -218,6 +252,15 @@ asio::awaitable<void> deploy_nested(Course outer, std::size_t index) {
   const Problem problem = problem_from(error);
   const Problem& reason = problem.details.empty() ? problem : problem.details.front();
   throw Error(ErrorKind::conflict, reason.code, reason.message, reason.advice);
+}
+
+/// What of a machine is not as it was asked for is told in the deployment.
+void note_warnings(const Course& course, const ResourceId& id) {
+  const Vm* vm = id.is(vm_type) ? course.arm.region.machines().find(id.ref()) : nullptr;
+  if (!vm) return;
+  for (const auto& [code, warning] : warnings_of(course.arm, *vm))
+    course.run->document["diagnostics"].push_back(
+        {{"level", "Warning"}, {"code", code}, {"message", warning}, {"target", id.text()}});
 }
 
 /// Makes one resource and waits until it is there.
@@ -228,7 +271,9 @@ asio::awaitable<void> deploy_one(Course course, std::size_t index) {
     co_await deploy_nested(course, index);
     co_return;
   }
-  const Kind& kind = get_kind(resource.type);
+  ResourceId id = *ResourceId::parse(resource.id);
+  const Kind& kind = get_kind(id.type());
+  if (resource.only_if_missing && show_resource(course.arm, id, {})) co_return;
   if (!kind.put)
     throw Error(ErrorKind::invalid, "InvalidResourceType",
                 fmt::format("'{}' cannot be deployed.", kind.type));
@@ -239,11 +284,12 @@ asio::awaitable<void> deploy_one(Course course, std::size_t index) {
                   course.run->client, [all = course.run->prepared, index, runtime = course.runtime] {
                     return all->plan.body(index, runtime);
                   });
-  ResourceId id = *ResourceId::parse(resource.id);
   if (kind.prepare) co_await kind.prepare(course.arm, id);
   check_goes_on(course);
-  id.group = course.arm.region.groups().get(id.group).name;
+  if (!id.group.empty()) id.group = course.arm.region.groups().get(id.group).name;
+  if (!is_extension_resource(kind.type)) check_locks(course.arm, resource.id, false);
   const Applied applied = kind.put(course.arm, id, body);
+  note_warnings(course, id);
   if (applied.operation.empty()) co_return;
   course.run->below.push_back(applied.operation);
   co_await course.arm.region.operations().finish(applied.operation);
@@ -306,7 +352,9 @@ asio::awaitable<bool> make_all(Course course) {
 // --- complete mode
 
 asio::awaitable<void> remove_one(Course course, ResourceId id) {
+  check_locks(course.arm, id.text(), true);
   const auto operation = get_kind(id.type()).remove(course.arm, id, nullptr);
+  drop_extension_resources(course.arm, id.text());
   if (!operation || operation->empty()) co_return;
   course.run->below.push_back(*operation);
   co_await course.arm.region.operations().finish(*operation);
@@ -351,8 +399,14 @@ asio::awaitable<json> outcome_of(Course course) {
                          "Everything in the template was made, but not everything that it does not name "
                          "could be deleted.");
   try {
-    run.document["outputs"] = co_await course.arm.region.workers().run(
-        run.client, [all = run.prepared, runtime = course.runtime] { return all->plan.outputs(runtime); });
+    Outputs outputs = co_await course.arm.region.workers().run(
+        run.client, [all = run.prepared, runtime = course.runtime] { return all->plan.all_outputs(runtime); });
+    run.document["outputs"] = outputs.shown;
+    if (!outputs.hidden.empty()) run.document["hidden"] = outputs.hidden;
+    if (course.depth > 0)
+      course.nested->insert_or_assign(lower(make_id(course.arm.subscription(), course.place.group,
+                                                    "Microsoft.Resources/deployments", course.run->document["name"].get<std::string>())),
+                                      std::move(outputs));
   } catch (...) {
     co_return problem_json({.code = "DeploymentFailed",
                             .message = "The deployment's outputs could not be made.",
@@ -409,7 +463,12 @@ std::string begin_deployment(Arm& arm, const WantedDeployment& wanted) {
     throw Error(ErrorKind::conflict, "DeploymentActive",
                 fmt::format("Unable to edit or replace deployment '{}': it is still running.", place.name),
                 "Wait until it has ended, or give this one another name.");
-  const Course course{.arm = arm, .run = run, .place = place, .runtime = runtime_of(arm, place.origin)};
+  auto nested = std::make_shared<NestedOutputs>();
+  const Course course{.arm = arm,
+                      .run = run,
+                      .place = place,
+                      .runtime = runtime_of(arm, place.origin, nested),
+                      .nested = nested};
   try {
     arm.region.operations().change([&] {
       run->operation = arm.region.operations().begin(

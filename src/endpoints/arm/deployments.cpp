@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "api/arm/document.h"
+#include "api/arm/ids.h"
 #include "api/arm/json_text.h"
 #include "base/error.h"
 #include "endpoints/arm/deployment.h"
@@ -96,9 +97,15 @@ asio::awaitable<Response> validate_deployment(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> what_if_deployment(Arm& arm, Request request) {
+  const json body = parse_lenient_document(request.body);
+  const bool ids_only =
+      same_name(Field(body)["properties"]["whatIfSettings"]["resultFormat"].text(), "ResourceIdOnly");
   const WantedDeployment wanted = co_await parse_deployment(arm, request);
   co_await check_deployment(arm, wanted);
-  const json changes = co_await foreseen_changes(arm, wanted);
+  json changes = co_await foreseen_changes(arm, wanted);
+  if (ids_only)
+    for (json& change : changes)
+      for (const char* member : {"before", "after", "delta"}) change.erase(member);
   co_return json_response(200, dump({{"status", "Succeeded"}, {"properties", {{"changes", changes}}}}));
 }
 
@@ -118,6 +125,42 @@ asio::awaitable<Response> get_deployment_operation(Arm& arm, Request request) {
   throw Error(ErrorKind::not_found, "DeploymentOperationNotFound",
               fmt::format("Deployment operation '{}' could not be found.",
                           request.params["operation"].substr(0, 64)));
+}
+
+asio::awaitable<Response> list_subscription_deployments(Arm&, Request) {
+  co_return json_response(200, dump({{"value", json::array()}}));  // there are none
+}
+
+asio::awaitable<Response> refuse_subscription_deployment(Arm&, Request) {
+  throw Error(ErrorKind::invalid, "OperationNotAllowed",
+              "Deployments of a whole subscription are not supported by the local region: it deploys to resource groups.",
+              "Make the resource group, and deploy to it ('az deployment group create').");
+}
+
+/// A template that makes what is in the group now. Secrets are not in it: nobody can read them.
+asio::awaitable<Response> export_group_template(Arm& arm, Request request) {
+  const std::string group = arm.region.groups().get(request.params["group"]).name;
+  json resources = json::array();
+  for (const Kind& kind : kinds()) {
+    if (!kind.all || !kind.put) continue;
+    for (const Resource* resource : kind.all(arm.region, group)) {
+      const std::string id = make_id(arm.subscription(), resource->group, kind.type, resource->name);
+      json document = json::parse(kind.show(arm, *ResourceId::parse(id), {}).value_or("{}"));
+      for (const char* told : {"id", "etag", "managedBy", "resources"}) document.erase(told);
+      if (const auto properties = document.find("properties"); properties != document.end())
+        for (const char* told : {"provisioningState", "resourceGuid", "vmId", "timeCreated", "instanceView"})
+          properties->erase(told);
+      document["apiVersion"] = request.parameter("api-version");
+      resources.push_back(std::move(document));
+    }
+  }
+  co_return json_response(
+      200, dump({{"template",
+                  {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
+                   {"contentVersion", "1.0.0.0"},
+                   {"parameters", json::object()},
+                   {"variables", json::object()},
+                   {"resources", std::move(resources)}}}}));
 }
 
 asio::awaitable<Response> export_deployment_template(Arm& arm, Request request) {

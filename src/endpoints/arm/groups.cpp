@@ -70,6 +70,7 @@ asio::awaitable<Response> patch_group(Arm& arm, Request request) {
 asio::awaitable<Response> delete_group(Arm& arm, Request request) {
   const std::string name = arm.region.groups().get(request.params["group"]).name;
   const Accepted accepted = arm.region.groups().remove(name);
+  drop_extension_resources(arm, fmt::format("/subscriptions/{}/resourceGroups/{}", arm.subscription(), name));
   co_return co_await answer_accepted(arm, request, accepted.operation);
 }
 

@@ -1,10 +1,18 @@
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "api/arm/compute.h"
 #include "api/arm/document.h"
+#include "api/arm/errors.h"
 #include "api/arm/groups.h"
+#include "api/arm/identities.h"
 #include "api/arm/json_text.h"
+#include "crypto/certificate.h"
+#include "crypto/digest.h"
+#include "crypto/encoding.h"
 #include "endpoints/arm/service.h"
+#include "host/workers.h"
 
 /// Types that are kept and given back, with no effect on this host.
 namespace berth::arm {
@@ -12,8 +20,11 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::string_view ssh_key_type = "Microsoft.Compute/sshPublicKeys";
+
 /// What Azure adds to such a document by itself, whichever API it came by.
-void complete(const std::string& type, const std::string& name, json& properties) {
+void complete(const Arm& arm, const InertResource& inert, json& properties) {
+  const std::string &type = inert.type, &name = inert.name;
   properties["provisioningState"] = "Succeeded";
   if (same_name(type, "Microsoft.Storage/storageAccounts")) {
     const auto endpoint = [&](const char* service) {
@@ -29,6 +40,10 @@ void complete(const std::string& type, const std::string& name, json& properties
     properties.emplace("platformFaultDomainCount", 2);
     properties.emplace("platformUpdateDomainCount", 5);
   }
+  if (same_name(type, user_identity_type)) {
+    const Principal known = principal_of(make_id(arm.subscription(), inert.group, type, name));
+    properties = {{"principalId", known.principal}, {"clientId", known.client}, {"tenantId", arm.access.tenant}};
+  }
 }
 
 void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&) {
@@ -37,7 +52,7 @@ void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&)
   if (!inert.kind.empty()) out.raw("kind", inert.kind);
   if (!inert.sku.empty()) out.raw("sku", inert.sku);
   json properties = inert.properties.empty() ? json::object() : json::parse(inert.properties);
-  complete(inert.type, inert.name, properties);
+  complete(arm, inert, properties);
   out.raw("properties", dump(properties)).close();
 }
 
@@ -105,13 +120,68 @@ asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
   co_return json_response(200, out.take());
 }
 
+json storage_keys(const std::string& account_id) {
+  json keys = json::array();
+  for (const char* name : {"key1", "key2"}) {
+    const std::string about = fmt::format("storage {} of {}", name, lower(account_id));
+    keys.push_back({{"keyName", name},
+                    {"value", base64_encode(sha256(about) + sha256("second half " + about))},
+                    {"permissions", "FULL"}});
+  }
+  return {{"keys", std::move(keys)}};
+}
+
+asio::awaitable<Response> list_storage_keys(Arm& arm, Request request) {
+  const std::string type = "Microsoft.Storage/storageAccounts";
+  const Ref account{arm.region.groups().get(request.params["group"]).name, request.params["account"]};
+  if (!arm.region.inert().find(type, account)) throw resource_not_found(type, account.name, account.group);
+  co_return json_response(200, dump(storage_keys(make_id(arm.subscription(), account.group, type, account.name))));
+}
+
+/// A new pair for a public key that is there. The private half is in this answer only.
+asio::awaitable<Response> generate_key_pair(Arm& arm, Request request) {
+  const std::string type(ssh_key_type), client = client_of(request);
+  const Ref ref{arm.region.groups().get(request.params["group"]).name, request.params["key"]};
+  const auto find = [&] {
+    const InertResource* found = arm.region.inert().find(type, ref);
+    if (!found) throw resource_not_found(type, ref.name, ref.group);
+    return found;
+  };
+  find();
+  struct Pair {
+    std::string public_key;
+    Secret private_key;
+  };
+  const Pair pair = co_await arm.region.workers().run(client, [] {
+    const PrivateKey key = PrivateKey::generate_rsa();
+    CertificateOrder order;  // only a certificate tells the public key in OpenSSH's form
+    order.common_name = "generated";
+    return Pair{issue_certificate(order, key).ssh_rsa_key().value_or("") + " generated-by-azure", key.to_pem()};
+  });
+  InertResource key = *find();
+  json properties = key.properties.empty() ? json::object() : json::parse(key.properties);
+  properties["publicKey"] = pair.public_key;
+  key.properties = dump(properties);
+  arm.region.inert().put(key);
+  JsonText out;
+  out.open()
+      .put("id", make_id(arm.subscription(), ref.group, type, ref.name))
+      .put("publicKey", pair.public_key)
+      .put("privateKey", pair.private_key.reveal())
+      .close();
+  Response response = json_response(200, out.take());
+  response.headers["Cache-Control"] = "no-store";
+  co_return response;
+}
+
 std::vector<Kind> inert_kinds() {
   std::vector<Kind> all;
   for (const std::string_view type :
        {std::string_view("Microsoft.Storage/storageAccounts"), availability_set_type,
         std::string_view("Microsoft.Compute/proximityPlacementGroups"),
         std::string_view("Microsoft.Network/applicationSecurityGroups"),
-        std::string_view("Microsoft.Network/routeTables"), std::string_view("Microsoft.Network/natGateways")})
+        std::string_view("Microsoft.Network/routeTables"), std::string_view("Microsoft.Network/natGateways"),
+        ssh_key_type, user_identity_type})
     all.push_back(inert_kind(std::string(type)));
   return all;
 }

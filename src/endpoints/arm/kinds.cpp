@@ -39,7 +39,7 @@ void stay_in_place(Kind& kind) {
 /// Resources stand on such as come earlier here, never on later ones: complete mode deletes from the end.
 std::vector<Kind> all_kinds() {
   std::vector<Kind> all;
-  for (auto part : {inert_kinds, network_kinds, compute_kinds})
+  for (auto part : {inert_kinds, network_kinds, compute_kinds, extension_resource_kinds})
     for (Kind& kind : part()) all.push_back(std::move(kind));
   for (Kind& kind : all) {
     stay_in_place(kind);
@@ -57,6 +57,20 @@ std::vector<Kind> all_kinds() {
 }
 
 }  // namespace
+
+std::optional<std::string> foreseen_document(Arm& arm, const Kind& kind, const ResourceId& id, const json& body) {
+  struct Foreseen {
+    std::string document;
+  };
+  try {
+    arm.region.operations().change([&] { throw Foreseen{kind.put(arm, id, body).document}; });
+  } catch (const Foreseen& foreseen) {
+    return foreseen.document;
+  } catch (const Error&) {
+    // It depends on what is made before it.
+  }
+  return std::nullopt;
+}
 
 Place place_of(const Arm& arm, const ResourceId& id) {
   return {arm.subscription(), id.group, id.segments[0].second};

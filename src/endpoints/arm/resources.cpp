@@ -90,7 +90,8 @@ void check_preconditions(Arm& arm, const Request& request, const Kind& kind, con
   if (match.empty() && none_match.empty()) return;
   const bool exists = kind.show(arm, id, {}).has_value();
   // A part (a subnet, a rule) has the ETag of what it is part of.
-  const Resource* whole = get_kind(id.provider + "/" + id.segments.front().first).find(arm.region, id.ref());
+  const Kind& top = get_kind(id.provider + "/" + id.segments.front().first);
+  const Resource* whole = top.find ? top.find(arm.region, id.ref()) : nullptr;
   const auto names_it = [&](const std::string& header) {
     return exists && (header == "*" || (whole && header.find(whole->etag) != std::string::npos));
   };
@@ -120,10 +121,23 @@ void check_kept_references(Arm& arm, std::string_view kept, const ResourceId& by
   }
 }
 
+namespace {
+
+/// The list that a path ends with when it is one of extension resources: those of the group, or of a resource in it.
+std::optional<std::string> listed_extension_resources(Arm& arm, const std::string& path) {
+  const std::size_t at = lower(path).rfind("/providers/");
+  const std::string type = path.substr(at + std::string_view("/providers/").size());
+  if (!is_extension_resource(type)) return std::nullopt;
+  return list_extension_resources(arm, type, path.substr(0, at));
+}
+
+}  // namespace
+
 asio::awaitable<Response> get_resource(Arm& arm, Request request) {
   const std::string rest = request.params["resource"];
   if (is_collection(rest)) {
     arm.region.groups().get(request.params["group"]);
+    if (auto list = listed_extension_resources(arm, request.path)) co_return json_response(200, std::move(*list));
     const std::size_t last = rest.rfind('/');
     if (last == rest.npos) {
       const Kind& kind = get_kind(request.params["provider"] + "/" + rest);
@@ -152,7 +166,9 @@ asio::awaitable<Response> get_resource(Arm& arm, Request request) {
   view.instance_view = lower(request.parameter("$expand")).find("instanceview") != std::string::npos;
   auto document = kind.show(arm, id, view);
   if (!document) throw no_such(in_existing_group(arm, id));
-  co_return json_response(200, std::move(*document));
+  Response response = json_response(200, std::move(*document));
+  warn_of_machine(arm, id, response);
+  co_return response;
 }
 
 asio::awaitable<Response> head_resource(Arm& arm, Request request) {
@@ -181,6 +197,8 @@ asio::awaitable<Response> patch_resource(Arm& arm, Request request) {
   check_preconditions(arm, request, kind, id);
   const json change = parse_document(request.body);
   Field(change).require_object();
+  if (auto applied = patch_extension_resource(arm, id, change))
+    co_return co_await answer_put(arm, request, kind, id, std::move(*applied));
   auto document = kind.show(arm, id, {});
   if (!document || !kind.put) throw no_such(id);
   json whole = json::parse(*document);
@@ -199,10 +217,13 @@ asio::awaitable<Response> delete_resource(Arm& arm, Request request) {
   const ResourceId id = in_existing_group(arm, id_of(request));
   const Kind& kind = get_kind(id.type());
   if (!request.header("If-Match").empty()) check_preconditions(arm, request, kind, id);
-  co_return co_await answer_accepted(arm, request, kind.remove(arm, id, &request));
+  auto operation = kind.remove(arm, id, &request);
+  drop_extension_resources(arm, id.text());
+  co_return co_await answer_accepted(arm, request, std::move(operation));
 }
 
 asio::awaitable<Response> list_in_subscription(Arm& arm, Request request) {
+  if (auto list = listed_extension_resources(arm, request.path)) co_return json_response(200, std::move(*list));
   const Kind& kind = get_kind(request.params["provider"] + "/" + request.params["type"]);
   if (!kind.all)
     throw Error(ErrorKind::not_found, "InvalidResourceType",

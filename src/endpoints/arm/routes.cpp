@@ -78,16 +78,41 @@ constexpr Route routes[] = {
 
     {"POST", SUBSCRIPTION "/providers/Microsoft.Storage/checkNameAvailability", Access::version,
      check_storage_name},
+    {"POST", GROUP "/providers/Microsoft.Storage/storageAccounts/{account}/listKeys", Access::version,
+     list_storage_keys},
+    {"POST", GROUP "/providers/Microsoft.Compute/sshPublicKeys/{key}/generateKeyPair", Access::version,
+     generate_key_pair},
+    {"GET", SUBSCRIPTION "/providers/Microsoft.Network/locations/{location}/CheckDnsNameAvailability",
+     Access::version, check_dns_name},
 
     // Our own
     {"GET", SUBSCRIPTION "/providers/Berth.Local/osImages", Access::version, list_os_images},
     {"PUT", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, put_os_image},
     {"DELETE", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, delete_os_image},
+    {"GET", SUBSCRIPTION "/providers/Berth.Local/imageAliases", Access::version, list_image_aliases},
+    {"PUT", SUBSCRIPTION "/providers/Berth.Local/imageAliases/{pattern}", Access::version, put_image_alias},
+    {"DELETE", SUBSCRIPTION "/providers/Berth.Local/imageAliases/{pattern}", Access::version,
+     delete_image_alias},
     {"GET", SUBSCRIPTION "/providers/Berth.Local/extensions", Access::version, list_packages},
     {"PUT", SUBSCRIPTION "/providers/Berth.Local/extensions/{publisher}/{type}/{version}", Access::version,
      put_package},
     {"DELETE", SUBSCRIPTION "/providers/Berth.Local/extensions/{publisher}/{type}/{version}", Access::version,
      delete_package},
+
+    {"GET", SUBSCRIPTION "/providers/Berth.Local/templateFolders", Access::version, list_template_folders},
+    {"PUT", SUBSCRIPTION "/providers/Berth.Local/templateFolders/{folder}", Access::version,
+     put_template_folder},
+    {"DELETE", SUBSCRIPTION "/providers/Berth.Local/templateFolders/{folder}", Access::version,
+     delete_template_folder},
+    {"GET", "/templates/{key}/{file...}", Access::open, get_served_template},
+
+    // About the subscription: locks, role assignments, diagnostic settings
+    {"GET", SUBSCRIPTION "/providers/Microsoft.Authorization/{type}/{name}", Access::version,
+     get_in_subscription},
+    {"PUT", SUBSCRIPTION "/providers/Microsoft.Authorization/{type}/{name}", Access::version,
+     put_in_subscription},
+    {"DELETE", SUBSCRIPTION "/providers/Microsoft.Authorization/{type}/{name}", Access::version,
+     delete_in_subscription},
 
     // Resource groups
     {"GET", SUBSCRIPTION "/resourceGroups", Access::version, list_groups},
@@ -100,7 +125,15 @@ constexpr Route routes[] = {
     {"GET", GROUP "/resources", Access::version, list_resources},
     {"GET", SUBSCRIPTION "/tagNames", Access::version, list_tag_names},
 
+    {"POST", GROUP "/exportTemplate", Access::version, export_group_template},
+
     // Deployments
+    {"GET", SUBSCRIPTION "/providers/Microsoft.Resources/deployments", Access::version,
+     list_subscription_deployments},
+    {"PUT", SUBSCRIPTION "/providers/Microsoft.Resources/deployments/{deployment}", Access::version,
+     refuse_subscription_deployment},
+    {"POST", SUBSCRIPTION "/providers/Microsoft.Resources/deployments/{deployment}/validate", Access::version,
+     refuse_subscription_deployment},
     {"GET", DEPLOYMENTS, Access::version, list_deployments},
     {"GET", DEPLOYMENTS "/{deployment}", Access::version, get_deployment},
     {"HEAD", DEPLOYMENTS "/{deployment}", Access::version, head_deployment},
@@ -174,8 +207,25 @@ Response refused(const Error& error) {
   return response;
 }
 
+/// Looks or decides only, though it is a POST.
+bool only_looks(const Route& route) {
+  return route.action == validate_deployment || route.action == what_if_deployment ||
+         route.action == retrieve_boot_diagnostics || route.action == export_deployment_template ||
+         route.action == export_group_template;
+}
+
+/// Locks forbid changes, but for those of locks themselves.
+void check_locked(Arm& arm, const Route& route, const Request& request) {
+  const bool looks = request.method == "GET" || request.method == "HEAD";
+  if (looks || route.access != Access::version || !request.params.contains("group") || only_looks(route) ||
+      lower(request.path).find("/providers/microsoft.authorization/") != std::string::npos)
+    return;
+  check_locks(arm, request.path, request.method == "DELETE");
+}
+
 /// A coroutine, for some actions are none: what those throw comes out of it like the rest.
 asio::awaitable<Response> act(Arm& arm, const Route& route, const Request& request) {
+  check_locked(arm, route, request);
   co_return co_await route.action(arm, request);
 }
 

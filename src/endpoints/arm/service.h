@@ -85,6 +85,10 @@ struct Kind {
   std::function<std::vector<std::string>(Arm&, const ResourceId& parent)> children;
 };
 
+/// The document as it would be after the PUT, of which nothing stays; nullopt when that cannot be told.
+std::optional<std::string> foreseen_document(Arm& arm, const Kind& kind, const ResourceId& id,
+                                             const nlohmann::json& body);
+
 /// All types, in one table (kinds.cpp). Resources stand on such as come earlier in it, never on later ones.
 const std::vector<Kind>& kinds();
 const Kind* find_kind(std::string_view type);
@@ -98,6 +102,7 @@ std::vector<Kind> network_kinds();  ///< with those of load balancers
 std::vector<Kind> load_balancer_kinds();
 std::vector<Kind> compute_kinds();
 std::vector<Kind> inert_kinds();
+std::vector<Kind> extension_resource_kinds();
 
 /// A kind of top-level resource, of the region's part that holds such.
 template <class T, class Part>
@@ -152,6 +157,8 @@ asio::awaitable<Response> get_identity_token(Arm&, Request);
 asio::awaitable<Response> post_device_code(Arm&, Request);
 asio::awaitable<Response> get_device_page(Arm&, Request);
 asio::awaitable<Response> post_device_page(Arm&, Request);
+/// The name of the user that has signed in; "" for a client that has by itself.
+std::string user_of(const Arm& arm, const Request& request);
 /// Throws Error(unauthorized) unless the request bears a token of ours that is valid now.
 void authenticate(const Arm& arm, const Request& request);
 
@@ -197,6 +204,13 @@ asio::awaitable<Response> get_operation_result(Arm&, Request);
 
 // --- inert_resources.cpp
 asio::awaitable<Response> check_storage_name(Arm&, Request);
+asio::awaitable<Response> list_storage_keys(Arm&, Request);
+/// Keys that open nothing, the same each time: storage accounts are names only.
+nlohmann::json storage_keys(const std::string& account_id);
+asio::awaitable<Response> generate_key_pair(Arm&, Request);
+
+// --- network_resources.cpp
+asio::awaitable<Response> check_dns_name(Arm&, Request);
 
 // --- virtual_machines.cpp
 asio::awaitable<Response> get_instance_view(Arm&, Request);
@@ -232,6 +246,9 @@ asio::awaitable<Response> what_if_deployment(Arm&, Request);
 asio::awaitable<Response> list_deployment_operations(Arm&, Request);
 asio::awaitable<Response> get_deployment_operation(Arm&, Request);
 asio::awaitable<Response> export_deployment_template(Arm&, Request);
+asio::awaitable<Response> export_group_template(Arm&, Request);
+asio::awaitable<Response> list_subscription_deployments(Arm&, Request);
+asio::awaitable<Response> refuse_subscription_deployment(Arm&, Request);
 /// Forgets the deployments of a group that is gone.
 void forget_deployments(Arm& arm, const std::string& group);
 /// What is below an operation of a deployment; empty for others. And the problems in it.
@@ -239,6 +256,38 @@ std::vector<std::string> operations_below(const Arm& arm, const std::string& ope
 std::vector<Problem> problems_of(const Arm& arm, const std::string& operation);
 /// As GET answers it; nullopt when there is none.
 std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id);
+
+// --- extension_resources.cpp: what is about another resource
+bool is_extension_resource(std::string_view type);
+/// nullopt for those whose PATCH is like that of other resources.
+std::optional<Applied> patch_extension_resource(Arm& arm, const ResourceId& id, const nlohmann::json& change);
+/// Whether a role was assigned to that principal anywhere: without one, an identity may do nothing.
+bool has_role(const Arm& arm, std::string_view principal);
+/// {"value":[…]} of a type, of all that is about `about` or about something in it.
+std::string list_extension_resources(Arm& arm, std::string_view type, const std::string& about);
+/// With what they are about.
+void drop_extension_resources(Arm& arm, const std::string& subject);
+/// Throws Error(conflict, "ScopeLocked") when a lock on it, on what it is in, or, for a deletion, on something in it
+/// forbids the change.
+void check_locks(Arm& arm, const std::string& id, bool deletes);
+asio::awaitable<Response> get_in_subscription(Arm&, Request);
+asio::awaitable<Response> put_in_subscription(Arm&, Request);
+asio::awaitable<Response> delete_in_subscription(Arm&, Request);
+
+// --- template_folders.cpp
+asio::awaitable<Response> list_template_folders(Arm&, Request);
+asio::awaitable<Response> put_template_folder(Arm&, Request);
+asio::awaitable<Response> delete_template_folder(Arm&, Request);
+asio::awaitable<Response> get_served_template(Arm&, Request);
+
+// --- image_aliases.cpp
+asio::awaitable<Response> list_image_aliases(Arm&, Request);
+asio::awaitable<Response> put_image_alias(Arm&, Request);
+asio::awaitable<Response> delete_image_alias(Arm&, Request);
+/// What is not as the client asked for it: an image by an alias, less than the size has. Each with its code.
+std::vector<std::pair<std::string, std::string>> warnings_of(const Arm& arm, const Vm& vm);
+/// The same in the header of an answer about the machine.
+void warn_of_machine(const Arm& arm, const ResourceId& id, Response& response);
 
 // --- os_images.cpp
 asio::awaitable<Response> list_os_images(Arm&, Request);

@@ -15,6 +15,7 @@
 #include "endpoints/arm/service.h"
 #include "images/gallery.h"
 #include "model/catalog.h"
+#include "region/image_aliases.h"
 
 /// What can be done with a VM besides putting and deleting it.
 namespace berth::arm {
@@ -70,6 +71,15 @@ std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& or
                      vm.group, vm.name);
 }
 
+namespace {
+
+/// How the user has it otherwise, for whoever writes templates that are not his.
+std::string alias_advice(const Vm& vm) {
+  return fmt::format(" To have one of them stand for it: azure vm image alias add '{}:*:*' NAME.", vm.image_publisher);
+}
+
+}  // namespace
+
 void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
   Gallery& gallery = arm.region.images().gallery();
   std::string wanted = vm.image;
@@ -82,7 +92,9 @@ void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
   } else if (!vm.image_publisher.empty()) {
     wanted = fmt::format("{}:{}:{}:{}", vm.image_publisher, vm.image_offer, vm.image_sku, vm.image_version);
   }
-  const auto image = gallery.find(wanted);
+  auto image = gallery.find(wanted);
+  if (!image && !vm.image_publisher.empty())
+    if (const auto alias = find_image_alias(arm.region, wanted)) image = gallery.find(alias->image);
   if (!image)
     throw Error(
         ErrorKind::not_found, vm.image_publisher.empty() ? "ImageNotFound" : "PlatformImageNotFound",
@@ -93,7 +105,7 @@ void resolve_image(Arm& arm, Vm& vm, std::string_view path) {
                   "are correct ({}).",
                   wanted, path),
         vm.image_publisher.empty() ? "'azure vm image list' shows the images that there are."
-                                   : images_there_are(arm));
+                                   : images_there_are(arm) + alias_advice(vm));
   vm.image = image->name;
 }
 

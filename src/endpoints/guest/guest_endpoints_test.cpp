@@ -56,6 +56,11 @@ class OneVm final : public GuestHost {
     return found;
   }
 
+  Secret identity_token(const std::string& vm_id, const IdentityQuestion& question) const override {
+    if (question.client_id.empty()) return GuestHost::identity_token(vm_id, question);
+    return Secret(R"({"access_token":"t","resource":")" + question.resource + R"("})");
+  }
+
   GuestView view = wire::sample_view();
   std::optional<PrivateKey> key;
   std::string given_to;  ///< thumbprint of a transport certificate
@@ -334,6 +339,19 @@ TEST_F(GuestEndpointsTest, OpensAndClosesTheSocketsOfAVm) {
   EXPECT_FALSE(fs::exists(sockets.wire));
   EXPECT_FALSE(fs::exists(sockets.plugin));
   EXPECT_FALSE(fs::exists(sockets.metadata));
+}
+
+TEST_F(GuestEndpointsTest, ProgramsGetTokensOfTheMachinesIdentity) {
+  const auto get = [&](CaseInsensitiveMap query, CaseInsensitiveMap headers = {{"Metadata", "true"}}) {
+    return ask(GuestService::metadata, "GET", "/metadata/identity/oauth2/token", std::move(query), {}, std::move(headers));
+  };
+  const Response answer = get({{"resource", "https://vault.azure.net"}, {"client_id", "c"}});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, R"({"access_token":"t","resource":"https://vault.azure.net"})");
+  const Response none = get({{"resource", "r"}});
+  EXPECT_EQ(none.status, 400);
+  EXPECT_THAT(none.body, HasSubstr("Identity not found"));
+  EXPECT_THAT(get({{"client_id", "c"}}, {}).body, HasSubstr("Required metadata header"));
 }
 
 TEST_F(GuestEndpointsTest, OnlyTheAgentsLogsMayBeLarge) {

@@ -150,6 +150,28 @@ Response get_metadata(Guest&, const GuestView& view, const Request& request) {
   return wire::metadata_response(view, request);
 }
 
+/// Programs ask here for a token of the VM's managed identity.
+Response get_identity_token(Guest& guest, const GuestView& view, const Request& request) {
+  if (!same_name(request.header("Metadata"), "true") || !request.header("X-Forwarded-For").empty())
+    return wire::metadata_response(view, request);  // says why not
+  const IdentityQuestion question{.resource = request.parameter("resource"),
+                                  .client_id = request.parameter("client_id"),
+                                  .object_id = request.parameter("object_id"),
+                                  .identity_id = request.parameter("msi_res_id").empty()
+                                                     ? request.parameter("mi_res_id")
+                                                     : request.parameter("msi_res_id")};
+  try {
+    Response response =
+        with_body("application/json; charset=utf-8", guest.host.identity_token(guest.vm_id, question).reveal());
+    response.headers["Cache-Control"] = "no-store";
+    return response;
+  } catch (const Error& error) {
+    if (error.kind != ErrorKind::invalid) throw;
+    Response response = wire::identity_refusal(error.what());
+    return response;
+  }
+}
+
 // --- host plugin
 
 Response get_plugin_versions(Guest&, const GuestView&, const Request&) {
@@ -203,6 +225,7 @@ constexpr Route routes[] = {
     {host_plugin, "GET", "/extensionArtifact", "", &get_artifact, 10},
     {host_plugin, "PUT", "/status", "", &put_status},
     {host_plugin, "PUT", "/vmAgentLog", "", &put_agent_log},
+    {metadata, "GET", "/metadata/identity/oauth2/token", "", &get_identity_token, 5},
     // /vmSettings is not there on purpose: 404 tells the agent to rely on goal states alone.
     {metadata, "GET", "/*", "", &get_metadata},
     {metadata, "PUT", "/*", "", &get_metadata},
