@@ -335,6 +335,39 @@ TEST_F(Lookups, ImagesAreListedAsTheClassicClientDoes) {
   EXPECT_EQ(json::parse(run_program({"vm", "image", "list", "--json"}).out)[0]["name"], "Debian-12");
 }
 
+TEST_F(Lookups, ImageAliasesAndServedFoldersAreAskedForByTheirAddresses) {
+  std::map<std::string, std::string> bodies;
+  region.on_request = [&](const Request& request) -> std::optional<Response> {
+    if (request.path.find("Berth.Local/imageAliases") == std::string::npos &&
+        request.path.find("Berth.Local/templateFolders") == std::string::npos)
+      return std::nullopt;
+    bodies[request.method + " " + request.path.substr(request.path.find("Berth.Local"))] = request.body;
+    if (request.method != "GET") return Response{.status = 200, .headers = {}, .body = "{}"};
+    const std::string list = request.path.ends_with("imageAliases")
+                                 ? R"({"value":[{"properties":{"pattern":"Canonical:*:*","image":"Debian-12"}}]})"
+                                 : R"({"value":[{"name":"served","properties":{"uri":"https://h/templates/k/"}}]})";
+    return Response{.status = 200, .headers = {}, .body = list};
+  };
+  const Ran added = run_program({"vm", "image", "alias", "add", "Canonical:*:*", "Debian-12"});
+  EXPECT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_THAT(added.out + added.err, HasSubstr("Whoever asks for Canonical:*:* gets Debian-12"));
+  EXPECT_EQ(json::parse(bodies["PUT Berth.Local/imageAliases/Canonical:*:*"])["properties"]["image"], "Debian-12");
+  EXPECT_THAT(run_program({"vm", "image", "alias", "list"}).out, HasSubstr("Canonical:*:*  Debian-12"));
+  EXPECT_EQ(run_program({"vm", "image", "alias", "remove", "Canonical:*:*"}).exit_code, 0);
+  EXPECT_TRUE(bodies.contains("DELETE Berth.Local/imageAliases/Canonical:*:*"));
+  EXPECT_EQ(run_program({"region", "start", "--image-alias", "Canonical:*:*"}).exit_code, 2);
+
+  const std::string served = region.folder / "served";
+  make_folder(served);
+  const Ran ran = run_program({"region", "serve-templates", served});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("data:    https://h/templates/k/"));
+  EXPECT_EQ(json::parse(bodies["PUT Berth.Local/templateFolders/served"])["properties"]["folder"], served);
+  EXPECT_EQ(run_program({"region", "serve-templates", served, "--stop"}).exit_code, 0);
+  EXPECT_TRUE(bodies.contains("DELETE Berth.Local/templateFolders/served"));
+  EXPECT_EQ(run_program({"region", "serve-templates", served + "/none"}).exit_code, 4);
+}
+
 TEST_F(Lookups, NoSuchVm) {
   EXPECT_EQ(run_program({"vm", "show", "none"}).exit_code, 4);
   EXPECT_EQ(run_program({"vm", "delete", "none", "--quiet"}).exit_code, 4);

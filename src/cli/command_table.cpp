@@ -11,6 +11,7 @@ constexpr CommandGroup groups[] = {
     {"vm docker port", "Ports of containers that are reachable from outside"},
     {"vm endpoint", "Open ports of virtual machines"},
     {"vm image", "Images that virtual machines are made from"},
+    {"vm image alias", "Images by the names that templates use"},
     {"vm extension", "VM extensions: in the region's gallery, and on virtual machines"},
     {"region", "The local region: the cloud on this machine"},
     {"account", "Subscriptions, and publish-settings files of classic clients"},

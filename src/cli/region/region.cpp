@@ -14,7 +14,9 @@
 #include "cli/terminal/terminal.h"
 #include "cli/vm/host_ports.h"
 #include "cli/vm/hosts.h"
+#include "cli/vm/image_list.h"
 #include "host/log_tail.h"
+#include "http/message.h"
 #include "model/names.h"
 
 namespace berth {
@@ -29,7 +31,20 @@ constexpr std::uintmax_t most_of_a_log = 16 << 20;
 
 struct StartOptions {
   std::string dns_suffix, egress, hosts_file, driver;
+  std::vector<std::string> image_aliases;  ///< "PATTERN=IMAGE"
 };
+
+std::vector<std::pair<std::string, std::string>> pairs_of(const std::vector<std::string>& aliases) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const std::string& alias : aliases) {
+    const std::size_t equals = alias.find('=');
+    if (equals == alias.npos || equals == 0 || equals + 1 == alias.size())
+      throw Error(ErrorKind::invalid, "InvalidImageAlias", fmt::format("--image-alias {} names no image", alias),
+                  "It is PATTERN=IMAGE, as in --image-alias 'Canonical:*:*=NAME'.");
+    pairs.emplace_back(alias.substr(0, equals), alias.substr(equals + 1));
+  }
+  return pairs;
+}
 
 void warn_of_full_egress(Session& session, const RegionInfo& region) {
   if (!same_name(region.egress, "full")) return;
@@ -42,6 +57,7 @@ void warn_of_full_egress(Session& session, const RegionInfo& region) {
 }
 
 void start_region(Session& session, const StartOptions& options) {
+  const auto aliases = pairs_of(options.image_aliases);
   std::vector<std::string> arguments;
   const auto add = [&](const char* name, const std::string& value) {
     if (value.empty()) return;
@@ -63,6 +79,8 @@ void start_region(Session& session, const StartOptions& options) {
   if (!start.warning.empty()) session.out.warn(start.warning);
   warn_of_full_egress(session, region);
   if (start.now) follow_all_ports(session);
+  for (const auto& [pattern, image] : aliases)
+    session.out.warn(add_image_alias(session.arm(), pattern, image));
   if (session.out.json_mode()) return session.out.json(ordered_json::parse(region.document));
   session.out.info(
       start.now ? fmt::format("The local region was started (log {})", session.local.log_file().string())
@@ -82,6 +100,10 @@ void region_start(CommandLine& app, Session& session) {
   app.add_option("--hosts-file", options->hosts_file,
                  "Where names of hosts are written, or none [/etc/hosts as root]")
       ->type_name("<file>");
+  app.add_option("--image-alias", options->image_aliases,
+                 "PATTERN=IMAGE: an image for those that clients ask for by other names ('Canonical:*:*=NAME'); also "
+                 "'vm image alias add'")
+      ->type_name("<alias>");
   app.add_option("--driver", options->driver, "fake: virtual machines that do nothing, for tests")
       ->type_name("<driver>")
       ->hidden();
@@ -233,11 +255,61 @@ void region_delete(CommandLine& app, Session& session) {
   app.callback([quiet, &session] { delete_region(session, *quiet); });
 }
 
+// --- region serve-templates
+
+struct ServeOptions {
+  std::string folder, name;
+  bool stop = false;
+};
+
+/// A name that a resource may have, of the folder's own.
+std::string name_of_folder(const std::filesystem::path& folder) {
+  std::string name = folder.filename().string();
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') c = '-';
+  return name.empty() ? "templates" : name.substr(0, 60);
+}
+
+void serve_templates(Session& session, const ServeOptions& options) {
+  std::error_code none;
+  const std::filesystem::path folder = std::filesystem::canonical(options.folder, none);
+  if (!options.stop && (none || !std::filesystem::is_directory(folder, none)))
+    throw Error(ErrorKind::not_found, "FolderNotFound", fmt::format("{} is no folder", options.folder),
+                "Give the folder that the templates are in.");
+  const std::string name =
+      !options.name.empty() ? options.name
+                            : name_of_folder(none ? std::filesystem::path(options.folder) : folder);
+  const std::string path = "providers/Berth.Local/templateFolders/" + percent_encode(name);
+  if (options.stop) {
+    session.arm().remove(path);
+    if (session.out.json_mode()) return session.out.json({{"stopped", name}});
+    return session.out.info(fmt::format("The folder '{}' is served no longer", name));
+  }
+  session.arm().put(path, {{"properties", {{"folder", folder.string()}}}});
+  const json served = session.arm().get("providers/Berth.Local/templateFolders").at("value");
+  std::string uri;
+  for (const json& entry : served)
+    if (same_name(entry.value("name", ""), name)) uri = entry.at("properties").value("uri", "");
+  if (session.out.json_mode())
+    return session.out.json({{"name", name}, {"folder", folder.string()}, {"uri", uri}});
+  session.out.info(fmt::format("Templates may link to files of {} at this address, which is its only key:", folder.string()));
+  session.out.data(uri);
+}
+
+void region_serve_templates(CommandLine& app, Session& session) {
+  auto options = std::make_shared<ServeOptions>();
+  app.add_option("folder", options->folder, "The folder that the templates are in")->required();
+  app.add_option("-n,--name", options->name, "What it is called in the region [the folder's name]")->type_name("<name>");
+  app.add_flag("--stop", options->stop, "Serve it no longer");
+  app.callback([options, &session] { serve_templates(session, *options); });
+}
+
 constexpr Command region_table[] = {
     {"region start", "Start the local region (it starts by itself when it is needed)", &region_start},
     {"region stop", "Stop it; virtual machines go on", &region_stop},
     {"region status", "Show where it is, what it holds, and what other clients need", &region_status},
     {"region logs", "Show the last lines of its log", &region_logs},
+    {"region serve-templates", "Let templates link to the files of a folder", &region_serve_templates},
     {"region delete", "Delete it with everything in it", &region_delete},
 };
 

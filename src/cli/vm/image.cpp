@@ -160,11 +160,58 @@ void vm_capture(CommandLine& app, Session& session) {
   app.callback([options, &session] { capture(session, options->name, options->image, options->group); });
 }
 
+// --- vm image alias: images by the names that templates use
+
+void list_aliases(Session& session) {
+  ordered_json all = ordered_json::array();
+  std::vector<std::vector<std::string>> rows;
+  for (const json& alias : session.arm().list("providers/Berth.Local/imageAliases")) {
+    const json& properties = alias.at("properties");
+    all.push_back({{"pattern", properties.at("pattern")}, {"image", properties.at("image")}});
+    rows.push_back({properties.at("pattern").get<std::string>(), properties.at("image").get<std::string>()});
+  }
+  if (session.out.json_mode()) return session.out.json(all);
+  if (rows.empty()) return session.out.info("No image aliases: images are found by their own names only");
+  session.out.table({"Pattern", "Image"}, rows);
+}
+
+void vm_image_alias_list(CommandLine& app, Session& session) {
+  app.callback([&session] { list_aliases(session); });
+}
+
+void vm_image_alias_add(CommandLine& app, Session& session) {
+  struct Options {
+    std::string pattern, image;
+  };
+  auto options = std::make_shared<Options>();
+  app.add_option("pattern", options->pattern, "PUBLISHER:OFFER:SKU that clients ask for, each with '*': 'Canonical:*:*'")
+      ->required();
+  app.add_option("image", options->image, "An image of 'azure vm image list'")->required();
+  app.callback([options, &session] {
+    const std::string warning = add_image_alias(session.arm(), options->pattern, options->image);
+    if (session.out.json_mode())
+      return session.out.json({{"pattern", options->pattern}, {"image", options->image}});
+    session.out.warn(warning);
+  });
+}
+
+void vm_image_alias_remove(CommandLine& app, Session& session) {
+  auto pattern = std::make_shared<std::string>();
+  app.add_option("pattern", *pattern, "The pattern, as the list shows it")->required();
+  app.callback([pattern, &session] {
+    session.arm().remove(image_alias_path(*pattern));
+    if (session.out.json_mode()) session.out.json({{"removed", *pattern}});
+  });
+}
+
 constexpr Command vm_image_table[] = {
     {"vm image list", "List the images that virtual machines are made from", &vm_image_list},
     {"vm image show", "Show one image", &vm_image_show},
     {"vm image create", "Make an image of a disk file", &vm_image_create},
     {"vm image delete", "Delete an image of your own", &vm_image_delete},
+    {"vm image alias list", "List what stands for images that this region has not", &vm_image_alias_list},
+    {"vm image alias add", "Let an image stand for those that clients ask for by other names", &vm_image_alias_add},
+    {"vm image alias remove", "Take that back", &vm_image_alias_remove},
     {"vm capture", "Make an image of a virtual machine that is shut down", &vm_capture},
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "http/message.h"
 #include "model/names.h"
 
 namespace berth {
@@ -39,6 +40,17 @@ std::optional<std::string> find_image(const std::vector<ImageView>& images, cons
     if (same_name(wanted, stem + image.version) || same_name(wanted, stem + "latest")) return wanted;
   }
   return std::nullopt;
+}
+
+std::string image_alias_path(const std::string& pattern) {
+  return "providers/Berth.Local/imageAliases/" + percent_encode(pattern);
+}
+
+std::string add_image_alias(ArmClient& arm, const std::string& pattern, const std::string& image) {
+  arm.put(image_alias_path(pattern), {{"properties", {{"image", image}}}});
+  return fmt::format(
+      "Whoever asks for {} gets {}, which is another system: every answer about such a machine says so", pattern,
+      image);
 }
 
 }  // namespace berth

@@ -21,4 +21,8 @@ std::vector<ImageView> list_images(ArmClient& arm);
 /// nullopt when there is no such image.
 std::optional<std::string> find_image(const std::vector<ImageView>& images, const std::string& wanted);
 
+std::string image_alias_path(const std::string& pattern);
+/// Lets an image stand for those that clients ask for by other names. Returns what the user should know of it.
+std::string add_image_alias(ArmClient& arm, const std::string& pattern, const std::string& image);
+
 }  // namespace berth
