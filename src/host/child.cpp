@@ -30,7 +30,7 @@ struct Report {
 };
 static_assert(sizeof(Report) <= 4096, "a pipe takes it whole");
 
-/// Everything exec needs, laid out before vfork(): after it the child runs in our memory, and only system calls
+/// Everything exec needs, laid out before fork() or vfork(): after the latter the child runs in our memory, and only system calls
 /// are safe.
 struct Prepared {
   std::string program;
@@ -87,7 +87,7 @@ Prepared prepare(const ChildPlan& plan, int report) {
   return prepared;
 }
 
-// From here to exec_child(): in the child, between vfork() and exec(). System calls only; no memory is taken, and
+// From here to exec_child(): in the child, between fork() and exec(). System calls only; no memory is taken, and
 // none is changed that the parent reads but for this child's own plan.
 
 void tell(int report, Step failed, int error) {
@@ -188,11 +188,12 @@ ProcessId start(const ChildPlan& plan, bool orphan) {
   int error = 0;
   {
     const SignalsHeld held;
-    pid = ::vfork();  // the pages of a large process are not copied for it
+    // Of a large process no page is copied by vfork(). It does not nest: the sanitizers keep one way back from it.
+    pid = orphan ? ::fork() : ::vfork();
     error = errno;
     if (pid == 0) {
       if (!orphan) exec_child(child, false);
-      const pid_t grandchild = ::vfork();
+      const pid_t grandchild = ::fork();
       if (grandchild == 0) exec_child(child, true);
       if (grandchild < 0) give_up(child.report, Step::fork);
       ::_exit(0);
