@@ -234,7 +234,7 @@ def living(az):
     az.run("vm", "boot-diagnostics", "disable", "-g", "L", "-n", "N")
     az.run("vm", "show", "-g", "L", "-n", "N", "--query", "diagnosticsProfile.bootDiagnostics.enabled", says="false")
     az.run("vm", "secret", "list", "-g", "L", "-n", "N", row="az vm secret list", says="[]")
-    az.run("vm", "identity", "assign", "-g", "L", "-n", "N", rc=1, case="there are no identities", says="dentit")
+    az.run("vm", "identity", "assign", "-g", "L", "-n", "N", says="systemAssignedIdentity")
     az.run("vm", "delete", "-g", "L", "-n", "N", "--yes")
     az.run("vm", "show", "-g", "L", "-n", "N", rc=3, row="")
     az.run("vm", "delete", "-g", "L", "-n", "N", "--yes", row="az vm delete (no such machine)")
