@@ -66,8 +66,7 @@ void require_memory(const MachineSpec& spec, const fs::path& memory_info) {
               "Stop another machine ('azure vm list'), or choose a smaller size ('--vm-size').");
 }
 
-/// Listens before QEMU runs, so that we can connect at once; with the mode that QEMU would not give it.
-Fd listen_at(const fs::path& path) {
+sockaddr_un address_of(const fs::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.native().size() >= sizeof address.sun_path)
@@ -76,12 +75,27 @@ Fd listen_at(const fs::path& path) {
         fmt::format("The socket {} has more than {} bytes.", path.string(), sizeof address.sun_path - 1),
         "Choose a shorter BERTH_HOME.");
   std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  return address;
+}
+
+/// Listens before QEMU runs, so that we can connect at once; with the mode that QEMU would not give it.
+Fd listen_at(const fs::path& path) {
+  const sockaddr_un address = address_of(path);
   ::unlink(path.c_str());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), 4) != 0)
     throw unavailable(fmt::format("The socket {} cannot be made: {}.", path.string(), std::strerror(errno)));
   return fd;
+}
+
+/// True when a process has this socket, whether or not it has time for us.
+bool somebody_listens(const fs::path& path) {
+  const sockaddr_un address = address_of(path);
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) throw unavailable(fmt::format("No socket can be made: {}.", std::strerror(errno)));
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+         errno == EAGAIN;
 }
 
 /// A file that no file system shows, open for reading: what QEMU's descriptor sets ask for.
@@ -305,20 +319,22 @@ ProcessId QemuDriver::launch(const MachineSpec& spec, const std::string& medium,
 /// A QEMU whose pid we never wrote down: we were killed in between. It is paused, and nobody would end it.
 asio::awaitable<void> QemuDriver::end_stray(std::string id) {
   const fs::path socket = folder(id) / "qmp.sock";
-  if (process(id) || !fs::exists(socket)) co_return;
+  if (process(id) || !somebody_listens(socket)) co_return;
   try {
-    const auto monitor = co_await qemu::Monitor::connect(socket, adoption_limit, {});
+    const auto monitor = co_await qemu::Monitor::connect(socket, greeting_limit, {});
     spdlog::warn("ended a stray QEMU machine={}", id);
     co_await monitor->execute("quit");
-  } catch (const Error&) {  // what should be so: nobody listens there
-    co_return;
+  } catch (const Error&) {  // it may be gone before it answers; whether it is, is asked below
   }
-  // It removes the socket as the last thing it does, when its disks are closed.
+  // It gives the socket up as the last thing it does, when its disks are closed.
   asio::steady_timer pause(executor_);
-  for (int i = 0; i < 1000 && fs::exists(socket); ++i) {
+  for (int i = 0; i < 1000 && somebody_listens(socket); ++i) {
     pause.expires_after(20ms);
     co_await pause.async_wait(no_error);
   }
+  if (somebody_listens(socket))
+    throw unavailable(fmt::format("An earlier QEMU of machine {} does not end.", id),
+                      fmt::format("End the QEMU that listens at {}.", socket.string()));
 }
 
 // --- watching
