@@ -4,6 +4,8 @@ import os
 import pathlib
 import socket
 import ssl
+import subprocess
+import time
 
 import berth
 from berth import PASSWORD
@@ -17,6 +19,39 @@ class DockerHost(berth.Case):
     def url(self, name="mydockerhost"):
         address, port = self.world.port(name, 4243)
         return f"tcp://{address}:{port}"
+
+    def switch_seconds(self):
+        """The processor time that the switches have used so far."""
+        fields = [pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                  for pid, command in self.world.processes() if "berth-switch" in command]
+        self.assertTrue(fields, "no switch runs")
+        return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+
+    def assert_switch_rests(self, when):
+        """A switch that spins uses all of a processor; one with an idle host next to nothing."""
+        before = self.switch_seconds()
+        time.sleep(10)
+        used = self.switch_seconds() - before
+        self.assertLess(used, 2, f"seconds of processor time in 10 s, {when}")
+
+    def open_ports(self):
+        """What listens on this machine at the addresses of the region's hosts."""
+        out = subprocess.run(["ss", "-Hltun"], capture_output=True, text=True, check=True).stdout
+        addresses = {a["properties"].get("ipAddress") for a in self.documents("Network/publicIPAddresses")}
+        return sorted((words[0], words[4]) for words in map(str.split, out.splitlines())
+                      if words[4].rpartition(":")[0].split("%")[0] in addresses)
+
+    def documents(self, kind):
+        """Every document of this kind that the region gives."""
+        return [document for group in self.world.arm("GET", "/resourcegroups")["value"]
+                for document in self.world.arm("GET", f"/resourceGroups/{group['name']}/providers/Microsoft.{kind}")["value"]]
+
+    def state(self):
+        """What a restart of the region may not change: what it answers, and what it has opened on this machine."""
+        kinds = ("Network/networkSecurityGroups", "Network/networkInterfaces", "Network/publicIPAddresses", "Network/virtualNetworks",
+                 "Compute/disks")
+        machines = [self.world.arm("GET", machine["id"] + "/extensions")["value"] for machine in self.documents("Compute/virtualMachines")]
+        return {"ports": self.open_ports(), "extensions": machines, **{kind: self.documents(kind) for kind in kinds}}
 
     def test_01_output_tells_each_phase_and_the_docker_command(self):
         for text in ("vm docker create command OK", "Waiting for the guest agent", "docker --tls -H tcp://"):
@@ -45,10 +80,23 @@ class DockerHost(berth.Case):
         out = self.world.docker("--context", "mydockerhost", "run", "--rm", "berth/busybox", "echo", "it runs", limit=300).stdout
         self.assertIn("it runs", out)
 
-    def test_07_ssh_works_with_the_password(self):
+    def test_07_a_client_that_leaves_in_the_middle_of_output_costs_nothing_afterwards(self):
+        self.world.docker("--context", "mydockerhost", "run", "-d", "--name", "wk", "berth/busybox", "sleep", "3600", limit=300)
+        client = subprocess.Popen(["docker", "--context", "mydockerhost", "exec", "wk", "/busybox", "sh", "-c",
+                                   "/busybox yes | /busybox head -c 50000000"], env=self.world.env, stdout=subprocess.PIPE)
+        self.assertEqual(client.stdout.readline(), b"y\n")
+        client.stdout.close()
+        client.kill()
+        client.wait()
+        berth.wait_until("the end of what the client had started", lambda: " yes" not in self.world.docker(
+            "--context", "mydockerhost", "top", "wk", limit=300).stdout, 300)
+        self.assert_switch_rests("after a client left")
+        self.world.docker("--context", "mydockerhost", "rm", "-f", "wk", limit=300)
+
+    def test_08_ssh_works_with_the_password(self):
         self.assertIn("mydockerhost", self.world.ssh("mydockerhost", "hostname; id -un").stdout)
 
-    def test_08_a_client_without_a_certificate_is_refused(self):
+    def test_09_a_client_without_a_certificate_is_refused(self):
         address, port = self.world.port("mydockerhost", 4243)
         context = ssl.create_default_context(cafile=self.world.home / ".docker/ca.pem")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
@@ -57,7 +105,7 @@ class DockerHost(berth.Case):
                 if not tls.recv(1):
                     raise ConnectionError("closed")
 
-    def test_09_plain_http_is_refused(self):
+    def test_10_plain_http_is_refused(self):
         address, port = self.world.port("mydockerhost", 4243)
         with socket.create_connection((address, port), 30) as plain:
             plain.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -65,14 +113,14 @@ class DockerHost(berth.Case):
         self.assertNotIn(b"200 OK", answer)
         self.assertNotIn(b"ApiVersion", answer)
 
-    def test_10_list_and_show_tell_the_truth(self):
+    def test_11_list_and_show_tell_the_truth(self):
         self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
         shown = self.world.azure("vm", "show", "mydockerhost").stdout
         for text in ("running", "DockerExtension"):
             self.assertIn(text, shown)
         self.assertRegex(shown, r"Agent +2\.\d+\.\d+\S* \(Ready\)")
 
-    def test_11_secrets_rest_nowhere_in_clear(self):
+    def test_12_secrets_rest_nowhere_in_clear(self):
         key = self.world.sudo("mydockerhost", "cat /etc/docker/key.pem").stdout
         line = key.strip().splitlines()[1].encode()
         self.assertGreater(len(line), 30)
@@ -82,17 +130,17 @@ class DockerHost(berth.Case):
             self.assertNotIn(PASSWORD, command)
         self.assertNotIn(PASSWORD, self.world.sudo("mydockerhost", "cat /var/lib/waagent/ovf-env.xml").stdout)
 
-    def test_12_link_local_and_the_hosts_loopback_are_out_of_reach(self):
+    def test_13_link_local_and_the_hosts_loopback_are_out_of_reach(self):
         out = self.world.ssh("mydockerhost", "for a in 169.254.1.1 172.16.0.1; do timeout 5 bash -c \"</dev/tcp/$a/22\" && echo reached $a; done; true").stdout
         self.assertNotIn("reached", out)
 
-    def test_13_a_second_create_of_the_same_name_changes_nothing(self):
+    def test_14_a_second_create_of_the_same_name_changes_nothing(self):
         done = self.world.create("mydockerhost", check=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("already", done.stderr + done.stdout)
         self.world.docker("--tlsverify", "-H", self.url(), "version")
 
-    def test_14_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
+    def test_15_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
         self.world.create("second", "-w", "mydockerhost", "-S", "172.16.0.20", ssh_port=2222)
         self.world.docker("--context", "second", "info")
         out = self.world.ssh("second", "hostname -I; for name in mydockerhost.internal mydockerhost; do timeout 30 bash -c \"exec 3<>/dev/tcp/$name/22; head -c 7 <&3\"; done",
@@ -102,10 +150,17 @@ class DockerHost(berth.Case):
         shown = self.world.show("second")
         self.assertEqual([port["port"] for port in shown["ports"]], [2222, 4243])
 
-    def test_15_the_region_restarts_and_its_hosts_go_on(self):
+    def test_16_the_region_restarts_and_its_hosts_go_on(self):
         before = [pid for pid, command in self.world.processes() if "qemu-system" in command]
+        state = self.state()
+        self.assertGreaterEqual(len(state["ports"]), 4, "ssh and docker of two hosts")
         self.world.azure("region", "stop")
         self.world.docker("--context", "mydockerhost", "version")
+        self.assert_switch_rests("with no region")
+        self.world.start()
+        self.maxDiff = None
+        self.assertEqual(self.state(), state)
+        self.world.azure("region", "stop")
         for file in self.world.region.glob("net/*/switch.pid"):
             os.kill(int(file.read_text().split()[0]), 9)
         berth.wait_until("docker through the new switch, with no region",
@@ -115,14 +170,14 @@ class DockerHost(berth.Case):
         self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
         self.assertEqual(sorted(before), sorted(pid for pid, command in self.world.processes() if "qemu-system" in command))
 
-    def test_16_a_switch_that_dies_comes_back(self):
+    def test_17_a_switch_that_dies_comes_back(self):
         for pid, command in self.world.processes():
             if "berth-switch" in command:
                 os.kill(pid, 9)
         berth.wait_until("docker through the new switch",
                          lambda: self.world.docker("--context", "mydockerhost", "version", check=False).returncode == 0, 120)
 
-    def test_17_shut_down_and_started_again_it_is_the_same_docker_host(self):
+    def test_18_shut_down_and_started_again_it_is_the_same_docker_host(self):
         before = self.world.docker("--context", "second", "info", "--format", "{{.ID}}").stdout
         self.world.azure("vm", "shutdown", "second", limit=300)
         self.assertEqual(self.world.show("second")["status"], "deallocated")
@@ -131,7 +186,7 @@ class DockerHost(berth.Case):
         berth.wait_until("docker on the started host",
                          lambda: self.world.docker("--context", "second", "info", "--format", "{{.ID}}", check=False).stdout == before, 600)
 
-    def test_18_a_host_of_an_image_of_ones_own(self):
+    def test_19_a_host_of_an_image_of_ones_own(self):
         self.world.sudo("second", "waagent -deprovision+user -force", ssh_port=2222)
         self.world.azure("vm", "shutdown", "second", limit=300)
         self.world.azure("vm", "capture", "second", "mine", limit=600)
@@ -142,7 +197,7 @@ class DockerHost(berth.Case):
         self.world.azure("vm", "delete", "second", "--quiet", limit=300)
         self.world.azure("vm", "image", "delete", "mine")
 
-    def test_19_delete_leaves_nothing_of_it(self):
+    def test_20_delete_leaves_nothing_of_it(self):
         address, _ = self.world.port("mydockerhost", 4243)
         self.world.azure("vm", "delete", "mydockerhost", "--quiet", limit=300)
         self.assertEqual([c for _, c in self.world.processes() if "qemu-system" in c or "berth-switch" in c], [])
