@@ -192,10 +192,13 @@ void FakeDriver::remember(const std::string& id, const Machine& machine) {
 void FakeDriver::end(const std::string& id) {
   const auto found = running_.find(id);
   if (found == running_.end()) return;
+  std::error_code refused;
+  fs::remove(running_file(folder(id)), refused);
+  if (refused)
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                running_file(folder(id)).string() + " cannot be removed: " + refused.message() + ".");
   if (found->second.ended) found->second.ended->cancel();
   running_.erase(found);
-  std::error_code ignored;
-  fs::remove(running_file(folder(id)), ignored);
 }
 
 void FakeDriver::tell(const std::string& id, MachineEvent event) {

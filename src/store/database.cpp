@@ -160,7 +160,20 @@ void Database::roll_back_and_fail() {
   const int code = sqlite3_errcode(handle_);
   const std::string why = broken_ ? "a part of the change was given up" : sqlite3_errmsg(handle_);
   if (!sqlite3_get_autocommit(handle_)) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!broken_ && (code & 0xff) == SQLITE_IOERR && !withdraw())
+    throw Error(ErrorKind::unavailable, "StoreUnavailable",
+                fmt::format("The region's store {} cannot be written: {}. Whether this change was kept is known "
+                            "when the region starts again.",
+                            file_.string(), why),
+                "Check the disk that it is on.");
   fail("cannot be written", code, why);
+}
+
+/// What a failed sync may have left whole at the end of the log would be there after a crash. The next change is
+/// written over it: here is one that changes nothing.
+bool Database::withdraw() {
+  return sqlite3_exec(handle_, fmt::format("PRAGMA user_version={}", layout).c_str(), nullptr, nullptr,
+                      nullptr) == SQLITE_OK;
 }
 
 void Database::check_transaction() const {

@@ -15,7 +15,7 @@ namespace berth {
 
 /// The state of one region: an SQLite file (WAL, synchronous=FULL), so that what a call has written is still
 /// there after kill -9 or a power cut. One thread. Every method throws Error(unavailable, "StoreUnavailable")
-/// naming the file when the disk refuses, and
+/// naming the file when the disk refuses (and saying so when it cannot be told whether the change was kept), and
 /// Error(unavailable, "StoreDamaged") when the file is no store any more.
 class Database {
  public:
@@ -68,6 +68,7 @@ class Database {
   void check_transaction() const;
   bool has(std::string_view table, std::string_view key) const;
   [[noreturn]] void roll_back_and_fail();
+  bool withdraw();
   [[noreturn]] void fail(const std::string& what) const;
   [[noreturn]] void fail(const std::string& what, int code, const std::string& why) const;
 

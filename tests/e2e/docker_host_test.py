@@ -9,9 +9,10 @@ import time
 
 import berth
 from berth import PASSWORD
+from wire_rules import WireRules
 
 
-class DockerHost(berth.Case):
+class DockerHost(WireRules, berth.Case):
     @classmethod
     def prepare(cls):
         cls.created = cls.world.create("mydockerhost").stdout
@@ -93,10 +94,15 @@ class DockerHost(berth.Case):
         self.assert_switch_rests("after a client left")
         self.world.docker("--context", "mydockerhost", "rm", "-f", "wk", limit=300)
 
-    def test_08_ssh_works_with_the_password(self):
+    def test_08_only_root_reaches_the_wire_server_and_nobody_gets_the_key_again(self):
+        self.assert_closed_to_all_but_root("mydockerhost")
+        self.assert_metadata_is_open("mydockerhost")
+        self.assert_the_key_is_not_given_again("mydockerhost")
+
+    def test_09_ssh_works_with_the_password(self):
         self.assertIn("mydockerhost", self.world.ssh("mydockerhost", "hostname; id -un").stdout)
 
-    def test_09_a_client_without_a_certificate_is_refused(self):
+    def test_10_a_client_without_a_certificate_is_refused(self):
         address, port = self.world.port("mydockerhost", 4243)
         context = ssl.create_default_context(cafile=self.world.home / ".docker/ca.pem")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
@@ -105,7 +111,7 @@ class DockerHost(berth.Case):
                 if not tls.recv(1):
                     raise ConnectionError("closed")
 
-    def test_10_plain_http_is_refused(self):
+    def test_11_plain_http_is_refused(self):
         address, port = self.world.port("mydockerhost", 4243)
         with socket.create_connection((address, port), 30) as plain:
             plain.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -113,14 +119,14 @@ class DockerHost(berth.Case):
         self.assertNotIn(b"200 OK", answer)
         self.assertNotIn(b"ApiVersion", answer)
 
-    def test_11_list_and_show_tell_the_truth(self):
+    def test_12_list_and_show_tell_the_truth(self):
         self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
         shown = self.world.azure("vm", "show", "mydockerhost").stdout
         for text in ("running", "DockerExtension"):
             self.assertIn(text, shown)
         self.assertRegex(shown, r"Agent +2\.\d+\.\d+\S* \(Ready\)")
 
-    def test_12_secrets_rest_nowhere_in_clear(self):
+    def test_13_secrets_rest_nowhere_in_clear(self):
         key = self.world.sudo("mydockerhost", "cat /etc/docker/key.pem").stdout
         line = key.strip().splitlines()[1].encode()
         self.assertGreater(len(line), 30)
@@ -130,17 +136,17 @@ class DockerHost(berth.Case):
             self.assertNotIn(PASSWORD, command)
         self.assertNotIn(PASSWORD, self.world.sudo("mydockerhost", "cat /var/lib/waagent/ovf-env.xml").stdout)
 
-    def test_13_link_local_and_the_hosts_loopback_are_out_of_reach(self):
+    def test_14_link_local_and_the_hosts_loopback_are_out_of_reach(self):
         out = self.world.ssh("mydockerhost", "for a in 169.254.1.1 172.16.0.1; do timeout 5 bash -c \"</dev/tcp/$a/22\" && echo reached $a; done; true").stdout
         self.assertNotIn("reached", out)
 
-    def test_14_a_second_create_of_the_same_name_changes_nothing(self):
+    def test_15_a_second_create_of_the_same_name_changes_nothing(self):
         done = self.world.create("mydockerhost", check=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("already", done.stderr + done.stdout)
         self.world.docker("--tlsverify", "-H", self.url(), "version")
 
-    def test_15_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
+    def test_16_a_second_host_beside_it_with_ssh_at_another_port_and_an_address_of_its_choice(self):
         self.world.create("second", "-w", "mydockerhost", "-S", "172.16.0.20", ssh_port=2222)
         self.world.docker("--context", "second", "info")
         out = self.world.ssh("second", "hostname -I; for name in mydockerhost.internal mydockerhost; do timeout 30 bash -c \"exec 3<>/dev/tcp/$name/22; head -c 7 <&3\"; done",
@@ -150,7 +156,7 @@ class DockerHost(berth.Case):
         shown = self.world.show("second")
         self.assertEqual([port["port"] for port in shown["ports"]], [2222, 4243])
 
-    def test_16_the_region_restarts_and_its_hosts_go_on(self):
+    def test_17_the_region_restarts_and_its_hosts_go_on(self):
         before = [pid for pid, command in self.world.processes() if "qemu-system" in command]
         state = self.state()
         self.assertGreaterEqual(len(state["ports"]), 4, "ssh and docker of two hosts")
@@ -170,14 +176,14 @@ class DockerHost(berth.Case):
         self.assertIn("mydockerhost", self.world.azure("vm", "list").stdout)
         self.assertEqual(sorted(before), sorted(pid for pid, command in self.world.processes() if "qemu-system" in command))
 
-    def test_17_a_switch_that_dies_comes_back(self):
+    def test_18_a_switch_that_dies_comes_back(self):
         for pid, command in self.world.processes():
             if "berth-switch" in command:
                 os.kill(pid, 9)
         berth.wait_until("docker through the new switch",
                          lambda: self.world.docker("--context", "mydockerhost", "version", check=False).returncode == 0, 120)
 
-    def test_18_shut_down_and_started_again_it_is_the_same_docker_host(self):
+    def test_19_shut_down_and_started_again_it_is_the_same_docker_host(self):
         before = self.world.docker("--context", "second", "info", "--format", "{{.ID}}").stdout
         self.world.azure("vm", "shutdown", "second", limit=300)
         self.assertEqual(self.world.show("second")["status"], "deallocated")
@@ -186,7 +192,7 @@ class DockerHost(berth.Case):
         berth.wait_until("docker on the started host",
                          lambda: self.world.docker("--context", "second", "info", "--format", "{{.ID}}", check=False).stdout == before, 600)
 
-    def test_19_a_host_of_an_image_of_ones_own(self):
+    def test_20_a_host_of_an_image_of_ones_own(self):
         self.world.sudo("second", "waagent -deprovision+user -force", ssh_port=2222)
         self.world.azure("vm", "shutdown", "second", limit=300)
         self.world.azure("vm", "capture", "second", "mine", limit=600)
@@ -197,7 +203,7 @@ class DockerHost(berth.Case):
         self.world.azure("vm", "delete", "second", "--quiet", limit=300)
         self.world.azure("vm", "image", "delete", "mine")
 
-    def test_20_delete_leaves_nothing_of_it(self):
+    def test_21_delete_leaves_nothing_of_it(self):
         address, _ = self.world.port("mydockerhost", 4243)
         self.world.azure("vm", "delete", "mydockerhost", "--quiet", limit=300)
         self.assertEqual([c for _, c in self.world.processes() if "qemu-system" in c or "berth-switch" in c], [])
