@@ -56,6 +56,7 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
 asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds grace) {
   if (const auto starting = starting_.find(id); starting != starting_.end()) starting->second = true;
   co_await next_turn();
+  if (fail_next_stop) throw *std::exchange(fail_next_stop, std::nullopt);
   const bool heeded = grace.count() > 0 && find(id) && (!on_power_button || on_power_button(id));
   Machine* machine = find(id);
   if (!machine) co_return;

@@ -36,6 +36,8 @@ class FakeDriver final : public Driver {
 
   /// Thrown by the next start(), once.
   std::optional<Error> fail_next_start;
+  /// Thrown by the next stop(), once; the machine runs on.
+  std::optional<Error> fail_next_stop;
   /// Thrown by the next destroy(), once: an Error, or what the host's file system throws.
   std::exception_ptr fail_next_destroy;
   /// Called inside start() once the machine runs: plays what the guest does at boot. `medium` is what start()

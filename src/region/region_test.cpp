@@ -213,6 +213,19 @@ TEST(Region, KeepsAFailedVmAndSaysWhy) {
   EXPECT_EQ(world.region->machines().get({"g", "web1"}).provisioning, Provisioning::succeeded);
 }
 
+TEST(Region, AVmThatDoesNotEndIsStillRunning) {
+  World world;
+  world.make("web1");
+  world.driver->fail_next_stop = Error(ErrorKind::unavailable, "HypervisorUnavailable", "It does not end.");
+
+  const auto stop = [&] { return world.region->machines().stop({"g", "web1"}, true); };
+  EXPECT_EQ(thrown_by([&] { world.finish(stop()); }).code, "HypervisorUnavailable");
+
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::running);
+  world.finish(stop());
+  EXPECT_EQ(world.region->machines().get({"g", "web1"}).power, PowerState::stopped);
+}
+
 TEST(Region, JoinsASecondRequestForAVmThatIsBeingMade) {
   World world;
   const VmOrder wanted = world.order("web1");

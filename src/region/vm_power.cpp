@@ -172,7 +172,21 @@ asio::awaitable<void> VmPower::switch_off(std::string operation, Ref ref, std::s
   vms_.change(ref, [&](Vm& vm) {
     vm.power = next(vm.power, deallocate ? PowerEvent::deallocate : PowerEvent::switch_off);
   });
-  co_await driver_.stop(id, grace);
+  std::optional<Error> trouble;
+  try {
+    co_await driver_.stop(id, grace);
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
+  }
+  if (trouble) {
+    co_await operations_.insist([&] {
+      if (const Vm* known = records_.vms.find(ref); !known || known->id != id) return;
+      Vm& vm = vms_.edit(ref);
+      vm.power = next(vm.power, driver_.observe(id) == MachineState::running ? PowerEvent::found_running
+                                                                             : PowerEvent::found_off);
+    });
+    throw *trouble;
+  }
   guest_endpoints_(id, {});
   if (deallocate)
     co_await on(threads_.pool, [file = temporary_disk(id)] {

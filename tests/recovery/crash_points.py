@@ -424,7 +424,7 @@ def try_point(world, verb, mode, point, last=None):
     if mode in ("nospace", "ioerror") and world.region.process.poll() is None:
         drafts_stay = last is not None and last > point  # on a disk that removes nothing; the next start does
         trouble += [f"{line} (before the restart)" for line in rest(world, said, before, done)
-                    if not (drafts_stay and (line.endswith(" was left") or line == "images/.new belongs to nobody"))]
+                    if not (drafts_stay and (line.endswith(" was left") or line.endswith(".new belongs to nobody")))]
     stopped = verb == "vm restart" and said.startswith("refused")  # its start failed: now it is for the user to start it
     world.end()
     try:

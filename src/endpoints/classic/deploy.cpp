@@ -194,6 +194,20 @@ void make_role(Classic& classic, const std::string& service_name, const std::str
   for (const ExtensionOrder& extension : extensions) deploying.extensions.emplace_back(ref, extension);
 }
 
+/// Waits for all that was begun, and takes everything back when a part of it fails.
+asio::awaitable<void> see_through(Classic& classic, Deploying deploying) {
+  std::optional<Error> failed;
+  for (const std::string& operation : deploying.operations) try {
+      co_await classic.region.operations().finish(operation);
+    } catch (const std::exception& caught) {
+      failed = as_error(caught);
+      break;
+    }
+  if (!failed) co_return co_await keep_made(classic, deploying.pending);
+  co_await take_back(classic, deploying.made, deploying.pending);
+  throw *failed;
+}
+
 }  // namespace
 
 asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, std::string deployment,
@@ -216,30 +230,16 @@ asio::awaitable<std::string> deploy(Classic& classic, std::string service_name, 
       co_await region.extensions().prepare(vm);
       deploying.operations.push_back(region.extensions().put(vm, std::move(extension)).operation);
     }
+    co_return region.operations().begin(
+        kind, "hostedServices/" + service_name + "/deployments/" + deployment,
+        [&classic, deploying](std::string) { return see_through(classic, deploying); });
   } catch (const std::exception& caught) {
     trouble = as_error(caught);
   }
-  if (trouble) {
-    if (!co_await take_back_now(classic, deploying.made, deploying.pending))
-      asio::co_spawn(co_await asio::this_coro::executor,
-                     take_back(classic, deploying.made, deploying.pending), asio::detached);
-    throw *trouble;
-  }
-  co_return region.operations().begin(kind, "hostedServices/" + service_name + "/deployments/" + deployment,
-                                      [&classic, deploying](std::string) -> asio::awaitable<void> {
-                                        std::optional<Error> failed;
-                                        for (const std::string& operation : deploying.operations) try {
-                                            co_await classic.region.operations().finish(operation);
-                                          } catch (const std::exception& caught) {
-                                            failed = as_error(caught);
-                                            break;
-                                          }
-                                        if (failed)
-                                          co_await take_back(classic, deploying.made, deploying.pending);
-                                        else
-                                          co_await keep_made(classic, deploying.pending);
-                                        if (failed) throw *failed;
-                                      });
+  if (!co_await take_back_now(classic, deploying.made, deploying.pending))
+    asio::co_spawn(co_await asio::this_coro::executor, take_back(classic, deploying.made, deploying.pending),
+                   asio::detached);
+  throw *trouble;
 }
 
 }  // namespace berth::classic

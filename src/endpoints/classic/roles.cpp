@@ -33,7 +33,6 @@ std::string capture(Classic& classic, const Role& role, const RoleOperation& wan
   if (region.images().gallery().find(name))
     throw conflict(fmt::format("An image named '{}' exists already.", name), "Choose another name.");
   const std::string label = wanted.image_label.empty() ? name : wanted.image_label;
-  const Accepted accepted = region.images().capture(vm.ref(), name, label);
   json words;
   if (as_vm_image)
     words = {{"kind", "vm"},
@@ -44,16 +43,22 @@ std::string capture(Classic& classic, const Role& role, const RoleOperation& wan
              {"role", vm.name},
              {"location", vm.location},
              {"created", utc_seconds(utc_now())}};
-  return region.operations().begin(
-      OperationKind::image_capture, "hostedServices/" + service.name + "/roles/" + vm.name,
-      [&classic, name, words, as_vm_image, operation = accepted.operation,
-       ref = vm.ref()](std::string) -> asio::awaitable<void> {
-        co_await classic.region.operations().finish(operation);
-        if (as_vm_image)
-          classic.region.documents().keep(image_table, lower(name), words.dump());
-        else
-          co_await remove_roles(classic, std::vector{ref}, true);
-      });
+  const std::string target = "hostedServices/" + service.name + "/roles/" + vm.name;
+  std::string begun;
+  region.operations().change([&] {
+    const Accepted accepted = region.images().capture(vm.ref(), name, label);
+    begun =
+        region.operations().begin(OperationKind::image_capture, target,
+                                  [&classic, name, words, as_vm_image, operation = accepted.operation,
+                                   ref = vm.ref()](std::string) -> asio::awaitable<void> {
+                                    co_await classic.region.operations().finish(operation);
+                                    if (as_vm_image)
+                                      classic.region.documents().keep(image_table, lower(name), words.dump());
+                                    else
+                                      co_await remove_roles(classic, std::vector{ref}, true);
+                                  });
+  });
+  return begun;
 }
 
 std::string operate(Classic& classic, const Role& role, const RoleOperation& wanted) {
