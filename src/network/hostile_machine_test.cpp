@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include "network/nat_guard.h"
 #include "network/reassembly.h"
 #include "network/test_world.h"
 
@@ -104,6 +105,27 @@ TEST_F(HostileMachineTest, BareSynsAreCountedAndGiveWay) {
   machine(1).receive([](const Ipv4Packet& p) { return p.destination_port == 12'000; }, 1ms);
   work_for(100ms);
   EXPECT_EQ(fetch(1, wire_server_address, 80), "wire") << "the oldest gave way";
+}
+
+TEST(NatGuardTest, LetsSoManyConnectionsASecondBegin) {
+  NatGuard guard(ipv4(10, 0, 0, 2));
+  guard.set_limits({.connections = 10'000, .half_open = 10'000});
+  unsigned sent = 0;
+  const auto passed = [&](Ipv4 remote, NatGuard::Time now) {
+    int count = 0;
+    for (int i = 0; i < 3000; ++i, ++sent) {
+      Bytes frame = tcp_frame({{}, ipv4(10, 0, 0, 4), static_cast<std::uint16_t>(1024 + sent)}, {{}, remote, 80},
+                              {sent, 0, tcp_syn});
+      auto packet = parse_ipv4_packet(frame);
+      if (guard.from_machine(*packet, now) == NatGuard::Verdict::pass) ++count;
+    }
+    return count;
+  };
+  const auto now = Clock::now();
+
+  EXPECT_EQ(passed(ipv4(198, 51, 100, 7), now), 1000);
+  EXPECT_EQ(passed(ipv4(10, 0, 0, 2), now), 1000) << "the guest endpoints have a rate of their own";
+  EXPECT_EQ(passed(ipv4(198, 51, 100, 7), now + 500ms), 500);
 }
 
 TEST_F(HostileMachineTest, DatagramsFromManyPortsAreCounted) {

@@ -189,7 +189,8 @@ NatGuard::Verdict NatGuard::tcp(Ipv4Packet& packet, Time now) {
 }
 
 NatGuard::Verdict NatGuard::open(const Key& key, Ipv4Packet& packet, const TcpSegment& segment, Time now) {
-  if (at_limit(key)) return Verdict::too_many;
+  if (at_limit(key) || !(key.remote == hidden_ ? opens_to_endpoints_ : opens_).take(now))
+    return Verdict::too_many;
   Connection& made = connections_[key];
   made.first = segment.header.sequence;
   made.next = made.edge = made.first + 1;

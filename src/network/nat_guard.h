@@ -7,13 +7,15 @@
 #include <unordered_set>
 
 #include "network/packet.h"
+#include "network/rate.h"
 
 namespace berth::network {
 
 /// Stands between one machine and its libslirp, which is old code that trusts its guest in places. What gets
 /// past it is whole, its lengths, options and checksums are right, and it is TCP in order, UDP or a ping. It
 /// follows each TCP connection, so that libslirp never has to queue a segment: that queue has no bound, and
-/// reads past its end. It counts connections from their first SYN on.
+/// reads past its end. It counts connections from their first SYN on, and lets so many a second begin: one costs
+/// the switch, which its neighbours share, far more than a packet does.
 class NatGuard {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -92,6 +94,7 @@ class NatGuard {
   std::optional<Key> current_;  ///< whose packet libslirp is looking at
   int accepted_ = -1;           ///< a socket whose first packet has not been seen
   Time next_eviction_{};
+  Rate opens_{1000}, opens_to_endpoints_{1000};  ///< connections that the machine may begin
 };
 
 }  // namespace berth::network

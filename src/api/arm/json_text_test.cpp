@@ -36,6 +36,19 @@ TEST(JsonText, EscapesEveryByteSoThatOthersReadIt) {
   EXPECT_EQ(json::parse(out.take())["key\"\n"], text);
 }
 
+TEST(JsonText, EscapesWhereverItStands) {
+  for (int byte = 0; byte < 256; ++byte)
+    for (std::size_t at = 0; at < 17; ++at) {
+      std::string text(17, 'x');
+      text[at] = static_cast<char>(byte);
+      JsonText out;
+      out.open_list().item(text).close_list();
+      const json read = json::parse(out.take());
+      EXPECT_EQ(read[0], byte < 0x80 ? text : text.substr(0, at) + "\uFFFD" + text.substr(at + 1))
+          << byte << ' ' << at;
+    }
+}
+
 TEST(JsonText, MendsWhatIsNotUtf8) {
   for (const std::string bad :
        {"\xff", "\xc3", "\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "\xc0\xaf", "a\xe2\x82"}) {
