@@ -1,6 +1,7 @@
 #include "host/workers.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -55,6 +56,10 @@ struct Workers::State {
         turns.remove(name);
       }
       changed.notify_all();
+      if (!clients.empty()) continue;
+      lock.unlock();
+      ::malloc_trim(0);  // what large work has left in the allocator's pools
+      lock.lock();
     }
   }
 

@@ -1,5 +1,6 @@
 // berthd: the local region. Builds the objects, hands each its collaborators, serves until SIGTERM.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -265,6 +266,7 @@ class Daemon {
     const network::SandboxSupport support = network::sandbox_support();
     if (!options_.fake && (!support.seccomp || support.landlock == 0 || network::sandbox_is_switched_off()))
       spdlog::warn("switches are not wholly in a sandbox has=\"{}\"", network_sandbox());
+    ::malloc_trim(0);  // what the start needed
     spdlog::info("serving endpoint={}", endpoint);
   }
 
