@@ -1,4 +1,4 @@
-#include "extension/runner.h"
+#include "handler/runner.h"
 
 #include <fmt/format.h>
 

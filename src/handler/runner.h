@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "extension/log.h"
+#include "handler/log.h"
 #include "host/process.h"
 
 namespace berth::extension {

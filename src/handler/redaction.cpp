@@ -1,4 +1,4 @@
-#include "extension/redaction.h"
+#include "handler/redaction.h"
 
 #include <algorithm>
 #include <cctype>

@@ -8,11 +8,6 @@
 
 namespace berth::extension {
 
-/// The two published generations of the handler. The name decides, never the version number.
-///   classic  MSOpenTech.Extensions.DockerExtension 0.x (2014)
-///   modern   Microsoft.Azure.Extensions.DockerExtension 1.x (2015 and later)
-enum class Profile { classic, modern };
-
 /// What the agent says of the handler's place, from HandlerEnvironment.json beside or above bin/.
 struct HandlerEnvironment {
   std::string name;                      ///< "" in files of old agents
@@ -20,7 +15,6 @@ struct HandlerEnvironment {
   std::string version;                   ///< of that folder's name; "" when it has none
   std::filesystem::path log_folder, config_folder, status_folder;
 
-  Profile profile() const;
   std::filesystem::path library_folder() const;  ///< /var/lib/waagent: certificates, ovf-env.xml
 };
 

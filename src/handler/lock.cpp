@@ -1,4 +1,4 @@
-#include "extension/lock.h"
+#include "handler/lock.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,9 +25,9 @@ bool works_on(const std::filesystem::path& file, const std::string& job) {
 
 }  // namespace
 
-EnableLock EnableLock::take(const Root& root, const std::string& job, milliseconds limit) {
-  make_folder(root("/run/docker-ext"), 0700);
-  const auto file = root("/run/docker-ext/lock");
+EnableLock EnableLock::take(const std::filesystem::path& folder, const std::string& job, milliseconds limit) {
+  make_folder(folder, 0700);
+  const auto file = folder / "lock";
   const auto end = std::chrono::steady_clock::now() + limit;
   EnableLock lock;
   for (milliseconds pause{10};; pause = std::min(pause * 2, milliseconds(250))) {

@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "extension/environment.h"
-#include "extension/redaction.h"
+#include "handler/redaction.h"
 
 namespace berth::extension {
 
@@ -23,22 +22,17 @@ struct Substatus {
 
 /// What the platform is told of one operation.
 struct Report {
+  std::string name;       ///< whose: "DockerExtension"
   std::string operation;  ///< "Enable Docker"
   Outcome outcome = Outcome::success;
   std::string message;    ///< first line: the cause and the next step
   std::string reference;  ///< where there is more; ends the message and is never cut
   std::vector<Substatus> substatus;
+  std::size_t longest_message = 1000;  ///< bytes; the rest is cut
 };
 
-enum class Operation { install, enable, disable, update, uninstall };
-enum class Phase { running, succeeded, failed };
-
-/// The operation's name and message as that generation of the handler words them. `detail` belongs to
-/// Phase::failed.
-Report make_report(Profile profile, Operation operation, Phase phase, const std::string& detail = {});
-
-/// The document of status/N.status. Texts pass the redactor and are cut to the agent's limits: 1000 bytes for
-/// a message, 10 KiB for a substatus, 128 KiB in all. Source: docs/wire/docker-extension.md.
+/// The document of status/N.status. Texts pass the redactor and are cut to the agent's limits: 10 KiB for
+/// a substatus, 128 KiB in all. Source: docs/wire/docker-extension.md.
 std::string status_document(const Report& report, std::chrono::system_clock::time_point now,
                             const Redactor& redactor);
 

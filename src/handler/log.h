@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "extension/redaction.h"
+#include "handler/redaction.h"
 #include "host/fd.h"
 
 namespace berth::extension {

@@ -1,10 +1,10 @@
-#include "extension/status.h"
+#include "handler/status.h"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
-#include "extension/log.h"
+#include "handler/log.h"
 #include "host/files.h"
 
 namespace berth::extension {
@@ -12,7 +12,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t longest_message = 1000;
 constexpr std::size_t longest_substatus = 10 * 1024 - 64;
 constexpr std::size_t largest_document = 128 * 1024;
 
@@ -37,68 +36,15 @@ ordered_json entry(const std::string& name, Outcome outcome, const std::string& 
           {"formattedMessage", {{"lang", "en"}, {"message", message}}}};
 }
 
-std::string modern_name(Operation operation) {
-  switch (operation) {
-    case Operation::install:
-      return "Install Docker";
-    case Operation::enable:
-      return "Enable Docker";
-    case Operation::disable:
-      return "Disabling Docker";
-    case Operation::update:
-      return "Updating Docker";
-    case Operation::uninstall:
-      return "Uninstall Docker";
-  }
-  return {};
-}
-
-std::string classic_name(Operation operation) {
-  switch (operation) {
-    case Operation::install:
-      return "Installing Docker";
-    case Operation::enable:
-      return "Enabling Docker";
-    case Operation::disable:
-      return "Disabling Docker";
-    case Operation::update:
-      return "Updating Docker";
-    case Operation::uninstall:
-      return "Uninstalling Docker";
-  }
-  return {};
-}
-
 }  // namespace
-
-Report make_report(Profile profile, Operation operation, Phase phase, const std::string& detail) {
-  const bool classic = profile == Profile::classic;
-  Report report;
-  report.operation = classic ? classic_name(operation) : modern_name(operation);
-  switch (phase) {
-    case Phase::running:
-      report.outcome = Outcome::transitioning;
-      report.message = classic ? report.operation + "." : report.operation;
-      break;
-    case Phase::succeeded:
-      report.outcome = Outcome::success;
-      report.message = report.operation + (classic ? " Completed." : " succeeded");
-      break;
-    case Phase::failed:
-      report.outcome = Outcome::error;
-      report.message = fmt::format("{} failed: {}", report.operation, detail);
-      break;
-  }
-  return report;
-}
 
 std::string status_document(const Report& report, std::chrono::system_clock::time_point now,
                             const Redactor& redactor) {
   const std::string reference =
-      report.reference.empty() ? "" : " " + printable(redactor(report.reference), longest_message / 4);
+      report.reference.empty() ? "" : " " + printable(redactor(report.reference), report.longest_message / 4);
   ordered_json status =
-      entry("DockerExtension", report.outcome,
-            printable(redactor(report.message), longest_message - reference.size()) + reference);
+      entry(report.name, report.outcome,
+            printable(redactor(report.message), report.longest_message - reference.size()) + reference);
   ordered_json whole = {{"name", status["name"]},
                         {"operation", report.operation},
                         {"configurationAppliedTime", utc_text(now)},
@@ -106,7 +52,7 @@ std::string status_document(const Report& report, std::chrono::system_clock::tim
                         {"code", status["code"]},
                         {"formattedMessage", status["formattedMessage"]},
                         {"substatus", ordered_json::array()}};
-  std::size_t size = 2 * longest_message;
+  std::size_t size = 2 * report.longest_message;
   for (const Substatus& part : report.substatus) {
     const std::string message = printable(redactor(part.message), longest_substatus);
     size += 2 * message.size() + 256;  // quoting at most doubles what `printable` lets through

@@ -1,4 +1,4 @@
-#include "extension/log.h"
+#include "handler/log.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "extension/environment.h"
+#include "handler/environment.h"
 
 #include <fmt/format.h>
 
@@ -41,10 +41,6 @@ std::optional<std::uint64_t> settings_number(const fs::path& file) {
 }
 
 }  // namespace
-
-Profile HandlerEnvironment::profile() const {
-  return name.starts_with("MSOpenTech.") ? Profile::classic : Profile::modern;
-}
 
 fs::path HandlerEnvironment::library_folder() const {
   return config_folder.parent_path().parent_path();

@@ -1,4 +1,4 @@
-#include "extension/allowance.h"
+#include "handler/allowance.h"
 
 #include "base/error.h"
 

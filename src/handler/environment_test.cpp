@@ -1,4 +1,4 @@
-#include "extension/environment.h"
+#include "handler/environment.h"
 
 #include <gmock/gmock.h>
 
@@ -30,7 +30,7 @@ TEST(HandlerEnvironment, IsReadWithKeysItDoesNotKnow) {
   const HandlerEnvironment environment = parse_handler_environment(good);
   EXPECT_EQ(environment.config_folder, "/var/lib/waagent/x-1.3.0/config");
   EXPECT_EQ(environment.library_folder(), "/var/lib/waagent");
-  EXPECT_EQ(environment.profile(), Profile::modern);
+  EXPECT_EQ(environment.name, "Microsoft.Azure.Extensions.DockerExtension");
 }
 
 TEST(HandlerEnvironment, HoldsExactlyOneObject) {
