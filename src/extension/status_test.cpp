@@ -65,6 +65,16 @@ TEST(Status, IsValidUtf8WhateverAProgramSaid) {
   EXPECT_THAT(document[0]["status"]["formattedMessage"]["message"].get<std::string>(), HasSubstr("é €"));
 }
 
+TEST(Status, ShowsTheOutputOfTheUsersProgramAsItIs) {
+  Report report = make_report(Profile::modern, Operation::enable, Phase::succeeded);
+  report.output = ":\ttoken: abc\r\n\xff" + std::string(5000, 'x');
+
+  const json document = json::parse(status_document(report, some_time, {}));
+
+  EXPECT_EQ(document[0]["status"]["formattedMessage"]["message"],
+            "Enable Docker succeeded:\ttoken: abc\r\n?" + std::string(5000, 'x'));
+}
+
 TEST(Status, IsCutBetweenCharacters) {
   std::string euros;
   for (int i = 0; i < 1000; ++i) euros += "€";

@@ -122,19 +122,19 @@ std::string Redactor::operator()(std::string_view text) const {
   return result;
 }
 
-std::string printable(std::string_view text, std::size_t limit) {
+std::string printable(std::string_view text, std::size_t limit, std::string_view kept) {
   static constexpr std::string_view cut = "…";
   std::string result;
   std::size_t fits = 0;  // where `result` may end so that the cut mark still fits
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = utf8_length(text, at);
     const auto c = static_cast<unsigned char>(text[at]);
-    if (length == 0 || (c < 0x20 && c != '\n') || c == 0x7F)
+    if (length == 0 || (c < 0x20 && kept.find(text[at]) == kept.npos) || c == 0x7F)
       result += c == '\t' ? ' ' : '?';
     else
       result.append(text, at, length);
     at += std::max<std::size_t>(length, 1);
-    if (result.size() + cut.size() <= limit) fits = result.size();
+    if (limit - std::min(limit, cut.size()) >= result.size()) fits = result.size();
     if (result.size() > limit) {
       result.resize(fits);
       return result.append(cut);

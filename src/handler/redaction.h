@@ -21,8 +21,8 @@ class Redactor {
   std::vector<Secret> values_;
 };
 
-/// Valid UTF-8 of at most `limit` bytes: foreign bytes and control characters other than line ends become
-/// '?', a cut ends in "…".
-std::string printable(std::string_view text, std::size_t limit);
+/// Valid UTF-8 of at most `limit` bytes: foreign bytes and control characters other than those in `kept` become
+/// '?' (a tab: a blank), a cut ends in "…".
+std::string printable(std::string_view text, std::size_t limit, std::string_view kept = "\n");
 
 }  // namespace berth::extension

@@ -12,6 +12,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr std::size_t longest_message = 1000;
 constexpr std::size_t longest_substatus = 10 * 1024 - 64;
 constexpr std::size_t largest_document = 128 * 1024;
 
@@ -41,10 +42,10 @@ ordered_json entry(const std::string& name, Outcome outcome, const std::string& 
 std::string status_document(const Report& report, std::chrono::system_clock::time_point now,
                             const Redactor& redactor) {
   const std::string reference =
-      report.reference.empty() ? "" : " " + printable(redactor(report.reference), report.longest_message / 4);
-  ordered_json status =
-      entry(report.name, report.outcome,
-            printable(redactor(report.message), report.longest_message - reference.size()) + reference);
+      report.reference.empty() ? "" : " " + printable(redactor(report.reference), longest_message / 4);
+  ordered_json status = entry(report.name, report.outcome,
+                              printable(redactor(report.message), longest_message - reference.size()) +
+                                  reference + printable(report.output, std::string::npos, "\n\r\t"));
   ordered_json whole = {{"name", status["name"]},
                         {"operation", report.operation},
                         {"configurationAppliedTime", utc_text(now)},
@@ -52,7 +53,7 @@ std::string status_document(const Report& report, std::chrono::system_clock::tim
                         {"code", status["code"]},
                         {"formattedMessage", status["formattedMessage"]},
                         {"substatus", ordered_json::array()}};
-  std::size_t size = 2 * report.longest_message;
+  std::size_t size = 2 * (longest_message + report.output.size());
   for (const Substatus& part : report.substatus) {
     const std::string message = printable(redactor(part.message), longest_substatus);
     size += 2 * message.size() + 256;  // quoting at most doubles what `printable` lets through

@@ -27,12 +27,12 @@ struct Report {
   Outcome outcome = Outcome::success;
   std::string message;    ///< first line: the cause and the next step
   std::string reference;  ///< where there is more; ends the message and is never cut
+  std::string output;     ///< what the user's own program said, behind the message; neither cut nor redacted
   std::vector<Substatus> substatus;
-  std::size_t longest_message = 1000;  ///< bytes; the rest is cut
 };
 
-/// The document of status/N.status. Texts pass the redactor and are cut to the agent's limits: 10 KiB for
-/// a substatus, 128 KiB in all. Source: docs/wire/docker-extension.md.
+/// The document of status/N.status. Texts pass the redactor and are cut to the agent's limits: 1000 bytes for
+/// a message, 10 KiB for a substatus, 128 KiB in all. Source: docs/wire/docker-extension.md.
 std::string status_document(const Report& report, std::chrono::system_clock::time_point now,
                             const Redactor& redactor);
 

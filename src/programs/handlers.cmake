@@ -75,3 +75,13 @@ berth_handler(docker-extension docker_extension.cpp 1.3.0 extension handler cryp
 berth_handler_package(docker-extension bin/extensions Microsoft.Azure.Extensions.DockerExtension 1.3.0 ${manifest})
 berth_handler_package(docker-extension bin/extensions MSOpenTech.Extensions.DockerExtension 0.7.0 ${manifest})
 berth_handler_package(docker-extension test/extensions Microsoft.Azure.Extensions.DockerExtension 1.3.1 ${manifest})
+
+set(manifest ${CMAKE_SOURCE_DIR}/src/scripts/package/HandlerManifest.json)
+berth_handler(script-extension script_extension.cpp 2.1.0 scripts handler crypto host base)
+foreach(package IN ITEMS Microsoft.Azure.Extensions.CustomScript:2.0.7 Microsoft.Azure.Extensions.CustomScript:2.1.10
+        Microsoft.OSTCExtensions.CustomScriptForLinux:1.5.5 Microsoft.CPlat.Core.RunCommandLinux:1.0.5)
+  string(REPLACE ":" ";" package ${package})
+  list(GET package 0 name)
+  list(GET package 1 version)
+  berth_handler_package(script-extension bin/extensions ${name} ${version} ${manifest})
+endforeach()

@@ -307,7 +307,8 @@ asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, s
   operations_.phase(operation, "Waiting for the extension");
   const auto state = vms_.live(id);
   const unsigned incarnation = vms_.current(ref, id).incarnation;
-  auto until = std::chrono::steady_clock::now() + settings_.boot_limit + settings_.extension_limit;
+  auto limit = settings_.extension_limit;
+  auto until = std::chrono::steady_clock::now() + settings_.boot_limit + limit;
   for (;;) {
     const Vm& vm = vms_.current(ref, id);
     const Extension* extension = find_extension(vm, name);
@@ -332,22 +333,25 @@ asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, s
       if (mine && status->settings && status->settings->status == "error")
         throw failed(vm, *extension,
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
+      if (mine && status->settings && limit < settings_.work_limit) {
+        until += settings_.work_limit - limit;
+        limit = settings_.work_limit;
+      }
       operations_.detail(operation, at_work(*status));
     }
     if (const std::string other = waits_for(vm, *extension); !other.empty()) {
       operations_.detail(operation, other);
       // Its own time begins with its turn, unless what it comes after never appears.
-      if (dependency_level(vm, *extension))
-        until = std::max(until, std::chrono::steady_clock::now() + settings_.extension_limit);
+      if (dependency_level(vm, *extension)) until = std::max(until, std::chrono::steady_clock::now() + limit);
     }
     if (vm.waits_for_space()) operations_.detail(operation, std::string(held_for_space));
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0))
-      throw Error(ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
-                  fmt::format("Extension '{}' on {} did not report within {} s.", name, vm.name,
-                              settings_.extension_limit.count()),
-                  fmt::format("Its log is in the VM: /var/log/azure/{}.", extension->handler()));
+      throw Error(
+          ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
+          fmt::format("Extension '{}' on {} did not report within {} s.", name, vm.name, limit.count()),
+          fmt::format("Its log is in the VM: /var/log/azure/{}.", extension->handler()));
     co_await state->changed.wait(std::min(left, std::chrono::milliseconds(10'000)));
   }
 }
