@@ -85,3 +85,7 @@ foreach(package IN ITEMS Microsoft.Azure.Extensions.CustomScript:2.0.7 Microsoft
   list(GET package 1 version)
   berth_handler_package(script-extension bin/extensions ${name} ${version} ${manifest})
 endforeach()
+
+set(manifest ${CMAKE_SOURCE_DIR}/src/vm_access/package/HandlerManifest.json)
+berth_handler(vm-access-extension vm_access_extension.cpp 1.5.0 vm_access handler crypto host base)
+berth_handler_package(vm-access-extension bin/extensions Microsoft.OSTCExtensions.VMAccessForLinux 1.5.25 ${manifest})

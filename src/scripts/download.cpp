@@ -121,9 +121,11 @@ void make_unix_text(const fs::path& file) {
   std::error_code trouble;
   if (fs::file_size(file, trouble) > largest_text || trouble) return;
   const std::string bytes = read_file(file);
-  if (bytes.find('\0') != bytes.npos) return;
   std::string_view text = bytes;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const std::string ending = file.extension().string();
+  const bool named_so = ending == ".sh" || ending == ".txt" || ending == ".py" || ending == ".pl";
+  if (!(named_so || text.starts_with("#!")) || text.find('\0') != text.npos) return;
   std::string result;
   result.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i)

@@ -29,7 +29,8 @@ class Downloads {
   Log& log_;
 };
 
-/// Takes byte order marks and carriage returns before line ends out of a text (a file without NUL bytes at its beginning).
+/// Takes byte order marks and carriage returns before line ends out of a script: a file that ends in .sh, .py, .pl or .txt or begins
+/// with "#!", as Azure tells them.
 void make_unix_text(const std::filesystem::path& file);
 
 }  // namespace berth::extension

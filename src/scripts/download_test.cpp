@@ -97,15 +97,22 @@ TEST_F(Download, GivesUpAfterSevenAttempts) {
   EXPECT_EQ(fetcher.calls, 7);
 }
 
-TEST_F(Download, BecomesAUnixTextUnlessItIsNone) {
-  const fs::path text = folder / "text", binary = folder / "binary";
+TEST_F(Download, BecomesAUnixTextIfItIsAScript) {
+  const fs::path text = folder / "text", binary = folder / "binary.sh", table = folder / "table.csv",
+                 named = folder / "a.py";
   write_file(text, "\xEF\xBB\xBF#!/bin/sh\r\necho 'a\rb'\r\n", 0500);
   write_file(binary, std::string("a\r\n\0", 4), 0500);
 
+  write_file(table, "a,b\r\n", 0500);
+  write_file(named, "print(1)\r\n", 0500);
+
+  for (const fs::path& file : {table, named}) make_unix_text(file);
   make_unix_text(text);
   make_unix_text(binary);
 
   EXPECT_EQ(read_file(text), "#!/bin/sh\necho 'a\rb'\n");
+  EXPECT_EQ(read_file(table), "a,b\r\n");
+  EXPECT_EQ(read_file(named), "print(1)\n");
   EXPECT_EQ(read_file(binary), std::string("a\r\n\0", 4));
 }
 

@@ -180,7 +180,16 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   Downloads downloads(runner_, log_);
   downloads.pause = download_pause;
   for (const WantedFile& file : order.files) {
-    log_.timed(fmt::format("downloaded file={}", file.name), [&] { downloads.fetch(file, folder); });
+    log_.timed(fmt::format("downloaded file={}", file.name), [&] {
+      try {
+        downloads.fetch(file, folder);
+      } catch (const Error& error) {
+        if (!order.managed_identity) throw;
+        throw Error(error.kind, error.code, error.what(),
+                    "It was asked for without managedIdentity: identities of this region open nothing in "
+                    "Azure's storage.");
+      }
+    });
     if (order.dos2unix) make_unix_text(folder / file.name);
   }
   std::string why;

@@ -65,12 +65,23 @@ std::string percent_decoded(std::string_view text) {
 }
 
 void refuse_what_is_not_here(Section& open, Section& closed) {
-  for (const char* key : {"storageAccountName", "storageAccountKey", "managedIdentity"}) {
-    const bool there = closed.find(key) != nullptr, shown = open.find(key) != nullptr;
-    if (!there && !shown) continue;
-    throw_bad(fmt::format("'{}' is for files in Azure's storage accounts, and this region's hold none.", key),
-              "Leave it out, and give fileUris that can be read without it.");
+  for (const char* key : {"storageAccountName", "storageAccountKey"}) {
+    const std::string shown = open.text(key).value_or(""), hidden = closed.text(key).value_or("");
+    if (!shown.empty() || !hidden.empty())
+      throw_bad(
+          fmt::format("'{}' is for files in Azure's storage accounts, and this region's hold none.", key),
+          "Leave it out, and give fileUris that can be read without it.");
   }
+}
+
+/// On Azure it opens blobs that cannot be read without it; here there are none, and the rest needs it as little.
+bool read_identity(Section& section) {
+  if (!section.object("managedIdentity")) return false;
+  Section identity = section.section("managedIdentity");
+  const bool by_client = !identity.text("clientId").value_or("").empty();
+  if (by_client && !identity.text("objectId").value_or("").empty())
+    throw_bad("only one of 'clientId' or 'objectId' must be specified with 'managedIdentity'.");
+  return true;
 }
 
 std::vector<std::pair<std::string, Secret>> read_parameters(Section& section) {
@@ -143,6 +154,7 @@ ScriptOrder parse_script_settings(const ScriptKind& kind, std::string_view publi
     order.files.push_back(parse_file_uri(uri));
     order.secrets.push_back(order.files.back().url);
   }
+  order.managed_identity = read_identity(closed);
   order.dos2unix = !open.flag("skipDos2Unix").value_or(false);
   if (const json* timestamp = open.find("timestamp");
       timestamp && !timestamp->is_number_integer() && !kind.classic)

@@ -22,7 +22,8 @@ struct ScriptOrder {
   Secret command;                ///< for /bin/sh -c
   std::optional<Secret> script;  ///< decoded, perhaps still gzip; instead of a command
   std::vector<WantedFile> files;
-  bool dos2unix = true;  ///< line ends and byte order marks of texts are put right
+  bool managed_identity = false;  ///< files of Azure's storage were to be opened with one
+  bool dos2unix = true;           ///< line ends and byte order marks of texts are put right
   std::vector<std::pair<std::string, Secret>> parameters;  ///< name ("" for none) and value
   std::vector<Secret> secrets;                             ///< all that must not be shown
 };

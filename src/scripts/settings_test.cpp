@@ -57,8 +57,16 @@ TEST(ScriptSettings, RefuseByNameWhatNeedsAzuresStorage) {
   EXPECT_THAT(
       script_refusal("{}", R"({"commandToExecute":"a","storageAccountName":"x","storageAccountKey":"eA=="})"),
       HasSubstr("'storageAccountName'"));
-  EXPECT_THAT(script_refusal("{}", R"({"commandToExecute":"a","managedIdentity":{}})"),
-              HasSubstr("'managedIdentity'"));
+  EXPECT_EQ(
+      script_refusal("{}", R"({"commandToExecute":"a","storageAccountName":"","storageAccountKey":""})"),
+      "it was accepted");
+}
+
+TEST(ScriptSettings, TakeAnIdentityForBlobs) {
+  EXPECT_TRUE(parsed("{}", R"({"commandToExecute":"a","managedIdentity":{}})").managed_identity);
+  EXPECT_THAT(
+      script_refusal("{}", R"({"commandToExecute":"a","managedIdentity":{"clientId":"a","objectId":"b"}})"),
+      HasSubstr("only one of"));
 }
 
 TEST(ScriptSettings, RefuseWhatTheyDoNotKnowAsTheHandlerOfToday) {

@@ -231,6 +231,9 @@ def living(az):
     az.run("vm", "run-command", "invoke", "-g", "L", "-n", "N", "--command-id", "RunPowerShellScript", "--scripts", "x", rc=3,
            row="az vm run-command invoke", case="a command for Windows", says="RunShellScript")
     az.run("vm", "extension", "list", "-g", "L", "--vm-name", "N", row="", says="[]")
+    az.run("vm", "user", "update", "-g", "L", "-n", "N", "-u", "eve", "-p", PASSWORD, says='"provisioningState": "Succeeded"')
+    az.run("vm", "user", "reset-ssh", "-g", "L", "-n", "N", says='"provisioningState": "Succeeded"')
+    az.run("vm", "user", "delete", "-g", "L", "-n", "N", "-u", "eve", says='"provisioningState": "Succeeded"')
     az.run("vm", "run-command", "list", "-l", "westus", says="RunShellScript")
     az.run("vm", "run-command", "show", "-l", "westus", "--command-id", "ifconfig", says='"osType": "Linux"')
     az.run("vm", "boot-diagnostics", "enable", "-g", "L", "-n", "N")
