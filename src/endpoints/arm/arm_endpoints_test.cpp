@@ -1054,6 +1054,12 @@ TEST_F(ArmEndpointsTest, RunsACommandInAMachineAndTellsWhatItSaid) {
   EXPECT_EQ(region.get(vm_path + "/instanceView")["extensions"].size(), before.size());
   EXPECT_EQ(region.arm("GET", vm_path + "/extensions/%23RunCommandLinux").status, 404);
   EXPECT_EQ(region.arm("DELETE", vm_path + "/extensions/%23RunCommandLinux").status, 204);
+
+  const json removal = {{"commandId", "RemoveRunCommandLinuxExtension"}};
+  EXPECT_NE(find_extension(region.region->machines().get({"g", "web1"}), run_command_extension), nullptr);
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/runCommand", removal))["status"], "Succeeded");
+  EXPECT_EQ(find_extension(region.region->machines().get({"g", "web1"}), run_command_extension), nullptr);
+  EXPECT_EQ(region.arm("POST", vm_path + "/runCommand", removal).status, 200);
 }
 
 TEST_F(ArmEndpointsTest, RefusesARunCommandThatNobodyCanRun) {
