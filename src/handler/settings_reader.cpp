@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t largest_text = 4 * 1024 * 1024;
+constexpr std::size_t largest_text = 4u << 20;
 
 /// JSON depth is checked before parsing: a document of ten million brackets must cost nothing.
 void check_depth(std::string_view text, std::string_view what) {

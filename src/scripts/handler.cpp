@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t shown_output = 4 * 1024;
-constexpr std::size_t largest_settings = 8 * 1024 * 1024;
+constexpr std::size_t shown_output = 4u << 10;
+constexpr std::size_t largest_settings = 8u << 20;
 
 std::string sentence(const Error& error) {
   return error.advice.empty() ? std::string(error.what()) : fmt::format("{} {}", error.what(), error.advice);
@@ -236,8 +236,8 @@ RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& f
 }
 
 fs::path ScriptHandler::put_script(const ScriptOrder& order, const fs::path& folder) {
-  const fs::path file = folder / "script.sh";
-  std::string bytes = order.script->reveal();
+  fs::path file = folder / "script.sh";
+  std::string bytes = order.script.value().reveal();
   if (bytes.starts_with("\x1F\x8B")) {
     RunOptions options;
     options.input = bytes;

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t largest_script = 256 * 1024, most_files = 100;
+constexpr std::size_t largest_script = 256u << 10, most_files = 100;
 
 /// A setting that may stand in either part, never in both. `is_secret` tells where it was found.
 template <class Value>

@@ -117,7 +117,7 @@ void AccessHandler::carry_out(const AccessOrder& order) {
 }
 
 /// Runs a program that has to succeed; what it printed.
-std::string AccessHandler::ran(const std::vector<std::string>& argv, RunOptions options) {
+std::string AccessHandler::ran(const std::vector<std::string>& argv, const RunOptions& options) {
   RunResult result = runner_.run(argv, options);
   if (result.exit_code != 0)
     throw_failed(fmt::format("{} ended with {}: {}", argv[0], result.exit_code, last_lines(result, 2)));

@@ -40,7 +40,7 @@ class AccessHandler {
   void put_ssh_configuration(const std::string& text);
   void restart_ssh();
   void check_disks(bool repair);
-  std::string ran(const std::vector<std::string>& argv, RunOptions options = {});
+  std::string ran(const std::vector<std::string>& argv, const RunOptions& options = {});
   void report(std::uint64_t number, Outcome outcome, const std::string& message);
 
   Invocation invocation_;

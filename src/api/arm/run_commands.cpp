@@ -43,7 +43,7 @@ const std::array<KnownCommand, 3>& known_commands() {
   return known;
 }
 
-constexpr std::size_t largest_script = 190 * 1024;  // the handler takes 256 KiB of base64
+constexpr std::size_t largest_script = 190u << 10;  // the handler takes 256 KiB of base64
 
 const KnownCommand* find_command(std::string_view id) {
   const auto& all = known_commands();
