@@ -6,7 +6,7 @@
 #include "extension/machine.h"
 #include "extension/settings.h"
 #include "extension/state.h"
-#include "extension/status.h"
+#include "handler/status.h"
 
 namespace berth::extension {
 

@@ -9,7 +9,7 @@
 
 #include "crypto/encoding.h"
 #include "extension/fake_machine.h"
-#include "extension/lock.h"
+#include "handler/lock.h"
 #include "host/files.h"
 
 namespace berth::extension {
@@ -228,7 +228,7 @@ TEST_F(BadInput, ALockOfADeadProcessIsNoLock) {
   fs::create_directories(machine.at("/run/docker-ext"));
   const pid_t child = ::fork();
   if (child == 0) {
-    const auto lock = EnableLock::take(machine.root(), "0", std::chrono::milliseconds(0));
+    const auto lock = EnableLock::take(machine.root()(run_folder), "0", std::chrono::milliseconds(0));
     ::_exit(lock.held() ? 0 : 1);  // without letting go
   }
   int code = 0;

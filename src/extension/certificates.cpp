@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "crypto/certificate.h"
 #include "extension/engine_config.h"
-#include "extension/log.h"
+#include "handler/log.h"
 #include "host/files.h"
 
 namespace berth::extension {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/secret.h"
-#include "extension/root.h"
+#include "handler/root.h"
 
 namespace berth::extension {
 

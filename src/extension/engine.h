@@ -6,8 +6,8 @@
 
 #include "crypto/tls_probe.h"
 #include "extension/engine_config.h"
-#include "extension/runner.h"
 #include "extension/system.h"
+#include "handler/runner.h"
 
 namespace berth::extension {
 

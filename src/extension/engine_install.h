@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "extension/runner.h"
 #include "extension/settings.h"
 #include "extension/system.h"
+#include "handler/runner.h"
 
 namespace berth::extension {
 

@@ -106,7 +106,7 @@ int Handler::install() {
 
 bool Handler::nothing_to_do(const Sequence& sequence, const std::string& text) {
   const auto status = read_status(invocation_.environment.status_folder, sequence.number);
-  const Report done = make_report(invocation_.environment.profile(), Operation::enable, Phase::succeeded);
+  const Report done = make_report(profile_of(invocation_.environment), Operation::enable, Phase::succeeded);
   return status && status->outcome == Outcome::success && status->operation == done.operation &&
          read_mrseq(invocation_.environment.handler_folder) == sequence.number &&
          state_.sequence == sequence.number && state_.owner == invocation_.environment.name &&
@@ -116,7 +116,7 @@ bool Handler::nothing_to_do(const Sequence& sequence, const std::string& text) {
 
 int Handler::enable(bool in_background) {
   const HandlerEnvironment& environment = invocation_.environment;
-  const Profile profile = environment.profile();
+  const Profile profile = profile_of(environment);
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
   allowance_.stop_when([stop = machine_.root(stop_file), folder = environment.handler_folder] {
     return fs::exists(stop) || !fs::exists(folder);
@@ -133,7 +133,7 @@ int Handler::enable(bool in_background) {
     }
     {
       const EnableLock lock =
-          EnableLock::take(machine_.root, work, in_background ? worker_lock_limit : lock_limit);
+          EnableLock::take(machine_.root(run_folder), work, in_background ? worker_lock_limit : lock_limit);
       if (lock.same_job_runs()) {
         machine_.log.line(fmt::format("seq={} is being applied already", sequence.number));
         return 0;
@@ -200,11 +200,11 @@ bool Handler::apply(const Sequence& sequence, const std::string& text, bool in_b
     });
     state_.remove_engine = settings.remove_engine_on_uninstall;
     state_.stop_on_disable = settings.disable_stops_engine;
-    report(sequence.number, make_report(environment.profile(), Operation::enable, Phase::running));
+    report(sequence.number, make_report(profile_of(environment), Operation::enable, Phase::running));
     if (!in_background && takes_long(machine_, settings, state_)) return false;
     apply_settings(machine_, settings, state_, same_settings, parts_);
     remember(true);
-    Report done = make_report(environment.profile(), Operation::enable, Phase::succeeded);
+    Report done = make_report(profile_of(environment), Operation::enable, Phase::succeeded);
     done.substatus = parts_;
     report(sequence.number, done);
     machine_.log.line(fmt::format("applied seq={}", sequence.number));
@@ -266,9 +266,9 @@ bool Handler::may_be_updating() const {
 /// Asks an enable that runs to end and waits for that: what it does not stop for (a package manager at work)
 /// must not be undone under its hands. Throws Error(unavailable); it ends then all the same, a little later.
 EnableLock Handler::call_off(const std::string& operation, milliseconds limit) {
-  make_folder(machine_.root("/run/docker-ext"), 0700);
+  make_folder(machine_.root(run_folder), 0700);
   write_file(machine_.root(stop_file), "", 0600);
-  EnableLock lock = EnableLock::take(machine_.root, operation, limit);
+  EnableLock lock = EnableLock::take(machine_.root(run_folder), operation, limit);
   if (!lock.held())
     throw Error(
         ErrorKind::unavailable, "Busy",
@@ -296,7 +296,7 @@ int Handler::disable() {
     if (state_.stop_on_disable && !may_be_updating())
       Engine(look_at_system(machine_.root).init, machine_.runner, machine_.probe, machine_.log).stop();
   }
-  report(sequence.number, make_report(environment.profile(), Operation::disable, Phase::succeeded));
+  report(sequence.number, make_report(profile_of(environment), Operation::disable, Phase::succeeded));
   return 0;
 }
 
@@ -304,7 +304,7 @@ int Handler::disable() {
 int Handler::update() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
-  const EnableLock lock = EnableLock::take(machine_.root, "update", lock_limit);
+  const EnableLock lock = EnableLock::take(machine_.root(run_folder), "update", lock_limit);
   if (lock.held()) {
     state_ = read_state(machine_.root);
     state_.owner = environment.name;
@@ -312,7 +312,7 @@ int Handler::update() {
         environment.version;  // the old version's uninstall now finds that nothing is its own
     write_state(machine_.root, state_);
   }
-  report(sequence.number, make_report(environment.profile(), Operation::update, Phase::succeeded));
+  report(sequence.number, make_report(profile_of(environment), Operation::update, Phase::succeeded));
   return 0;
 }
 

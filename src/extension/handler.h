@@ -1,25 +1,20 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <optional>
 #include <string>
+#include <string_view>
 
-#include "extension/allowance.h"
 #include "extension/apply.h"
-#include "extension/environment.h"
-#include "extension/lock.h"
+#include "extension/bounded_probe.h"
+#include "extension/reports.h"
+#include "handler/allowance.h"
+#include "handler/invocation.h"
+#include "handler/lock.h"
 
 namespace berth::extension {
 
-/// What the agent gives an operation beside HandlerEnvironment.json.
-struct Invocation {
-  HandlerEnvironment environment;
-  std::filesystem::path executable;          ///< absolute; started again as the worker
-  std::optional<std::string> told_sequence;  ///< ConfigSequenceNumber
-};
+/// The handler's folder for what a boot forgets.
+inline constexpr std::string_view run_folder = "/run/docker-ext";
 
 /// The operations that the guest agent calls, as `bin/docker-extension OPERATION`.
 class Handler {

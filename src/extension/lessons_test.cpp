@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "extension/fake_machine.h"
-#include "extension/lock.h"
 #include "extension/workload.h"
+#include "handler/lock.h"
 #include "host/files.h"
 
 namespace berth::extension {
@@ -75,7 +75,7 @@ TEST(Lesson, Of20150701TheAgentsTimeLimitDoesNotKillAnInstallation) {
   machine.on_run = [&](const std::vector<std::string>& argv) {
     install(argv);
     if (argv[0] == "systemd-run")
-      lock_was_free = EnableLock::take(machine.root(), "7", std::chrono::milliseconds(0)).held();
+      lock_was_free = EnableLock::take(machine.root()(run_folder), "7", std::chrono::milliseconds(0)).held();
   };
 
   EXPECT_EQ(machine.operate("enable"), 0);

@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "extension/engine.h"
-#include "extension/log.h"
-#include "extension/root.h"
-#include "extension/runner.h"
+#include "handler/log.h"
+#include "handler/root.h"
+#include "handler/runner.h"
 
 namespace berth::extension {
 

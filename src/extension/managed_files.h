@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "extension/root.h"
+#include "handler/root.h"
 
 namespace berth::extension {
 

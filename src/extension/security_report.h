@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "extension/engine.h"
-#include "extension/root.h"
 #include "extension/settings.h"
+#include "handler/root.h"
 
 namespace berth::extension {
 

@@ -5,177 +5,16 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/error.h"
-#include "crypto/certificate.h"
 #include "crypto/encoding.h"
-#include "crypto/envelope.h"
 #include "extension/compose_file.h"
-#include "host/files.h"
+#include "handler/settings_reader.h"
 
 namespace berth::extension {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t largest_text = 4 * 1024 * 1024;
-
-[[noreturn]] void throw_bad(const std::string& happened, const std::string& advice = {}) {
-  throw Error(ErrorKind::invalid, "BadSettings", happened, advice);
-}
-
-/// JSON depth is checked before parsing: a document of ten million brackets must cost nothing.
-void check_depth(std::string_view text, std::string_view what) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > 100) throw_bad(fmt::format("The {} are nested deeper than 100 levels.", what));
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-}
-
-json parse_object(std::string_view text, std::string_view what) {
-  if (text.size() > largest_text)
-    throw_bad(fmt::format("The {} are {} bytes; at most {} are read.", what, text.size(), largest_text));
-  if (text.find_first_not_of(std::string_view(" \t\r\n\0", 5)) == std::string_view::npos)
-    return json::object();
-  check_depth(text, what);
-  // The parser's own message is not shown: it quotes the text, which may be secret.
-  json document = json::parse(text, nullptr, false);
-  if (document.is_discarded()) throw_bad(fmt::format("The {} are not valid JSON in UTF-8.", what));
-  if (document.is_null()) return json::object();
-  if (!document.is_object()) throw_bad(fmt::format("The {} are not a JSON object.", what));
-  return document;
-}
-
-void wipe(json& value) {
-  if (value.is_string()) {
-    volatile char* byte = value.get_ref<std::string&>().data();
-    for (std::size_t i = 0; i < value.get_ref<std::string&>().size(); ++i) byte[i] = 0;
-  } else if (value.is_structured()) {
-    for (json& inner : value) wipe(inner);
-  }
-}
-
-/// A parsed document that may hold secrets; wiped when it goes.
-struct SecretDocument {
-  json value;
-  ~SecretDocument() { wipe(value); }
-};
-
-/// One object of the settings; remembers which of its keys were asked for.
-class Section {
- public:
-  Section(const json* object, std::string name) : object_(object), name_(std::move(name)) {}
-
-  std::string path(const std::string& key) const { return name_.empty() ? key : name_ + "." + key; }
-
-  const json* find(const std::string& key) {
-    known_.insert(key);
-    if (!object_) return nullptr;
-    const auto found = object_->find(key);
-    return found == object_->end() || found->is_null() ? nullptr : &*found;
-  }
-
-  std::optional<std::string> text(const std::string& key) {
-    const json* value = find(key);
-    if (!value) return std::nullopt;
-    if (!value->is_string()) throw_type(key, "a string");
-    std::string result = value->get<std::string>();
-    if (result.find('\0') != std::string::npos)
-      throw_bad(fmt::format("{} holds a NUL character.", path(key)));
-    return result;
-  }
-
-  /// One line without control characters: what goes into unit files and argument vectors.
-  std::optional<std::string> line(const std::string& key) {
-    auto result = text(key);
-    if (result) check_line(*result, path(key));
-    return result;
-  }
-
-  std::optional<bool> flag(const std::string& key) {
-    const json* value = find(key);
-    if (!value) return std::nullopt;
-    if (value->is_boolean()) return value->get<bool>();
-    if (value->is_string() && (*value == "true" || *value == "True")) return true;
-    if (value->is_string() && (*value == "false" || *value == "False" || *value == "")) return false;
-    throw_type(key, "true or false");
-  }
-
-  std::vector<std::string> lines(const std::string& key) {
-    const json* value = find(key);
-    if (!value) return {};
-    if (!value->is_array()) throw_type(key, "an array of strings");
-    std::vector<std::string> result;
-    for (const json& item : *value) {
-      if (!item.is_string()) throw_type(key, "an array of strings");
-      result.push_back(item.get<std::string>());
-      check_line(result.back(), path(key));
-    }
-    return result;
-  }
-
-  std::map<std::string, std::string> texts(const std::string& key) {
-    std::map<std::string, std::string> result;
-    const json* value = object(key);
-    if (!value) return result;
-    for (const auto& [name, inner] : value->items()) {
-      if (!inner.is_string())
-        throw_bad(fmt::format("{} is not a string.", path(key) + "." + printable_key(name)));
-      if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos ||
-          inner.get_ref<const std::string&>().find('\0') != std::string::npos)
-        throw_bad(fmt::format("{} holds a name or value that no environment can carry.", path(key)));
-      result[name] = inner.get<std::string>();
-    }
-    return result;
-  }
-
-  const json* object(const std::string& key) {
-    const json* value = find(key);
-    if (value && !value->is_object()) throw_type(key, "an object");
-    return value;
-  }
-
-  Section section(const std::string& key) { return Section(object(key), path(key)); }
-
-  std::vector<std::string> unknown() const {
-    std::vector<std::string> result;
-    if (object_)
-      for (const auto& [key, value] : object_->items())
-        if (!known_.contains(key)) result.push_back(path(printable_key(key)));
-    return result;
-  }
-
- private:
-  [[noreturn]] void throw_type(const std::string& key, std::string_view wanted) const {
-    throw_bad(fmt::format("{} is not {}.", path(key), wanted));
-  }
-
-  static void check_line(const std::string& text, const std::string& where) {
-    if (std::any_of(text.begin(), text.end(),
-                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }))
-      throw_bad(fmt::format("{} holds a control character.", where));
-  }
-
-  static std::string printable_key(const std::string& key) { return key.substr(0, 60); }
-
-  const json* object_;
-  std::string name_;
-  std::set<std::string> known_;
-};
 
 /// One setting that has a name in each schema. Both may be there if they say the same.
 template <class Value>
@@ -321,45 +160,6 @@ void check_whole(Settings& settings) {
 }
 
 }  // namespace
-
-Envelope parse_envelope(std::string_view text) {
-  const json document = parse_object(text, "handler settings");
-  Envelope envelope;
-  if (document.empty()) return envelope;
-  const auto list = document.find("runtimeSettings");
-  if (list == document.end() || !list->is_array() || list->size() != 1 || !(*list)[0].is_object())
-    throw_bad("The handler settings do not hold exactly one runtimeSettings object.");
-  Section outer(&(*list)[0], "");
-  Section inner = outer.section("handlerSettings");
-  if (const json* settings = inner.object("publicSettings")) envelope.public_settings = settings->dump();
-  envelope.protected_settings = inner.text("protectedSettings").value_or("");
-  envelope.thumbprint = inner.text("protectedSettingsCertThumbprint").value_or("");
-  std::transform(envelope.thumbprint.begin(), envelope.thumbprint.end(), envelope.thumbprint.begin(),
-                 [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); });
-  const auto is_hex = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
-  if (!envelope.protected_settings.empty() &&
-      (envelope.thumbprint.size() != 40 ||
-       !std::all_of(envelope.thumbprint.begin(), envelope.thumbprint.end(), is_hex)))
-    throw_bad(
-        "The protected settings come without the thumbprint (40 hexadecimal digits) of their certificate.");
-  return envelope;
-}
-
-Secret open_protected(const Envelope& envelope, const std::filesystem::path& library) {
-  if (envelope.protected_settings.empty()) return Secret("{}");
-  const auto der = base64_decode(envelope.protected_settings);
-  if (!der) throw_bad("The protected settings are not base64.");
-  const auto certificate_file = library / (envelope.thumbprint + ".crt");
-  const auto key_file = library / (envelope.thumbprint + ".prv");
-  const auto certificate = read_file_if_there(certificate_file);
-  const auto key = read_file_if_there(key_file);
-  if (!certificate || !key)
-    throw_bad(fmt::format("The protected settings are for certificate {}, and {} is not there.",
-                          envelope.thumbprint, (certificate ? key_file : certificate_file).string()),
-              "Send the settings again: the platform then encrypts them for this machine.");
-  return cms_decrypt(*der, Certificate::parse_pem(*certificate, certificate_file.string()),
-                     PrivateKey::parse_pem(Secret(*key), key_file.string()));
-}
 
 Settings parse_settings(std::string_view public_text, const Secret& protected_text) {
   const json public_document = parse_object(public_text, "public settings");

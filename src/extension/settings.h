@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/secret.h"
+#include "handler/settings_document.h"
 
 namespace berth::extension {
 
@@ -55,20 +56,6 @@ struct Settings {
 
   bool has_certificates() const { return !ca.empty(); }
 };
-
-/// The outer form: what the agent writes to config/N.settings.
-struct Envelope {
-  std::string public_settings = "{}";  ///< JSON object
-  std::string protected_settings;      ///< base64 of CMS EnvelopedData; "" when there are none
-  std::string thumbprint;              ///< upper-case hexadecimal SHA-1 of the certificate that it is for
-};
-
-/// An empty text is an empty envelope: the agent writes such files. Throws Error(invalid).
-Envelope parse_envelope(std::string_view text);
-
-/// The decrypted protected settings: a JSON object, "{}" when there are none. The key pair is
-/// `library`/THUMBPRINT.crt and .prv. Throws Error(invalid) saying what does not fit.
-Secret open_protected(const Envelope& envelope, const std::filesystem::path& library);
 
 /// Both schemas to one structure. Every value's type and range is checked, secrets in public settings are
 /// refused, two forms of one setting must agree; keys it does not know become warnings. Throws Error(invalid)

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "extension/engine_config.h"
-#include "extension/root.h"
+#include "handler/root.h"
 
 namespace berth::extension {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "extension/root.h"
+#include "handler/root.h"
 
 namespace berth::extension {
 

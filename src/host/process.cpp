@@ -61,6 +61,15 @@ Fd input_file(const std::string& program, std::string_view input) {
   return file;
 }
 
+Fd output_file(const std::string& program, const std::filesystem::path& file) {
+  Fd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+  if (!fd)
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("{} for the output of {} cannot be opened: {}.", file.string(), program,
+                            std::strerror(errno)));
+  return fd;
+}
+
 struct Pipe {
   explicit Pipe(const std::string& program) {
     int ends[2];
@@ -161,6 +170,13 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   const Fd input = input_file(program, options.input);
   Pipe out_pipe(program);
   Pipe err_pipe(program);
+  const auto to_file = [&](Pipe& pipe, const std::filesystem::path& file) {
+    if (file.empty()) return;
+    pipe.writing = output_file(program, file);
+    pipe.reading.reset();
+  };
+  to_file(out_pipe, options.out_file);
+  to_file(err_pipe, options.err_file);
   const auto deadline = Clock::now() + options.limit;
   Child child(start_child({argv,
                            options.folder,

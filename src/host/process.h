@@ -30,6 +30,8 @@ struct RunOptions {
   std::map<std::string, std::string> environment;  ///< added to ours
   std::chrono::milliseconds limit{60'000};  ///< then SIGKILL to its process group and Error(unavailable)
   std::function<void(std::string_view)> on_line;  ///< each line of either stream as it comes
+  /// Where not empty, the stream goes to this file (made anew, 0600) and nowhere else, however much it is.
+  std::filesystem::path out_file, err_file;
   std::stop_token
       stop;  ///< when requested: SIGKILL to its process group and Error(unavailable, "OperationCanceled")
 };

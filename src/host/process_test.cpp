@@ -354,5 +354,17 @@ TEST_F(SpawnDetached, LeavesNoChildAndNoDescriptorWithUs) {
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);  // no children, not even zombies
 }
 
+TEST(Run, SendsAStreamToAFileHoweverMuchItIs) {
+  const TemporaryFolder folder;
+  RunOptions options;
+  options.out_file = folder / "out";
+
+  const RunResult result = run({"/bin/sh", "-c", "head -c 100000000 /dev/zero; echo err >&2"}, options);
+
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err, "err\n");
+  EXPECT_EQ(std::filesystem::file_size(folder / "out"), 100'000'000u);
+}
+
 }  // namespace
 }  // namespace berth

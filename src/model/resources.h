@@ -226,7 +226,11 @@ struct Extension {
   Provisioning provisioning = Provisioning::creating;
   std::optional<Problem> problem;
   std::string handler() const { return publisher + "." + type; }
+  /// The platform's own, by a name that no client can give: in the goal state, in nobody's lists.
+  bool of_platform() const { return name.starts_with('#'); }
 };
+/// The handler of the run command action.
+inline constexpr std::string_view run_command_extension = "#RunCommandLinux";
 
 struct Vm : Resource {
   std::string id;     ///< 12 hexadecimal digits: its folder, its switch port
@@ -321,6 +325,7 @@ struct Operation {
   std::optional<Problem> problem;
   std::string began, ended;
   std::vector<Phase> phases;
+  std::string output;  ///< what a run command said; "" for every other operation
 };
 
 }  // namespace berth

@@ -55,11 +55,12 @@ void forget_extension(Vm& vm, const std::string& name) {
 }
 
 Error failed(const Vm& vm, const Extension& extension, const std::string& why) {
-  return Error(ErrorKind::conflict, "VMExtensionProvisioningError",
-               fmt::format("VM has reported a failure when processing extension '{}' on {}: {}",
-                           extension.name, vm.name, why),
-               fmt::format("'azure vm extension logs {} {}' shows its log (in the VM: /var/log/azure/{}).",
-                           vm.name, extension.name, extension.handler()));
+  return Error(
+      ErrorKind::conflict, "VMExtensionProvisioningError",
+      fmt::format("VM has reported a failure when processing extension '{}' on {}: {}",
+                  extension.of_platform() ? extension.type : extension.name, vm.name, why),
+      fmt::format("'azure vm extension logs {} {}' shows its log (in the VM: /var/log/azure/{}).", vm.name,
+                  extension.of_platform() ? extension.handler() : extension.name, extension.handler()));
 }
 
 /// The same handler, version, settings and state that stand there, in good order or on the way to it.
@@ -94,6 +95,16 @@ void check_order_of(const Vm& vm, const ExtensionOrder& order) {
   }
 }
 
+void check_runs(const Vm& vm) {
+  if (vm.provisioning == Provisioning::deleting ||
+      !(vm.power == PowerState::running || vm.power == PowerState::starting ||
+        vm.provisioning == Provisioning::creating))
+    throw Error(ErrorKind::conflict, "OperationNotAllowed",
+                fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
+                            vm.name, to_string(vm.power)),
+                "Start it first.");
+}
+
 /// What an extension waits for before its turn comes; "" when it is its turn.
 std::string waits_for(const Vm& vm, const Extension& extension) {
   for (const std::string& name : extension.after) {
@@ -120,13 +131,7 @@ Extensions::Extensions(RegionRecords& records, Operations& operations, VmRecords
 
 Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
   const Vm& vm = vms_.get(ref);
-  if (vm.provisioning == Provisioning::deleting ||
-      !(vm.power == PowerState::running || vm.power == PowerState::starting ||
-        vm.provisioning == Provisioning::creating))
-    throw Error(ErrorKind::conflict, "OperationNotAllowed",
-                fmt::format("Cannot modify extensions in the VM when the VM is not running: {} is {}.",
-                            vm.name, to_string(vm.power)),
-                "Start it first.");
+  check_runs(vm);
   const auto package = gallery_.resolve(order.publisher, order.type, order.version, order.auto_upgrade);
   if (!package) {
     const bool known = !gallery_.versions(order.publisher, order.type).empty();
@@ -174,23 +179,61 @@ Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
     extension.force_update_tag = order.force_update_tag;
     extension.after = order.after;
     extension.state = order.state;
-    if (order.has_protected_settings) {
-      const std::string_view secret = order.protected_settings.reveal();
-      if (!secret.empty()) certificates_.ensure(changed);
-      extension.protected_settings =
-          secret.empty() ? ""
-                         : base64_encode(cms_encrypt(
-                               secret, Certificate::parse_pem(changed.certificate, "the VM's certificate"),
-                               ContentCipher::aes_256_cbc));
-      extension.protected_print = secret.empty() ? "" : make_print(secret);
-    }
+    if (order.has_protected_settings) set_protected(changed, extension, order.protected_settings.reveal());
     return {begin(changed, extension, created), created};
+  });
+}
+
+void Extensions::set_protected(Vm& vm, Extension& extension, std::string_view secret) {
+  extension.protected_settings.clear();
+  extension.protected_print.clear();
+  if (secret.empty()) return;
+  certificates_.ensure(vm);
+  extension.protected_settings = base64_encode(cms_encrypt(
+      secret, Certificate::parse_pem(vm.certificate, "the VM's certificate"), ContentCipher::aes_256_cbc));
+  extension.protected_print = make_print(secret);
+}
+
+Accepted Extensions::run_command(const Ref& ref, const Secret& settings) {
+  const Vm& vm = vms_.get(ref);
+  check_runs(vm);
+  const Extension* known = find_extension(vm, run_command_extension);
+  if (known &&
+      (known->provisioning == Provisioning::creating || known->provisioning == Provisioning::updating ||
+       known->provisioning == Provisioning::deleting))
+    throw Error(ErrorKind::conflict, "Conflict",
+                fmt::format("Run command extension execution is in progress on {}. Please wait for "
+                            "completion before invoking "
+                            "a run command.",
+                            vm.name));
+  const auto package = gallery_.resolve("Microsoft.CPlat.Core", "RunCommandLinux", "1", true);
+  if (!package)
+    throw Error(ErrorKind::not_found, "VMExtensionNotFound",
+                "The handler Microsoft.CPlat.Core.RunCommandLinux is not in this region's gallery.",
+                "It comes with Berth; build its packages (target extension-packages).");
+  for (const Extension& other : vm.extensions)
+    if (&other != known && same_name(other.handler(), package->handler()))
+      throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
+                  fmt::format("Extension '{}' of {} already uses the handler {}.", other.name, vm.name,
+                              package->handler()),
+                  "Remove it first: run command brings its own.");
+  return records_.change([&]() -> Accepted {
+    Vm& changed = vms_.edit(ref);
+    if (!known) changed.extensions.push_back({.name = std::string(run_command_extension), .sequence = -1});
+    Extension& extension = *find_extension(changed, run_command_extension);
+    extension.publisher = package->publisher;
+    extension.type = package->type;
+    extension.version_wanted = package->version;
+    extension.version = package->version;
+    set_protected(changed, extension, settings.reveal());
+    return {begin(changed, extension, !known), !known};
   });
 }
 
 std::string Extensions::await_again(const Vm& machine, const Extension& extension) {
   return operations_.begin(
-      OperationKind::extension_set, target_of(machine.ref(), extension.name),
+      extension.of_platform() ? OperationKind::run_command : OperationKind::extension_set,
+      target_of(machine.ref(), extension.name),
       [this, ref = machine.ref(), id = machine.id, name = extension.name, sequence = extension.sequence](
           std::string operation) { return conclude(std::move(operation), ref, id, name, sequence); });
 }
@@ -284,7 +327,7 @@ asio::awaitable<void> Extensions::conclude(std::string operation, Ref ref, std::
                                            int sequence) {
   std::optional<Error> trouble;
   try {
-    co_await await_report(std::move(operation), ref, id, name, sequence);
+    co_await await_report(operation, ref, id, name, sequence);
   } catch (const std::exception& caught) {
     trouble = as_error(caught);
   }
@@ -295,6 +338,9 @@ asio::awaitable<void> Extensions::conclude(std::string operation, Ref ref, std::
     suppressed =
         trouble && known && known->suppress_failures && trouble->code == "VMExtensionProvisioningError";
     if (!known || known->sequence != sequence || known->state == "uninstall") return;
+    if (const HandlerStatus* said = known->of_platform() && !trouble ? status_of(*vm, *known) : nullptr;
+        said && said->settings)
+      operations_.output(operation, said->settings->message);
     Extension& extension = *find_extension(vms_.edit(ref), name);
     extension.provisioning = trouble && !suppressed ? Provisioning::failed : Provisioning::succeeded;
     extension.problem = trouble ? std::optional(to_problem(*trouble)) : std::nullopt;
@@ -307,7 +353,8 @@ asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, s
   operations_.phase(operation, "Waiting for the extension");
   const auto state = vms_.live(id);
   const unsigned incarnation = vms_.current(ref, id).incarnation;
-  auto until = std::chrono::steady_clock::now() + settings_.boot_limit + settings_.extension_limit;
+  auto limit = settings_.extension_limit;
+  auto until = std::chrono::steady_clock::now() + settings_.boot_limit + limit;
   for (;;) {
     const Vm& vm = vms_.current(ref, id);
     const Extension* extension = find_extension(vm, name);
@@ -332,22 +379,25 @@ asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, s
       if (mine && status->settings && status->settings->status == "error")
         throw failed(vm, *extension,
                      fmt::format("{} (code {})", status->settings->message, status->settings->code));
+      if (mine && status->settings && limit < settings_.work_limit) {
+        until += settings_.work_limit - limit;
+        limit = settings_.work_limit;
+      }
       operations_.detail(operation, at_work(*status));
     }
     if (const std::string other = waits_for(vm, *extension); !other.empty()) {
       operations_.detail(operation, other);
       // Its own time begins with its turn, unless what it comes after never appears.
-      if (dependency_level(vm, *extension))
-        until = std::max(until, std::chrono::steady_clock::now() + settings_.extension_limit);
+      if (dependency_level(vm, *extension)) until = std::max(until, std::chrono::steady_clock::now() + limit);
     }
     if (vm.waits_for_space()) operations_.detail(operation, std::string(held_for_space));
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0))
-      throw Error(ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
-                  fmt::format("Extension '{}' on {} did not report within {} s.", name, vm.name,
-                              settings_.extension_limit.count()),
-                  fmt::format("Its log is in the VM: /var/log/azure/{}.", extension->handler()));
+      throw Error(
+          ErrorKind::unavailable, "VMExtensionProvisioningTimeout",
+          fmt::format("Extension '{}' on {} did not report within {} s.", name, vm.name, limit.count()),
+          fmt::format("Its log is in the VM: /var/log/azure/{}.", extension->handler()));
     co_await state->changed.wait(std::min(left, std::chrono::milliseconds(10'000)));
   }
 }
@@ -459,12 +509,14 @@ void Extensions::take_up(const Ref& ref, const Extension& extension, bool runs,
         [this, ref, id, name](std::string op) { return conclude_uninstall(std::move(op), ref, id, name); },
         take_unfinished(unfinished, OperationKind::extension_delete, target));
   } else {
+    const OperationKind kind =
+        extension.of_platform() ? OperationKind::run_command : OperationKind::extension_set;
     operations_.begin(
-        OperationKind::extension_set, target,
+        kind, target,
         [this, ref, id, name, sequence = extension.sequence](std::string op) {
           return conclude(std::move(op), ref, id, name, sequence);
         },
-        take_unfinished(unfinished, OperationKind::extension_set, target));
+        take_unfinished(unfinished, kind, target));
   }
 }
 

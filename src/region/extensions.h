@@ -32,6 +32,9 @@ class Extensions {
              ExtensionGallery& gallery, Workers& workers, const RegionSettings& settings);
 
   Accepted put(const Ref& vm, ExtensionOrder order);
+  /// Runs a script by the platform's own handler (docs/wire/script-handlers.md), with these protected settings. The operation ends
+  /// with what it said as its output. Conflict while another one runs.
+  Accepted run_command(const Ref& vm, const Secret& settings);
   /// Before put(): lets the pool make the key by which the VM reads its protected settings, unless it has
   /// one. Quiet when there is no such VM.
   boost::asio::awaitable<void> prepare(Ref vm);
@@ -58,6 +61,8 @@ class Extensions {
 
  private:
   std::vector<ExtensionMove> published(const ExtensionPackage& package);
+  /// Within a change: encrypts them to the VM's certificate. "" for none.
+  void set_protected(Vm& vm, Extension& extension, std::string_view secret);
   /// Puts the extension's record, as it was changed, into a new goal state and waits for the handler's word.
   std::string begin(Vm& vm, Extension& extension, bool created);
   /// An operation that waits for what the guest says of the extension as it is.

@@ -20,6 +20,7 @@ enum class OperationKind {
   vm_delete,
   extension_set,
   extension_delete,
+  run_command,
   disk_create,
   disk_resize,
   disk_delete,

@@ -121,9 +121,10 @@ asio::awaitable<void> Operations::run(std::shared_ptr<Entry> entry, Work work) {
   // A deployment may have put details of its own into the problem already.
   if (problem && !operation.problem) operation.problem = problem;
   operation.status = operation.problem ? OperationStatus::failed : OperationStatus::succeeded;
-  if (operation.problem)
+  if (operation.problem)  // its first line: what follows may be the output of a user's command
     spdlog::warn("failed op={} kind=\"{}\" target={} code={} message=\"{}\"", id, operation.kind,
-                 operation.target, operation.problem->code, operation.problem->message);
+                 operation.target, operation.problem->code,
+                 operation.problem->message.substr(0, operation.problem->message.find('\n')));
   else
     spdlog::info("finished op={} kind=\"{}\" target={}", id, operation.kind, operation.target);
   // Nobody is told of an end that a restart would take back.
@@ -179,6 +180,11 @@ void Operations::detail(const std::string& operation, const std::string& text) {
   const auto found = entries_.find(operation);
   if (found == entries_.end() || found->second->operation.phases.empty()) return;
   found->second->operation.phases.back().detail = text;
+}
+
+void Operations::output(const std::string& operation, std::string text) {
+  const auto found = entries_.find(operation);
+  if (found != entries_.end()) found->second->operation.output = std::move(text);
 }
 
 asio::awaitable<Operation> Operations::wait(std::string id, std::chrono::milliseconds limit) {

@@ -38,6 +38,8 @@ class Operations {
   std::string begin(OperationKind kind, const std::string& target, Work work, std::string id = {});
   void phase(const std::string& operation, const std::string& name);
   void detail(const std::string& operation, const std::string& text);
+  /// What it ends with; kept when it does.
+  void output(const std::string& operation, std::string text);
 
   /// What `work` changes of the region is changed at once or not at all; operations that it begins run then.
   /// It throws what `work` throws, or that the store refuses.

@@ -783,6 +783,23 @@ TEST(Vms, ThatTheHostHasNoSpaceForSaySoUntilTheyGoOn) {
   EXPECT_EQ(world.region->operations().find(accepted.operation)->phases.back().detail, held_for_space);
 }
 
+TEST(Recovery, ARunCommandEndsWithWhatItSaidAndKeepsIt) {
+  World world;
+  std::ofstream(world.home / "packages/Microsoft.CPlat.Core.RunCommandLinux_1.0.5.zip") << "x";
+  world.make("web1");
+  world.guests->talkative = false;
+  const Accepted accepted =
+      world.region->extensions().run_command({"g", "web1"}, Secret(R"({"script":"aWQ="})"));
+  world.close();
+  world.open();
+  world.guests->seen(world.region->machines().get({"g", "web1"}));
+  world.finish(accepted);
+  EXPECT_THAT(world.region->operations().find(accepted.operation)->output, HasSubstr("[stdout]\nsimulated"));
+  world.close();
+  world.open();
+  EXPECT_THAT(world.region->operations().find(accepted.operation)->output, HasSubstr("[stdout]"));
+}
+
 TEST(Recovery, GoesOnDeletingAGroup) {
   World world;
   world.make("web1");

@@ -18,6 +18,7 @@ struct RegionSettings {
   std::filesystem::path hosts_file;            ///< "/etc/hosts" as root; empty: names are not written
   std::chrono::seconds boot_limit{900};        ///< from power-on to the agent's first report
   std::chrono::seconds extension_limit{1800};  ///< from the goal state to the handler's final status
+  std::chrono::seconds work_limit{5400};       ///< the same, of one that says that it is at work; as on Azure
   std::chrono::seconds shutdown_grace{90};
   /// How long the one that got a VM's certificate may take until the agent reports on it. An agent that ended
   /// in between has made itself another transport certificate, and asks again.

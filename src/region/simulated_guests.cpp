@@ -9,6 +9,17 @@
 #include "region/region.h"
 
 namespace berth {
+namespace {
+
+/// Whose status ends in what the command printed.
+bool runs_commands(const Extension& extension) {
+  for (const char* type : {"CustomScript", "CustomScriptForLinux", "RunCommandLinux"})
+    if (same_name(extension.type, type)) return true;
+  return false;
+}
+constexpr const char* output_of_none = ": \n[stdout]\nsimulated: nothing ran\n\n[stderr]\n";
+
+}  // namespace
 
 void SimulatedGuests::seen(const Vm& vm) {
   if (!talkative || vm.power != PowerState::running) {
@@ -58,8 +69,11 @@ void SimulatedGuests::report(const std::string& vm_id) {
                           .message = "Plugin enabled",
                           .sequence = extension.sequence,
                           .operation = "Enable"};
-    handler.settings =
-        StatusItem{.name = extension.type, .status = "success", .code = 0, .message = "Enable succeeded"};
+    handler.settings = StatusItem{
+        .name = extension.type,
+        .status = "success",
+        .code = 0,
+        .message = std::string("Enable succeeded") + (runs_commands(extension) ? output_of_none : "")};
     if (extension.state == "disabled") {
       handler.status = "NotReady";
       handler.message = "Plugin disabled";

@@ -5,6 +5,7 @@ on purpose, replaced, updated and removed on one real machine under the unmodifi
 import json
 import pathlib
 import shutil
+import subprocess
 import time
 
 import berth
@@ -204,6 +205,32 @@ class Handlers(berth.Case):
         self.assertIn("azure vm extension logs", failed.stderr)
         shown = self.world.json("vm", "extension", "get", VM, "Python")
         self.assertEqual((shown["version"], shown["status"]["code"]), ("1.0.0", "ProvisioningState/failed/42"))
+
+    def test_07_azures_own_handlers_by_az(self):
+        """CustomScript with a file from outside, run command, and users; as they are packed, under the unmodified agent."""
+        vm = ("-g", GROUP, "--vm-name", VM)
+        uri = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)dists/$(RELEASE)/Release"], capture_output=True, text=True,
+                             check=True).stdout.split()[0]
+        order = {"fileUris": [uri], "commandToExecute": "head -n 1 Release | cut -c 1-6; id -un; echo warned >&2"}
+        self.timed("CustomScript", lambda: self.az.az(
+            "vm", "extension", "set", *vm, "--publisher", "Microsoft.Azure.Extensions", "-n", "CustomScript", "--version", "2.0",
+            "--settings", json.dumps(order)))
+        self.assertEqual(self.az.report("CustomScript"), ("Succeeded", "Enable succeeded: \n[stdout]\nOrigin\nroot\n\n[stderr]\nwarned\n"))
+        self.assertIn("Origin", self.world.root(VM, "cat /var/lib/waagent/custom-script/download/0/stdout"))
+
+        done = self.timed("run command", lambda: self.az.az(
+            "vm", "run-command", "invoke", "-g", GROUP, "-n", VM, "--command-id", "RunShellScript", "--scripts", "hostname", "echo $1-$name",
+            "--parameters", "name=a b"))
+        self.assertEqual(done["value"][0]["code"], "ProvisioningState/succeeded")
+        self.assertEqual(done["value"][0]["message"], f"Enable succeeded: \n[stdout]\n{VM}\na b-a b\n\n[stderr]\n")
+
+        self.az.az("vm", "user", "update", "-g", GROUP, "-n", VM, "-u", "eve", "-p", PASSWORD)
+        self.assertIn("P", self.world.root(VM, "passwd --status eve").split())
+        self.az.az("vm", "user", "delete", "-g", GROUP, "-n", VM, "-u", "eve")
+        self.assertEqual(self.world.root(VM, "getent passwd eve || echo gone"), "gone")
+        self.az.az("vm", "user", "reset-ssh", "-g", GROUP, "-n", VM)
+        self.assertEqual(self.world.root(VM, "id -un"), "root")  # by ssh
+        self.assertEqual([one for one in self.az.installed() if "RunCommand" in one], [])
 
 
 if __name__ == "__main__":

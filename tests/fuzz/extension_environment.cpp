@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "extension/environment.h"
+#include "handler/environment.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

@@ -2,6 +2,7 @@
 
 #include "api/arm/errors.h"
 #include "api/arm/json_text.h"
+#include "api/arm/run_commands.h"
 
 namespace berth::arm {
 
@@ -15,7 +16,9 @@ std::string operation_body(const Operation& operation, std::string_view id, cons
     if (!details.empty()) problem.details = details;
     write_error(out, "error", problem);
   }
-  out.open("properties").open_list("phases");
+  out.open("properties");
+  if (!operation.output.empty()) write_run_command_result(out, "output", operation.output);
+  out.open_list("phases");
   for (const Phase& phase : phases)
     out.open()
         .put("name", phase.name)

@@ -128,7 +128,8 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
   }
   out.close_list();
   out.open_list("extensions");
-  for (const Extension& extension : vm.extensions) write_extension_view(out, {}, vm, extension);
+  for (const Extension& extension : vm.extensions)
+    if (!extension.of_platform()) write_extension_view(out, {}, vm, extension);
   out.close_list();
   if (vm.boot_diagnostics && !logs_url.empty())
     // Not as blobs, which az would look for in a storage account: it asks for their addresses instead.
@@ -181,9 +182,10 @@ void write_own_vm(JsonText& out, const Vm& vm, std::string_view subscription, bo
   out.put_if("timeCreated", vm.created);
   if (instance_view) write_instance_view(out, "instanceView", vm, logs_url);
   out.close();
-  if (!vm.extensions.empty()) {
+  if (!std::ranges::all_of(vm.extensions, &Extension::of_platform)) {
     out.open_list("resources");
-    for (const Extension& extension : vm.extensions) write_extension(out, vm, extension, subscription, false);
+    for (const Extension& extension : vm.extensions)
+      if (!extension.of_platform()) write_extension(out, vm, extension, subscription, false);
     out.close_list();
   }
   out.close();
@@ -193,8 +195,9 @@ void write_own_vm(JsonText& out, const Vm& vm, std::string_view subscription, bo
 
 void write_vm(JsonText& out, const Vm& vm, std::string_view subscription, bool instance_view,
               std::string_view logs_url, std::string_view tenant) {
-  write_with_kept(
-      out, vm.kept, [&](JsonText& own) { write_own_vm(own, vm, subscription, instance_view, logs_url, tenant); });
+  write_with_kept(out, vm.kept, [&](JsonText& own) {
+    write_own_vm(own, vm, subscription, instance_view, logs_url, tenant);
+  });
 }
 
 }  // namespace berth::arm

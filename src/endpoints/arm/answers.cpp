@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "api/arm/errors.h"
+#include "api/arm/json_text.h"
+#include "api/arm/run_commands.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
 
@@ -72,6 +74,13 @@ asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kin
   co_return response;
 }
 
+Response result_of(const Operation& ended) {
+  if (ended.output.empty()) return Response{.status = 200, .headers = {}, .body = {}};
+  JsonText out;
+  write_run_command_result(out, {}, ended.output);
+  return json_response(200, out.take());
+}
+
 asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
                                           std::optional<std::string> operation) {
   if (!operation) co_return Response{.status = 204, .headers = {}, .body = {}};
@@ -79,7 +88,7 @@ asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
   if (is_classic_client(request)) {
     const Operation ended = co_await arm.region.operations().wait(*operation, longest_hold);
     if (ended.problem) throw error_of(*ended.problem);
-    co_return Response{.status = 200, .headers = {}, .body = {}};
+    co_return result_of(ended);
   }
   Response response{.status = 202, .headers = {}, .body = {}};
   response.headers["Azure-AsyncOperation"] = operation_url(arm, request, *operation);

@@ -1015,10 +1015,75 @@ TEST_F(ArmEndpointsTest, TurnsBootDiagnosticsOffAgain) {
   }
 }
 
-TEST_F(ArmEndpointsTest, SaysThatRunCommandIsNotThere) {
+TEST_F(ArmEndpointsTest, RunsACommandInAMachineAndTellsWhatItSaid) {
+  make_host();
+  std::ofstream(region.folder / "bundled/Microsoft.CPlat.Core.RunCommandLinux_1.0.5.zip") << "zip";
+  std::string protected_settings;
+  region.guests->answer = [&](const Vm&, const Extension& extension) {
+    HandlerStatus status{.handler = extension.handler(),
+                         .version = extension.version,
+                         .status = "Ready",
+                         .message = "Plugin enabled",
+                         .sequence = extension.sequence,
+                         .operation = "Enable"};
+    status.settings = StatusItem{extension.type, "success", 0,
+                                 fmt::format("Enable succeeded: \n[stdout]\n{}\n", extension.sequence)};
+    if (extension.of_platform()) protected_settings = extension.protected_settings;
+    return status;
+  };
+  const json order = {{"commandId", "RunShellScript"},
+                      {"script", {"echo $1", "id"}},
+                      {"parameters", {{{"name", "a"}, {"value", "b"}}}}};
+
+  const json before = region.get(vm_path + "/extensions")["value"];
+  for (const int time : {0, 1}) {
+    const Response accepted = region.arm("POST", vm_path + "/runCommand", order);
+    EXPECT_EQ(accepted.status, 202);
+    EXPECT_EQ(code_of(region.arm("POST", vm_path + "/runCommand", order)), "Conflict");
+    const json done = region.finish(accepted);
+    EXPECT_EQ(done["status"], "Succeeded") << done.dump(1);
+    const std::string location = accepted.headers.at("Location");
+    const json result =
+        json::parse(region.arm("GET", location.substr(location.find("operationresults"))).body);
+    EXPECT_EQ(result, done["properties"]["output"]);
+    EXPECT_EQ(result["value"][0]["code"], "ProvisioningState/succeeded");
+    EXPECT_EQ(result["value"][0]["message"], fmt::format("Enable succeeded: \n[stdout]\n{}\n", time));
+  }
+  EXPECT_FALSE(protected_settings.empty());
+  EXPECT_EQ(region.get(vm_path + "/extensions")["value"], before);
+  EXPECT_EQ(region.get(vm_path + "/instanceView")["extensions"].size(), before.size());
+  EXPECT_EQ(region.arm("GET", vm_path + "/extensions/%23RunCommandLinux").status, 404);
+  EXPECT_EQ(region.arm("DELETE", vm_path + "/extensions/%23RunCommandLinux").status, 204);
+
+  const json removal = {{"commandId", "RemoveRunCommandLinuxExtension"}};
+  EXPECT_NE(find_extension(region.region->machines().get({"g", "web1"}), run_command_extension), nullptr);
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/runCommand", removal))["status"], "Succeeded");
+  EXPECT_EQ(find_extension(region.region->machines().get({"g", "web1"}), run_command_extension), nullptr);
+  EXPECT_EQ(region.arm("POST", vm_path + "/runCommand", removal).status, 200);
+}
+
+TEST_F(ArmEndpointsTest, RefusesARunCommandThatNobodyCanRun) {
   make_host();
   EXPECT_EQ(code_of(region.arm("POST", vm_path + "/runCommand", {{"commandId", "RunShellScript"}})),
-            "RunCommandNotSupported");
+            "VMExtensionNotFound");
+  const auto answer = [&](const json& body) {
+    return code_of(region.arm("POST", vm_path + "/runCommand", body));
+  };
+  EXPECT_EQ(answer({{"commandId", "RunPowerShellScript"}}), "NotFound");
+  EXPECT_EQ(answer({{"commandId", "ifconfig"}, {"script", {"id"}}}), "InvalidParameter");
+  EXPECT_EQ(answer({{"commandId", "RunShellScript"}, {"script", {std::string(200'000, 'a')}}}),
+            "InvalidParameter");
+  EXPECT_EQ(answer({{"script", {"id"}}}), "InvalidParameter");
+  region.finish(region.arm("POST", vm_path + "/deallocate"));
+  EXPECT_EQ(answer({{"commandId", "RunShellScript"}}), "OperationNotAllowed");
+}
+
+TEST_F(ArmEndpointsTest, ListsTheRunCommandsForLinux) {
+  const std::string path = "providers/Microsoft.Compute/locations/westus/runCommands";
+  EXPECT_EQ(region.get(path)["value"][0]["id"], "RunShellScript");
+  EXPECT_EQ(region.get(path + "/runshellscript")["osType"], "Linux");
+  EXPECT_FALSE(region.get(path + "/ifconfig")["script"].empty());
+  EXPECT_EQ(code_of(region.arm("GET", path + "/RunPowerShellScript")), "NotFound");
 }
 
 }  // namespace

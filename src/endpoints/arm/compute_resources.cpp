@@ -68,7 +68,8 @@ Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   for (const std::string& user : identities_of(order.vm).users)
     if (!show_resource(arm, *ResourceId::parse(user), {}))
       throw Error(ErrorKind::not_found, "FailedIdentityOperation",
-                  fmt::format("The user-assigned identity '{}' was not found.", user.substr(0, 400)), "Create it first.");
+                  fmt::format("The user-assigned identity '{}' was not found.", user.substr(0, 400)),
+                  "Create it first.");
   const Accepted accepted = arm.region.machines().put(std::move(order));
   JsonText out;
   write_vm(out, arm.region.machines().get(id.ref()), arm.subscription(), false, {}, arm.access.tenant);
@@ -92,7 +93,7 @@ std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Reque
 std::optional<std::string> show_extension(Arm& arm, const ResourceId& id, const View& view) {
   const Vm* vm = arm.region.machines().find(id.ref());
   const Extension* extension = vm ? find_extension(*vm, id.name()) : nullptr;
-  if (!extension) return std::nullopt;
+  if (!extension || extension->of_platform()) return std::nullopt;
   JsonText out;
   write_extension(out, *vm, *extension, arm.subscription(), view.instance_view);
   return out.take();
@@ -121,7 +122,8 @@ Applied patch_extension(Arm& arm, const ResourceId& id, const json& whole) {
 
 std::optional<std::string> remove_extension(Arm& arm, const ResourceId& id, const Request* request) {
   const Vm* vm = arm.region.machines().find(id.ref());
-  if (!vm || !find_extension(*vm, id.name())) return std::nullopt;
+  const Extension* extension = vm ? find_extension(*vm, id.name()) : nullptr;
+  if (!extension || extension->of_platform()) return std::nullopt;
   const bool force = request && same_name(request->parameter("forceDeletion"), "true");
   return arm.region.extensions().remove(id.ref(), id.name(), force).operation;
 }
@@ -130,6 +132,7 @@ std::vector<std::string> extensions_of(Arm& arm, const ResourceId& parent) {
   std::vector<std::string> documents;
   const Vm& vm = arm.region.machines().get(parent.ref());
   for (const Extension& extension : vm.extensions) {
+    if (extension.of_platform()) continue;
     JsonText out;
     write_extension(out, vm, extension, arm.subscription(), false);
     documents.push_back(out.take());

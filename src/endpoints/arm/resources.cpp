@@ -137,7 +137,8 @@ asio::awaitable<Response> get_resource(Arm& arm, Request request) {
   const std::string rest = request.params["resource"];
   if (is_collection(rest)) {
     arm.region.groups().get(request.params["group"]);
-    if (auto list = listed_extension_resources(arm, request.path)) co_return json_response(200, std::move(*list));
+    if (auto list = listed_extension_resources(arm, request.path))
+      co_return json_response(200, std::move(*list));
     const std::size_t last = rest.rfind('/');
     if (last == rest.npos) {
       const Kind& kind = get_kind(request.params["provider"] + "/" + rest);
@@ -223,7 +224,8 @@ asio::awaitable<Response> delete_resource(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> list_in_subscription(Arm& arm, Request request) {
-  if (auto list = listed_extension_resources(arm, request.path)) co_return json_response(200, std::move(*list));
+  if (auto list = listed_extension_resources(arm, request.path))
+    co_return json_response(200, std::move(*list));
   const Kind& kind = get_kind(request.params["provider"] + "/" + request.params["type"]);
   if (!kind.all)
     throw Error(ErrorKind::not_found, "InvalidResourceType",
@@ -265,7 +267,7 @@ asio::awaitable<Response> get_operation_result(Arm& arm, Request request) {
   if (operation->problem)
     throw Error(ErrorKind::conflict, operation->problem->code, operation->problem->message,
                 operation->problem->advice);
-  co_return Response{.status = 200, .headers = {}, .body = {}};
+  co_return result_of(*operation);
 }
 
 }  // namespace berth::arm

@@ -65,6 +65,8 @@ constexpr Route routes[] = {
     {"POST", SUBSCRIPTION "/providers/{namespace}/register", Access::version, get_provider},
     {"GET", SUBSCRIPTION "/providers/Microsoft.Compute/skus", Access::version, list_skus},
     {"GET", LOCATION "/vmSizes", Access::version, list_sizes},
+    {"GET", LOCATION "/runCommands", Access::version, list_run_commands},
+    {"GET", LOCATION "/runCommands/{command}", Access::version, get_run_command},
     {"GET", LOCATION "/usages", Access::version, list_usages},
     {"GET", LOCATION "/osImages", Access::version, list_os_images},
     {"GET", LOCATION "/publishers", Access::version, list_publishers},

@@ -119,6 +119,8 @@ bool is_classic_client(const Request& request);
 /// 201/200 with the document; with Azure-AsyncOperation while the work goes on.
 asio::awaitable<Response> answer_put(Arm& arm, const Request& request, const Kind& kind, const ResourceId& id,
                                      Applied applied);
+/// 200 with what the operation ended with; no body for most of them.
+Response result_of(const Operation& ended);
 /// 202 with where to look; or 200/204 when it is done.
 asio::awaitable<Response> answer_accepted(Arm& arm, const Request& request,
                                           std::optional<std::string> operation);
@@ -223,6 +225,8 @@ asio::awaitable<Response> redeploy_vm(Arm&, Request);
 asio::awaitable<Response> generalize_vm(Arm&, Request);
 asio::awaitable<Response> capture_vm(Arm&, Request);
 asio::awaitable<Response> run_command(Arm&, Request);
+asio::awaitable<Response> list_run_commands(Arm&, Request);
+asio::awaitable<Response> get_run_command(Arm&, Request);
 /// Throws Error(conflict, "OperationNotAllowed"): only of a generalized VM can an image be made.
 void require_generalized(const Vm& vm);
 asio::awaitable<Response> retrieve_boot_diagnostics(Arm&, Request);

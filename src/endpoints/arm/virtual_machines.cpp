@@ -9,6 +9,7 @@
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
 #include "api/arm/json_text.h"
+#include "api/arm/run_commands.h"
 #include "base/error.h"
 #include "crypto/encoding.h"
 #include "endpoints/arm/diagnostics.h"
@@ -75,7 +76,8 @@ namespace {
 
 /// How the user has it otherwise, for whoever writes templates that are not his.
 std::string alias_advice(const Vm& vm) {
-  return fmt::format(" To have one of them stand for it: azure vm image alias add '{}:*:*' NAME.", vm.image_publisher);
+  return fmt::format(" To have one of them stand for it: azure vm image alias add '{}:*:*' NAME.",
+                     vm.image_publisher);
 }
 
 }  // namespace
@@ -182,11 +184,32 @@ asio::awaitable<Response> capture_vm(Arm& arm, Request request) {
 }
 
 asio::awaitable<Response> run_command(Arm& arm, Request request) {
-  vm_of(arm, request);
-  throw Error(
-      ErrorKind::conflict, "RunCommandNotSupported",
-      "Run command is not supported by the local region: the guest agent of its images has no such channel.",
-      "Use ssh, or an extension.");
+  const Ref vm = vm_of(arm, request);
+  const RunCommandOrder order = parse_run_command(parse_document(request.body));
+  Extensions& extensions = arm.region.extensions();
+  if (!order.removes_handler) {
+    co_await extensions.prepare(vm);
+    co_return co_await answer_accepted(arm, request, extensions.run_command(vm, order.settings).operation);
+  }
+  if (!find_extension(arm.region.machines().get(vm), run_command_extension))
+    co_return Response{.status = 200, .headers = {}, .body = {}};
+  co_return co_await answer_accepted(arm, request,
+                                     extensions.remove(vm, std::string(run_command_extension)).operation);
+}
+
+asio::awaitable<Response> list_run_commands(Arm&, Request) {
+  JsonText out;
+  write_run_command_list(out);
+  co_return json_response(200, out.take());
+}
+
+asio::awaitable<Response> get_run_command(Arm&, Request request) {
+  auto document = run_command_document(request.params["command"]);
+  if (!document)
+    throw Error(ErrorKind::not_found, "NotFound",
+                fmt::format("Run command '{}' was not found.", request.params["command"].substr(0, 80)),
+                "Those for Linux are listed by 'az vm run-command list'.");
+  co_return json_response(200, std::move(*document));
 }
 
 asio::awaitable<Response> retrieve_boot_diagnostics(Arm& arm, Request request) {

@@ -265,7 +265,7 @@ RoleView role_view(const Region& region, const CloudService& service, const Vm& 
   view.endpoints = endpoints_of(region, service, vm);
   const json extension_words = words.value("extensions", json::object());
   for (const Extension& extension : vm.extensions)
-    view.extensions.push_back(extension_view(extension, extension_words));
+    if (!extension.of_platform()) view.extensions.push_back(extension_view(extension, extension_words));
   view.availability_set = words.value("availabilitySet", vm.availability_set.name);
   view.os_disk = vm.os_disk.name;
   view.os_disk_caching = vm.os_disk_caching;

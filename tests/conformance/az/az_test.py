@@ -226,8 +226,16 @@ def living(az):
     az.run("vm", "disk", "detach", "-g", "L", "--vm-name", "N", "--name", "extra")
     az.run("disk", "create", "-g", "L", "-n", "other", "--size-gb", "2", says='"diskState": "Unattached"')
     az.run("disk", "delete", "-g", "L", "-n", "extra", "--yes")
-    az.run("vm", "run-command", "invoke", "-g", "L", "-n", "N", "--command-id", "RunShellScript", "--scripts", "id", rc=1,
-           row="az vm run-command invoke", case="the guest has no way for it", says="RunCommandNotSupported")
+    az.run("vm", "run-command", "invoke", "-g", "L", "-n", "N", "--command-id", "RunShellScript", "--scripts", "echo $1", "--parameters", "a",
+           says=["ProvisioningState/succeeded", "[stdout]"])
+    az.run("vm", "run-command", "invoke", "-g", "L", "-n", "N", "--command-id", "RunPowerShellScript", "--scripts", "x", rc=3,
+           row="az vm run-command invoke", case="a command for Windows", says="RunShellScript")
+    az.run("vm", "extension", "list", "-g", "L", "--vm-name", "N", row="", says="[]")
+    az.run("vm", "user", "update", "-g", "L", "-n", "N", "-u", "eve", "-p", PASSWORD, says='"provisioningState": "Succeeded"')
+    az.run("vm", "user", "reset-ssh", "-g", "L", "-n", "N", says='"provisioningState": "Succeeded"')
+    az.run("vm", "user", "delete", "-g", "L", "-n", "N", "-u", "eve", says='"provisioningState": "Succeeded"')
+    az.run("vm", "run-command", "list", "-l", "westus", says="RunShellScript")
+    az.run("vm", "run-command", "show", "-l", "westus", "--command-id", "ifconfig", says='"osType": "Linux"')
     az.run("vm", "boot-diagnostics", "enable", "-g", "L", "-n", "N")
     az.run("vm", "boot-diagnostics", "get-boot-log-uris", "-g", "L", "-n", "N", says=["serial.log", "screen.png"])
     az.run("vm", "boot-diagnostics", "get-boot-log", "-g", "L", "-n", "N")
@@ -259,6 +267,9 @@ def extensions(az):
     az.run("vm", "extension", "set", *docker, "--version", newest.rsplit(".", 1)[0], "--no-auto-upgrade-minor-version", "--settings", settings, "--force-update",
            says='"autoUpgradeMinorVersion": false')
     az.run("vm", "extension", "set", *docker, "--version", "0.9", "--no-auto-upgrade-minor-version", rc=3, case="no such version", says="VMExtensionVersionNotFound")
+    az.run("vm", "extension", "set", "--publisher", PUBLISHER, "--name", "CustomScript", "--version", "2.0", "--vm-name", "N", "-g", "E", "--settings",
+           '{"commandToExecute": "id"}', row="az vm extension set (CustomScript)", says='"provisioningState": "Succeeded"')
+    az.run("vm", "extension", "show", "--vm-name", "N", "-g", "E", "-n", "CustomScript", "--instance-view", row="", says="[stdout]")
     az.run("vm", "extension", "list", "--vm-name", "N", "-g", "E", says="DockerExtension")
     az.run("vm", "extension", "show", "--vm-name", "N", "-g", "E", "-n", "DockerExtension", "--instance-view", says="Enable succeeded")
     shown = az.run("vm", "extension", "show", "--vm-name", "N", "-g", "E", "-n", "DockerExtension", says='"port": "2376"')

@@ -105,12 +105,14 @@ def main():
                                 ("169.254.169.254", 80, "meta")):
         listener = socket.create_server((address, port), backlog=64)
         listeners.append((listener, f"/run/sockets/{vm_id}.{name}"))
-    if os.fork() == 0:
+    agent = os.fork()
+    if agent == 0:
         run_agent("/run/agent")
         os._exit(1)
     for pair in listeners:
         threading.Thread(target=forward, args=pair, daemon=True).start()
-    os.wait()
+    while os.wait()[0] != agent:  # what handlers leave behind becomes ours
+        pass
 
 
 main()

@@ -39,6 +39,12 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+#ifdef BUNDLED_HANDLERS
+constexpr const char* bundled_handlers = BUNDLED_HANDLERS;
+#else
+constexpr const char* bundled_handlers = "/nonexistent";
+#endif
+
 /// A region whose driver starts an agent in place of a machine.
 class World {
  public:
@@ -97,6 +103,22 @@ class World {
     order.has_protected_settings = !secret.empty();
     order.state = state;
     finish(region_->extensions().put(vm_, order));
+  }
+  void run_script(const std::string& settings, const std::string& secret = "") {
+    ExtensionOrder order{.name = "script",
+                         .publisher = "Microsoft.Azure.Extensions",
+                         .type = "CustomScript",
+                         .version = "2.0"};
+    order.settings = settings;
+    order.protected_settings = Secret(secret);
+    order.has_protected_settings = true;
+    finish(region_->extensions().put(vm_, order));
+  }
+  /// What the run command action ends with.
+  std::string run_command(const std::string& secret) {
+    const Accepted accepted = region_->extensions().run_command(vm_, Secret(secret));
+    finish(accepted);
+    return region_->operations().find(accepted.operation)->output;
   }
   void delete_extension(bool force = false) {
     const Accepted accepted = region_->extensions().remove(vm_, "echo", force);
@@ -200,7 +222,7 @@ class World {
   FakeDriver driver_{io_.get_executor(), home_};
   FakeVirtualNetworks networks_;
   Gallery gallery_{home_ / "cache", home_ / "images"};
-  ExtensionGallery packages_{home_ / "bundled", home_ / "extensions"};
+  ExtensionGallery packages_{bundled_handlers, home_ / "extensions"};
   std::unique_ptr<Region> region_ = std::make_unique<Region>(
       Region::Services{.executor = io_.get_executor(),
                        .pool = pool_.get_executor(),
@@ -232,24 +254,32 @@ std::string failure(const std::function<void()>& act) {
 
 }  // namespace
 
-TEST(Waagent, AnExtensionLivesItsWholeLife) {
-  const RunResult fetched = run({WAAGENT_TEST_FOLDER "/fetch-agent", WAAGENT_CACHE});
-  ASSERT_EQ(fetched.exit_code, 0) << "apt cannot fetch the package waagent: " << fetched.err;
-  std::vector<std::string> unshare{"unshare"};
-  if (::geteuid() != 0) unshare.push_back("--map-root-user");
-  unshare.insert(unshare.end(), {"--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"});
-  std::vector<std::string> trial = unshare;
-  trial.push_back("true");
-  const RunResult tried = run(trial);
-  ASSERT_EQ(tried.exit_code, 0)
-      << "The agent runs in namespaces of its own, and this machine lets us make none ("
-      << tried.err.substr(0, tried.err.find('\n'))
-      << "). Nothing was tested. Let ordinary users make them (sysctl kernel.unprivileged_userns_clone=1), "
-         "or "
-         "give this container CAP_SYS_ADMIN; images could not be built here either.";
+/// A region with one machine, in whose place the agent runs.
+class Waagent : public testing::Test {
+ protected:
+  void SetUp() override {
+    const RunResult fetched = run({WAAGENT_TEST_FOLDER "/fetch-agent", WAAGENT_CACHE});
+    ASSERT_EQ(fetched.exit_code, 0) << "apt cannot fetch the package waagent: " << fetched.err;
+    std::vector<std::string> unshare{"unshare"};
+    if (::geteuid() != 0) unshare.push_back("--map-root-user");
+    unshare.insert(unshare.end(), {"--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"});
+    std::vector<std::string> trial = unshare;
+    trial.push_back("true");
+    const RunResult tried = run(trial);
+    ASSERT_EQ(tried.exit_code, 0)
+        << "The agent runs in namespaces of its own, and this machine lets us make none ("
+        << tried.err.substr(0, tried.err.find('\n'))
+        << "). Nothing was tested. Let ordinary users make them (sysctl kernel.unprivileged_userns_clone=1), "
+           "or "
+           "give this container CAP_SYS_ADMIN; images could not be built here either.";
+    world_.emplace(unshare, fetched.out.substr(0, fetched.out.find('\n')));
+    world_->make_vm();
+  }
+  std::optional<World> world_;
+};
 
-  World world(unshare, fetched.out.substr(0, fetched.out.find('\n')));
-  world.make_vm();
+TEST_F(Waagent, AnExtensionLivesItsWholeLife) {
+  World& world = *world_;
   EXPECT_EQ(world.agent().status, "Ready");
   EXPECT_THAT(world.agent().handlers, IsEmpty());
 
@@ -311,5 +341,25 @@ TEST(Waagent, AnExtensionLivesItsWholeLife) {
   EXPECT_THAT(world.agent().handlers, IsEmpty());
   EXPECT_FALSE(world.exists_in_guest("Contoso.Test.Echo-1.0.0"));
 }
+
+#ifdef BUNDLED_HANDLERS
+TEST_F(Waagent, CommandsRunByItAndTellWhatTheySaid) {
+  World& world = *world_;
+  world.run_script(R"({"commandToExecute": "echo hello from $PWD; echo err >&2"})");
+  EXPECT_EQ(world.said(),
+            "Enable succeeded: \n[stdout]\nhello from "
+            "/var/lib/waagent/custom-script/download/0\n\n[stderr]\nerr\n");
+  EXPECT_EQ(world.agent().handlers.at(0).version, "2.1.10");
+  EXPECT_THAT(failure([&] { world.run_script("{}", R"({"commandToExecute": "echo hunter22; exit 3"})"); }),
+              AllOf(HasSubstr("exit status=3"), HasSubstr("hunter22")));
+
+  // "echo $1 $arg1; exit 5"
+  const std::string order =
+      R"({"script": "ZWNobyAkMSAkYXJnMTsgZXhpdCA1", "parameters": [{"name": "arg1", "value": "a"}]})";
+  EXPECT_EQ(world.run_command(order), "Enable succeeded: \n[stdout]\na a\n\n[stderr]\n");
+  EXPECT_EQ(world.run_command(order), "Enable succeeded: \n[stdout]\na a\n\n[stderr]\n");
+  EXPECT_TRUE(world.exists_in_guest("run-command/download/1/stdout"));
+}
+#endif
 
 }  // namespace berth
