@@ -72,7 +72,11 @@ json copy_index(const Expression& call, TemplateFrame& frame) {
     else
       refuse_template("The template function 'copyIndex' takes the name of a copy loop and a number.");
   }
-  for (auto at = frame.loops.rbegin(); at != frame.loops.rend(); ++at)
+  const std::size_t of_resources = frame.loops.size() - frame.property_loops;
+  const auto first = loop.empty() && of_resources > 0
+                         ? frame.loops.rend() - static_cast<std::ptrdiff_t>(of_resources)
+                         : frame.loops.rbegin();
+  for (auto at = first; at != frame.loops.rend(); ++at)
     if (loop.empty() || same_name(at->first, loop))
       return at->second + std::clamp<std::int64_t>(offset, -1'000'000'000, 1'000'000'000);
   refuse_template(
@@ -133,7 +137,11 @@ json environment(const Expression&, TemplateFrame& frame) {
            {{"loginEndpoint", origin + "/adfs"}, {"audiences", {"https://management.core.windows.net/"}}}},
           {"portal", origin + "/portal"},
           {"graph", origin + "/graph"},
-          {"suffixes", {{"storage", "core.local"}, {"keyvaultDns", ".vault.local"}}}};
+          {"suffixes",
+           {{"storage", "core.local"},
+            {"keyvaultDns", ".vault.local"},
+            {"sqlServerHostname", ".database.local"},
+            {"acrLoginServer", ".azurecr.local"}}}};
 }
 
 /// Who deploys.

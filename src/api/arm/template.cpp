@@ -323,7 +323,7 @@ Outputs Template::all_outputs(const TemplateRuntime& runtime) const {
       if (const json* copy = find_member(definition, "copy"); copy && copy->is_object()) {
         json one = *copy, target = json::object();
         one["name"] = name;
-        expand_copies(json::array({one}), frame, target);
+        expand_copies(json::array({one}), frame, target, true);
         value = std::move(target[name]);
       } else {
         const json* written = find_member(definition, "value");

@@ -21,6 +21,19 @@ std::size_t parts_of(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count(text, '/')) + 1;
 }
 
+/// "Microsoft.Storage/storageAccounts", not "blobServices/containers" as a child of one says it.
+bool names_provider(std::string_view type) {
+  const std::size_t slash = type.find('/');
+  return slash != type.npos && type.substr(0, slash).find('.') != type.npos;
+}
+
+/// Without empty parts: "a//b" means "a/b".
+std::string without_empty_parts(std::string name) {
+  const auto [begin, end] = std::ranges::unique(name, [](char a, char b) { return a == '/' && b == '/'; });
+  name.erase(begin, end);
+  return name;
+}
+
 /// "Type/Name" as dependsOn writes children: "NS/type/name/child/name".
 std::string interleaved(const std::string& id) {
   const std::size_t at = id.find("/providers/");
@@ -94,6 +107,8 @@ class Planner {
   explicit Planner(TemplateScope& scope) : scope_(scope) {}
   ResourcePlan plan(const json& resources) {
     expand_all(resources, {}, {}, {}, scope_.loops, false);
+    for (const auto& [name, id] : short_ids_)
+      if (!id.empty()) scope_.symbols.try_emplace(name, id);
     link();
     check_loops();
     return std::move(plan_);
@@ -102,7 +117,7 @@ class Planner {
  private:
   /// Names by which what stands inside the same parent, or is the only one of that name, can be meant.
   void add_short_names(const std::string& parent_id, const std::string& own_type, const std::string& own_name,
-                       std::optional<std::size_t> index);
+                       const std::string& id, std::optional<std::size_t> index);
   void add_name(const std::string& name, std::size_t index) { names_[lower(name)].push_back(index); }
   void expand_all(const json& resources, const std::string& parent_type, const std::string& parent_name,
                   const std::string& parent_id, const CopyLoops& loops, bool left_out_parent);
@@ -127,6 +142,7 @@ class Planner {
   };
   std::map<std::string, std::vector<Child>>
       children_;                                     ///< lower case: "name", "type/name" without the parent
+  std::map<std::string, std::string> short_ids_;     ///< of the same names; "" where several have one
   std::map<std::string, std::size_t> serial_loops_;  ///< copy name -> batch size
   std::map<std::string, std::vector<std::size_t>> loop_members_;
 };
@@ -199,10 +215,9 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
   const std::string own_name = written_name.get<std::string>();
   const std::string own_type =
       text_member(resource, "type", fmt::format("The template resource '{}'", own_name));
-  planned.type =
-      parent_type.empty() || own_type.find('/') != own_type.npos ? own_type : parent_type + "/" + own_type;
-  planned.name =
-      parent_type.empty() || own_type.find('/') != own_type.npos ? own_name : parent_name + "/" + own_name;
+  const bool is_whole = parent_type.empty() || names_provider(own_type);
+  planned.type = is_whole ? own_type : parent_type + "/" + own_type;
+  planned.name = is_whole ? own_name : parent_name + "/" + own_name;
   if (planned.type.find('/') == planned.type.npos || parts_of(planned.type) != parts_of(planned.name) + 1)
     refuse_template(fmt::format(
         "The template resource '{}' for type '{}' has incorrect segment lengths. A nested resource "
@@ -236,7 +251,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
   if (is_left_out) {
     for (const std::string& known : {id, name, interleaved(id), type + "/" + name, symbol, indexed})
       left_out_.insert(lower(known));
-    add_short_names(parent_id, own_type, own_name, std::nullopt);
+    add_short_names(parent_id, own_type, own_name, id, std::nullopt);
   } else {
     const std::size_t index = plan_.items.size();
     if (names_.contains(lower(id)))
@@ -247,7 +262,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol, indexed})
       if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
     planned.type = type;
-    add_short_names(parent_id, own_type, own_name, index);
+    add_short_names(parent_id, own_type, own_name, id, index);
     if (!symbol.empty() && loops.size() > scope_.loops.size()) scope_.collections[symbol].push_back(id);
     plan_.items.push_back({.source = &resource, .loops = loops, .parent_id = parent_id});
     plan_.resources.push_back(std::move(planned));
@@ -256,10 +271,14 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
 }
 
 void Planner::add_short_names(const std::string& parent_id, const std::string& own_type,
-                              const std::string& own_name, std::optional<std::size_t> index) {
+                              const std::string& own_name, const std::string& id,
+                              std::optional<std::size_t> index) {
   if (parent_id.empty()) return;
-  for (const std::string& known : {own_name, own_type + "/" + own_name})
+  for (const std::string& known : {own_name, own_type + "/" + own_name}) {
     children_[lower(known)].push_back({parent_id, index});
+    if (const auto [short_id, is_new] = short_ids_.try_emplace(lower(known), id); !is_new)
+      short_id->second.clear();
+  }
 }
 
 std::vector<std::size_t> Planner::resolve(const std::string& name, std::size_t index) const {
@@ -303,7 +322,8 @@ void Planner::link() {
       if (!name.is_string())
         refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' holds {}.",
                                     plan_.resources[index].name, type_in_words(name)));
-      for (const std::size_t other : resolve(name.get<std::string>(), index)) add(after, other);
+      for (const std::size_t other : resolve(without_empty_parts(name.get<std::string>()), index))
+        add(after, other);
     }
     std::set<std::string> mentioned;
     if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);

@@ -943,6 +943,55 @@ TEST(TemplateChildren, DependOnEachOtherByShortNames) {
               ElementsAre(0));
 }
 
+TEST(TemplateChildren, AreReferencedByShortNamesWhenOnlyOneHasIt) {
+  const auto with = [](const std::string& name) {
+    const json child = {{"type", "subnets"}, {"apiVersion", "1"}, {"name", "s"}};
+    return network(name, {{"resources", json::array({child})}});
+  };
+  const json outputs = {{"outputs", {{"o", {{"type", "string"}, {"value", "[reference('s').where]"}}}}}};
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool) -> json {
+    EXPECT_THAT(id, testing::EndsWith("/virtualNetworks/v/subnets/s"));
+    return {{"where", "here"}};
+  };
+
+  EXPECT_EQ(plan(document_with({with("v")}, outputs)).outputs(runtime)["o"]["value"], "here");
+  EXPECT_THAT(message_of([&] {
+                plan(document_with({with("v"), with("w")}, outputs)).outputs(runtime);
+              }),
+              HasSubstr("'s' is not defined"));
+}
+
+TEST(TemplateChildren, MayStandSeveralLevelsBelowTheirParent) {
+  const json child = {{"type", "blobServices/containers"}, {"apiVersion", "1"}, {"name", "default/c"}};
+  const Template made = plan(document_with({{{"type", "Microsoft.Storage/storageAccounts"},
+                                             {"apiVersion", "1"},
+                                             {"name", "a"},
+                                             {"resources", json::array({child})}}}));
+
+  EXPECT_EQ(made.resources()[1].type, "Microsoft.Storage/storageAccounts/blobServices/containers");
+  EXPECT_EQ(made.resources()[1].name, "a/default/c");
+  EXPECT_THAT(made.resources()[1].after, ElementsAre(0));
+}
+
+TEST(Template, FindsADependencyWithAnEmptyPart) {
+  const json other = network("m", {{"dependsOn", {"Microsoft.Network/virtualNetworks//n"}}});
+
+  EXPECT_THAT(plan(document_with({network("n"), other})).resources()[1].after, ElementsAre(0));
+}
+
+TEST(TemplateCopies, OfPropertiesLeaveCopyIndexWithoutANameToTheResource) {
+  const json disks = {{{"name", "disks"},
+                       {"count", 2},
+                       {"input", "[concat(copyIndex(), '-', copyIndex('disks'), '-', copyIndex(1))]"}}};
+  const Template made =
+      plan(document_with({network("[concat('n', copyIndex())]", {{"copy", {{"name", "nets"}, {"count", 2}}},
+                                                                 {"properties", {{"copy", disks}}}})}));
+
+  EXPECT_EQ(made.body(0, runtime_without())["properties"]["disks"], json({"0-0-1", "0-1-1"}));
+  EXPECT_EQ(made.body(1, runtime_without())["properties"]["disks"], json({"1-0-2", "1-1-2"}));
+}
+
 TEST(TemplateOwnFunctions, SeeTheirParameters) {
   const json functions = {
       {{"namespace", "my"},
