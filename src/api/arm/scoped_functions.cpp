@@ -465,7 +465,9 @@ std::string text_argument(const Expression& call, std::size_t index, TemplateFra
 }
 
 json list_call(const Expression& call, TemplateFrame& frame) {
-  json listed = need_runtime(call, frame).list(call.name, referenced_id(text_argument(call, 0, frame), frame));
+  const TemplateRuntime& runtime = need_runtime(call, frame);
+  const std::string version = call.arguments.size() > 1 ? text_argument(call, 1, frame) : "";
+  json listed = runtime.list(call.name, referenced_id(text_argument(call, 0, frame), frame), version);
   if (same_name(call.name, secure_outputs_function)) frame.scope.secrets.add(listed);
   return listed;
 }

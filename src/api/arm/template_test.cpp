@@ -34,7 +34,7 @@ TemplateRuntime runtime_without() {
   return {.reference = [](const std::string& id, bool) -> json {
             throw Error(ErrorKind::not_found, "ResourceNotFound", id);
           },
-          .list = [](const std::string&, const std::string&) -> json { return nullptr; }};
+          .list = [](const std::string&, const std::string&, const std::string&) -> json { return nullptr; }};
 }
 
 json document_of(const json& resources, const json& more = json::object()) {
@@ -691,8 +691,9 @@ TEST(TemplateNesting, TakesSecureOutputsByTheirFunctionAndShowsNone) {
       {{"outputs",
         {{"o", {{"type", "string"}, {"value", "[listOutputsWithSecureValues('/x/d', '1').s]"}}}}}}));
   TemplateRuntime runtime = runtime_without();
-  runtime.list = [](const std::string& function, const std::string&) {
+  runtime.list = [](const std::string& function, const std::string&, const std::string& version) {
     EXPECT_EQ(function, "listOutputsWithSecureValues");
+    EXPECT_EQ(version, "1");
     return json{{"s", "S3cret!value"}};
   };
   EXPECT_EQ(made.all_outputs(runtime).whole["o"]["value"], "S3cret!value");

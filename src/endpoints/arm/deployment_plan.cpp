@@ -27,7 +27,7 @@ struct NotYet {};
 
 TemplateRuntime no_runtime(Arm& arm) {
   return {.reference = [](const std::string&, bool) -> json { throw NotYet{}; },
-          .list = [](const std::string&, const std::string&) -> json { throw NotYet{}; },
+          .list = [](const std::string&, const std::string&, const std::string&) -> json { throw NotYet{}; },
           .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
 }
 
@@ -68,7 +68,6 @@ void collect_planned(const Prepared& prepared, Planned& planned) {
   }
 }
 
-/// The ids of other resources in a document: what stands below a member "id".
 void collect_references_in(const json& value, std::vector<std::string>& ids) {
   if (value.is_array())
     for (const json& item : value) collect_references_in(item, ids);
@@ -82,12 +81,20 @@ void collect_references_in(const json& value, std::vector<std::string>& ids) {
   }
 }
 
+}  // namespace
+
+std::vector<std::string> referenced_ids(const json& body) {
+  std::vector<std::string> ids;
+  if (const json* properties = find_member(body, "properties")) collect_references_in(*properties, ids);
+  return ids;
+}
+
+namespace {
+
 /// Throws Error(not_found, "InvalidResourceReference") when the document names a resource that neither is there nor is
 /// made.
 void check_references(Arm& arm, const ResourceId& by, const json& body, const Planned& planned) {
-  std::vector<std::string> ids;
-  if (const json* properties = find_member(body, "properties")) collect_references_in(*properties, ids);
-  for (const std::string& text : ids) {
+  for (const std::string& text : referenced_ids(body)) {
     const auto id = ResourceId::parse(text);
     if (!id || id->group.empty() || !same_name(id->subscription, arm.subscription())) continue;
     ResourceId whole = *id;
@@ -383,13 +390,19 @@ asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted)
   collect_planned(*wanted.prepared, planned);
   co_await check_plan(arm, wanted.prepared, planned, problems);
   if (problems.empty()) co_return;
-  std::string message;
-  for (const Problem& problem : problems) message += (message.empty() ? "" : " ") + problem.message;
+  // Many resources may be wrong in the same way: what is said and advised is said once.
+  std::string message, advice;
+  std::set<std::string> said;
+  for (const Problem& problem : problems) {
+    if (said.insert(problem.message).second) message += (message.empty() ? "" : " ") + problem.message;
+    if (!problem.advice.empty() && said.insert(problem.advice).second)
+      advice += (advice.empty() ? "" : " ") + problem.advice;
+  }
   throw Error(
       ErrorKind::invalid, "InvalidTemplateDeployment",
       fmt::format("The template deployment '{}' is not valid according to the validation procedure: {}",
                   wanted.place().name, message),
-      problems.front().advice);
+      advice);
 }
 
 std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,

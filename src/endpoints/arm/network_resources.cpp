@@ -226,17 +226,30 @@ asio::awaitable<Response> check_dns_name(Arm& arm, Request request) {
 std::vector<Kind> network_kinds() {
   Kind network = top_level<VirtualNetwork>(virtual_network_type, &Region::networks, write_network);
   network.put = put_network;
+  network.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_virtual_network(body, place_of(arm, id), arm.region.networks().find<VirtualNetwork>(id.ref()));
+  };
   network.remove = remover<VirtualNetwork>(&Networks::remove_virtual_network);
   Kind group = top_level<SecurityGroup>(security_group_type, &Region::networks, write_group_of_rules);
   group.put = put_rules;
+  group.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_security_group(body, place_of(arm, id), arm.region.networks().find<SecurityGroup>(id.ref()));
+  };
   group.remove = remover<SecurityGroup>(&Networks::remove_security_group);
   Kind address = top_level<PublicAddress>(public_address_type, &Region::networks, write_address);
   address.put = put_address;
+  address.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_public_address(body, place_of(arm, id));
+  };
   address.remove = remove_address;
   Kind nic = top_level<NetworkInterface>(interface_type, &Region::networks, write_nic);
   nic.put = put_nic;
+  nic.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_interface(body, place_of(arm, id));
+  };
   nic.remove = remover<NetworkInterface>(&Networks::remove_interface);
   Kind subnet{.type = std::string(subnet_type),
+              .has_effect = true,
               .show = show_subnet,
               .put = put_subnet,
               .patch = {},
@@ -247,6 +260,7 @@ std::vector<Kind> network_kinds() {
               .write = {},
               .children = subnets_of};
   Kind rule{.type = std::string(rule_type),
+            .has_effect = true,
             .show = show_rule,
             .put = put_rule,
             .patch = {},
