@@ -213,6 +213,22 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   EXPECT_EQ(region.call("GET", target + "main.json", {}, {{"Authorization", ""}}).status, 200);
   EXPECT_EQ(region.call("GET", "/templates/guessed/main.json", {}, {{"Authorization", ""}}).status, 404);
 
+  const auto stands_for = [&](const std::string& address) {
+    const json properties = {{"folder", folder.string()}, {"standsFor", address}};
+    return region.arm("PUT", "providers/Berth.Local/templateFolders/mine", {{"properties", properties}})
+        .status;
+  };
+  for (const char* none : {"no address", "https://host", "ftp://host/x/", "https://host/x/?a"})
+    EXPECT_EQ(stands_for(none), 400) << none;
+  EXPECT_EQ(stands_for("https://raw.example.org/Owner/parts"), 200);
+  const std::string elsewhere = "https://raw.example.org/owner/parts/main.json?token=1";
+  EXPECT_EQ(region.put(path, {{"properties",
+                               {{"mode", "Incremental"}, {"templateLink", {{"uri", elsewhere}}}}}})["status"],
+            "Succeeded");
+  EXPECT_THAT(refusal("https://raw.example.org/Owner/parts/..%2Fsecret.json"), HasSubstr("leads out of it"));
+  EXPECT_THAT(refusal("https://raw.example.org/Owner/parts2/main.json"),
+              HasSubstr("opens no connections of its own"));
+
   EXPECT_EQ(region.arm("DELETE", "providers/Berth.Local/templateFolders/mine").status, 200);
   EXPECT_THAT(refusal(uri + "main.json"), HasSubstr("opens no connections of its own"));
 }
