@@ -384,20 +384,50 @@ asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
   co_return wanted;
 }
 
+namespace {
+
+/// All messages and all advice. Many resources may be wrong in the same way: that is said once, of all of them.
+std::pair<std::string, std::string> told_once(const std::vector<Problem>& problems) {
+  constexpr std::string_view verb = " is not supported by the local region: ";
+  struct Said {
+    std::vector<std::string> of;  ///< "'Microsoft.Sql/servers'"; empty: the text stands for itself
+    std::string text;
+  };
+  std::vector<Said> all;
+  std::string advice;
+  std::set<std::string> advised;
+  for (const Problem& problem : problems) {
+    const std::size_t at = problem.message.find(verb);
+    const bool names_it = at != problem.message.npos;
+    const std::string of = names_it ? problem.message.substr(0, at) : "";
+    const std::string text = names_it ? problem.message.substr(at + verb.size()) : problem.message;
+    auto known = std::ranges::find_if(
+        all, [&](const Said& said) { return said.of.empty() != names_it && said.text == text; });
+    if (known == all.end()) known = all.insert(all.end(), Said{.of = {}, .text = text});
+    if (names_it && std::ranges::find(known->of, of) == known->of.end()) known->of.push_back(of);
+    if (!problem.advice.empty() && advised.insert(problem.advice).second)
+      advice += (advice.empty() ? "" : " ") + problem.advice;
+  }
+  std::string message;
+  for (const Said& said : all) {
+    message += message.empty() ? "" : " ";
+    if (!said.of.empty())
+      message += fmt::format("{} {} not supported by the local region: ", fmt::join(said.of, ", "),
+                             said.of.size() == 1 ? "is" : "are");
+    message += said.text;
+  }
+  return {message, advice};
+}
+
+}  // namespace
+
 asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted) {
   std::vector<Problem> problems;
   Planned planned;
   collect_planned(*wanted.prepared, planned);
   co_await check_plan(arm, wanted.prepared, planned, problems);
   if (problems.empty()) co_return;
-  // Many resources may be wrong in the same way: what is said and advised is said once.
-  std::string message, advice;
-  std::set<std::string> said;
-  for (const Problem& problem : problems) {
-    if (said.insert(problem.message).second) message += (message.empty() ? "" : " ") + problem.message;
-    if (!problem.advice.empty() && said.insert(problem.advice).second)
-      advice += (advice.empty() ? "" : " ") + problem.advice;
-  }
+  const auto [message, advice] = told_once(problems);
   throw Error(
       ErrorKind::invalid, "InvalidTemplateDeployment",
       fmt::format("The template deployment '{}' is not valid according to the validation procedure: {}",

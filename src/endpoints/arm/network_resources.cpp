@@ -6,6 +6,7 @@
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "api/arm/network.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
@@ -121,7 +122,15 @@ std::string subnet_document(const Arm& arm, const VirtualNetwork& network, const
 std::optional<std::string> show_subnet(Arm& arm, const ResourceId& id, const View&) {
   const VirtualNetwork* network = arm.region.networks().find<VirtualNetwork>(id.ref());
   const Subnet* subnet = network ? find_subnet(*network, id.name()) : nullptr;
-  return subnet ? std::optional(subnet_document(arm, *network, *subnet)) : std::nullopt;
+  if (!subnet) return std::nullopt;
+  json users = json::array();
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
+    for (const IpConfiguration& configuration : nic->configurations)
+      if (configuration.network == network->ref() && same_name(configuration.subnet, subnet->name))
+        users.push_back({{"id", ip_configuration_id(*nic, configuration, arm.subscription())}});
+  std::string document = subnet_document(arm, *network, *subnet);
+  if (users.empty()) return document;
+  return with_kept(document, dump({{"properties", {{"ipConfigurations", users}}}}));
 }
 
 Applied put_subnet(Arm& arm, const ResourceId& id, const json& body) {

@@ -348,7 +348,8 @@ TEST_F(TemplatesTest, TypesThatAreNotThereAreRefusedInTheSameWordsEverywhere) {
 TEST_F(TemplatesTest, WhatManyResourcesGetWrongIsSaidOnceWithAllAdvice) {
   const json document = template_with({rules_group("a", {{"type", "Microsoft.Sql/servers"}}),
                                        rules_group("b", {{"type", "Microsoft.Sql/servers"}}),
-                                       rules_group("c", {{"type", "Microsoft.KeyVault/vaults"}})});
+                                       rules_group("c", {{"type", "Microsoft.KeyVault/vaults"}}),
+                                       rules_group("d", {{"type", "Microsoft.Web/sites"}})});
   const std::string said = validate(document)["message"];
   const auto times = [&](const std::string& words) {
     std::size_t count = 0;
@@ -356,7 +357,8 @@ TEST_F(TemplatesTest, WhatManyResourcesGetWrongIsSaidOnceWithAllAdvice) {
     return count;
   };
 
-  EXPECT_EQ(times("'Microsoft.Sql/servers'"), 1u) << said;
+  EXPECT_EQ(times("'Microsoft.Sql/servers', 'Microsoft.Web/sites' are not supported by the local region"), 1u)
+      << said;
   EXPECT_EQ(times("use such a service elsewhere"), 1u) << said;
   EXPECT_EQ(times("of the type 'securestring'"), 1u) << said;
 }
@@ -455,6 +457,9 @@ TEST_F(TemplatesTest, AMachineWaitsForTheDisksAndInterfacesThatItNames) {
        {"properties", {{"creationData", {{"createOption", "Empty"}}}, {"diskSizeGB", 1}}}});
 
   EXPECT_EQ(deploy(document)["provisioningState"], "Succeeded");
+  const json subnet = region.get("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s");
+  EXPECT_EQ(subnet["properties"]["ipConfigurations"][0]["id"],
+            region.id("g", "Microsoft.Network/networkInterfaces/n/ipConfigurations/ip"));
   EXPECT_EQ(region.get("resourceGroups/g/providers/Microsoft.Compute/disks/data")["properties"]["diskState"],
             "Attached");
 }
