@@ -208,9 +208,23 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     for (const std::string& known : {symbol, indexed}) left_out_.insert(lower(known));
     return;
   }
-  const json written_name = evaluate(member_or_null(resource, "name"), at);
-  if (!written_name.is_string() || written_name.get_ref<const std::string&>().empty())
-    refuse_template("A resource of the template has no 'name', or it is not a string.");
+  json written_name;
+  std::optional<Error> unnamed;
+  try {
+    written_name = evaluate(member_or_null(resource, "name"), at);
+  } catch (const Error& error) {
+    unnamed = error;
+  }
+  const bool is_left_out =
+      left_out_parent ||
+      !is_wanted(resource, written_name.is_string() ? written_name.get<std::string>() : symbol, at);
+  const bool is_named = written_name.is_string() && !written_name.get_ref<const std::string&>().empty();
+  if (!is_named && is_left_out) {
+    for (const std::string& known : {symbol, indexed}) left_out_.insert(lower(known));
+    return;
+  }
+  if (unnamed) throw *unnamed;
+  if (!is_named) refuse_template("A resource of the template has no 'name', or it is not a string.");
   PlannedResource planned;
   const std::string own_name = written_name.get<std::string>();
   const std::string own_type =
@@ -229,19 +243,35 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     refuse_template(
         fmt::format("The template resource '{}' has no 'apiVersion', or it is not a string.", planned.name));
   planned.api_version = version.is_string() ? version.get<std::string>() : scope_.api_profile;
-  const json group = evaluate(member_or_null(resource, "resourceGroup"), at);
-  if (const json subscription = evaluate(member_or_null(resource, "subscriptionId"), at);
-      subscription.is_string() && !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
+  // Where it would stand may depend on what is not there when its condition is false.
+  const auto unless_left_out = [&](const auto& ask) -> json {
+    try {
+      return ask();
+    } catch (const Error&) {
+      if (!is_left_out) throw;
+      return nullptr;
+    }
+  };
+  const auto member = [&](const char* name) {
+    return unless_left_out([&] { return evaluate(member_or_null(resource, name), at); });
+  };
+  const json group = member("resourceGroup");
+  if (const json subscription = member("subscriptionId");
+      !is_left_out && subscription.is_string() &&
+      !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
     refuse_template(fmt::format("The template resource '{}' is for the subscription '{}', which this region does not "
                                 "have.",
                                 planned.name, subscription.get<std::string>().substr(0, 100)));
   const std::string in_group = group.is_string() ? group.get<std::string>() : scope_.place.group;
   planned.id = make_id(scope_.place.subscription, in_group, planned.type, planned.name);
-  if (const std::string scope = scope_id(resource, planned.name, scope_.place, in_group, at); !scope.empty())
-    planned.id = scope + make_id({}, {}, planned.type, planned.name).substr(std::string_view("/subscriptions/").size());
+  const json scope =
+      unless_left_out([&] { return json(scope_id(resource, planned.name, scope_.place, in_group, at)); });
+  if (scope.is_string() && scope != "")
+    planned.id =
+        scope.get<std::string>() +
+        make_id({}, {}, planned.type, planned.name).substr(std::string_view("/subscriptions/").size());
   planned.only_if_missing = is_only_if_missing(resource, planned.name, at);
   planned.existing = existing;
-  const bool is_left_out = left_out_parent || !is_wanted(resource, planned.name, at);
   if (planned.is_deployment() && !is_left_out) check_nested_mode(resource, planned.name, at);
   const std::string id = planned.id, type = planned.type, name = planned.name;
   scope_.symbols.try_emplace(name, id);

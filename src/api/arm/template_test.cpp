@@ -975,6 +975,24 @@ TEST(TemplateChildren, MayStandSeveralLevelsBelowTheirParent) {
   EXPECT_THAT(made.resources()[1].after, ElementsAre(0));
 }
 
+TEST(Template, AsksNothingOfAResourceThatItsConditionForbids) {
+  const std::string missing = "[split(tryGet(parameters('p'), 'id'), '/')[2]]";
+  const json none = {{"condition", "[not(empty(parameters('p')))]"}};
+  json elsewhere = network("a", none), nameless = network(missing, none);
+  elsewhere["resourceGroup"] = elsewhere["subscriptionId"] = missing;
+  const json document = document_of(
+      {{"elsewhere", elsewhere},
+       {"nameless", nameless},
+       {"n", network("n", {{"dependsOn", {"nameless", "elsewhere"}}})}},
+      {{"languageVersion", "2.0"}, {"parameters", {{"p", {{"type", "object"}, {"nullable", true}}}}}});
+
+  EXPECT_EQ(plan(document).resources().size(), 1u);
+  EXPECT_THAT(message_of([&] {
+                plan(document, {{"p", {{"value", {{"a", 1}}}}}});
+              }),
+              HasSubstr("must be a string, not null"));
+}
+
 TEST(Template, FindsADependencyWithAnEmptyPart) {
   const json other = network("m", {{"dependsOn", {"Microsoft.Network/virtualNetworks//n"}}});
 
