@@ -29,6 +29,7 @@ struct TemplateScope {
   std::function<bool(const std::string& name)> take_parameter;
   Secrets secrets;                                            ///< values of secure parameters
   nlohmann::json variables = nlohmann::json::object();        ///< as written
+  nlohmann::json variable_copies;                             ///< the "copy" of the variables, as written
   std::map<std::string, nlohmann::json, NameLess> known;      ///< variables that were evaluated
   std::set<std::string> evaluating;                           ///< lower case; finds loops
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition

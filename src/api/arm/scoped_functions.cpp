@@ -41,18 +41,35 @@ const json& parameters(const Expression& call, TemplateFrame& frame) {
   refuse_template(fmt::format("The template parameter '{}' is not found.", name));
 }
 
+/// The list that a "copy" of the variables makes under that name; nullptr when there is none.
+const json* find_copy(const json& copies, const std::string& name) {
+  for (const json& copy : copies) {
+    const json* own = find_member(copy, "name");
+    if (own && own->is_string() && same_name(own->get_ref<const std::string&>(), name)) return &copy;
+  }
+  return nullptr;
+}
+
 const json& variable(const Expression& call, TemplateFrame& frame) {
   const std::string name = text_argument(call, 0, frame);
   TemplateScope& scope = frame.scope;
   if (const auto known = scope.known.find(name); known != scope.known.end()) return known->second;
   const json* written = find_member(scope.variables, name);
-  if (!written) refuse_template(fmt::format("The template variable '{}' is not found.", name));
+  const json* copy = written ? nullptr : find_copy(scope.variable_copies, name);
+  if (!written && !copy) refuse_template(fmt::format("The template variable '{}' is not found.", name));
   if (!scope.evaluating.insert(lower(name)).second)
     refuse_template(fmt::format(
         "Circular dependency detected between template variables: '{}' depends on itself.", name));
   TemplateFrame inner{.scope = scope};
   try {
-    json value = evaluate(*written, inner);
+    json value;
+    if (copy) {
+      json made = json::object();
+      expand_copies(json::array({*copy}), inner, made);
+      value = std::move(made.begin().value());
+    } else {
+      value = evaluate(*written, inner);
+    }
     scope.evaluating.erase(lower(name));
     return scope.known[name] = std::move(value);
   } catch (...) {

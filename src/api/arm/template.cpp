@@ -65,12 +65,10 @@ void take_variables(TemplateScope& scope, const json& variables) {
   scope.variables = variables;
   scope.variables.erase("copy");
   refuse_more(scope.variables.size(), most_variables, "variables");
-  if (const json* copies = find_member(variables, "copy")) {
-    json made = json::object();
-    TemplateFrame frame{.scope = scope};
-    expand_copies(*copies, frame, made);
-    for (const auto& [name, value] : made.items()) scope.known[name] = value;
-  }
+  scope.variable_copies = member_or_null(variables, "copy");
+  if (!scope.variable_copies.is_null() && !scope.variable_copies.is_array())
+    refuse_template("The 'copy' of the template's variables must be an array.");
+  refuse_more(scope.variable_copies.size(), most_variables, "variables");
 }
 
 }  // namespace
@@ -260,6 +258,10 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
     place.template_uri = impl_->scope->place.template_uri;
     json loaded;
     const json* document = find_member(properties, "template");
+    if (document && document->is_string()) {  // of a variable: a file that Bicep read
+      loaded = evaluate(*document, frame);
+      document = &loaded;
+    }
     const bool linked = !document || document->is_null();
     if (linked) {
       const json link = evaluate(member_or_null(properties, "templateLink"), frame);
@@ -290,6 +292,7 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
     }
     // The outer scope: its expressions see our parameters and variables, and its resources are found by ours.
     budget.make(impl_->scope->variables);
+    budget.make(impl_->scope->variable_copies);
     for (const auto* values : {&impl_->scope->parameters, &impl_->scope->known, &impl_->scope->functions})
       for (const auto& [known_name, value] : *values) budget.make(value);
     auto scope = std::make_shared<TemplateScope>(*impl_->scope);
@@ -318,7 +321,7 @@ Outputs Template::all_outputs(const TemplateRuntime& runtime) const {
       if (const json condition = evaluate(member_or_null(definition, "condition"), frame);
           condition == json(false))
         continue;
-      const ParameterType type = parameter_type(name, text_member(definition, "type", what));
+      const ParameterType type = declared_type(name, definition, what);
       json value;
       if (const json* copy = find_member(definition, "copy"); copy && copy->is_object()) {
         json one = *copy, target = json::object();

@@ -27,6 +27,12 @@ bool names_provider(std::string_view type) {
   return slash != type.npos && type.substr(0, slash).find('.') != type.npos;
 }
 
+/// Of a nested deployment whose template sees its own names only.
+bool has_own_scope(const json& properties) {
+  const json& scope = member_or_null(member_or_null(properties, "expressionEvaluationOptions"), "scope");
+  return scope.is_string() && same_name(scope.get_ref<const std::string&>(), "inner");
+}
+
 /// Without empty parts: "a//b" means "a/b".
 std::string without_empty_parts(std::string name) {
   const auto [begin, end] = std::ranges::unique(name, [](char a, char b) { return a == '/' && b == '/'; });
@@ -357,8 +363,15 @@ void Planner::link() {
     }
     std::set<std::string> mentioned;
     if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);
-    for (const auto& [key, value] : source.items())
-      if (key != "resources" && key != "dependsOn") collect_references(value, at, mentioned);
+    for (const auto& [key, value] : source.items()) {
+      if (key == "resources" || key == "dependsOn") continue;
+      if (key != "properties" || !has_own_scope(value)) {
+        collect_references(value, at, mentioned);
+        continue;
+      }
+      for (const auto& [part, inner] : value.items())  // the names in its template are others
+        if (!same_name(part, "template")) collect_references(inner, at, mentioned);
+    }
     for (const std::string& name : mentioned) {
       const auto id = scope_.symbols.find(name);
       const auto found = names_.find(lower(id == scope_.symbols.end() ? name : id->second));

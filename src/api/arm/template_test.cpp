@@ -645,6 +645,37 @@ json nested_deployment(const json& template_of_it, const std::string& scope, con
   return made;
 }
 
+json nested_deployment(const json& document, const char* scope) {
+  return {{"type", "Microsoft.Resources/deployments"},
+          {"apiVersion", "1"},
+          {"name", "[concat('d', copyIndex())]"},
+          {"copy", {{"name", "Address"}, {"count", 2}}},
+          {"properties",
+           {{"mode", "Incremental"},
+            {"expressionEvaluationOptions", {{"scope", scope}}},
+            {"template", document}}}};
+}
+
+TEST(TemplateNesting, NamesOfAnInnerScopeAreNotThoseAround) {
+  const json inner =
+      document_of({{"address", network("n")}},
+                  {{"languageVersion", "2.0"},
+                   {"outputs", {{"o", {{"type", "string"}, {"value", "[reference('address').x]"}}}}}});
+  const json outer =
+      document_of({{"Address", nested_deployment(inner, "inner")}}, {{"languageVersion", "2.0"}});
+
+  const Template made = plan(outer);
+  EXPECT_THAT(made.resources()[0].after, IsEmpty());
+  EXPECT_THAT(made.resources()[1].after, IsEmpty());
+}
+
+TEST(TemplateNesting, TakesATemplateOfAVariable) {
+  const json outer = document_with({nested_deployment("[variables('file')]", "inner")},
+                                   {{"variables", {{"file", document_with({network("n")})}}}});
+
+  EXPECT_EQ(plan(outer).nested(0, deployment_place, runtime_without()).resources()[0].name, "n");
+}
+
 TEST(TemplateNesting, CopiesOfTheOuterScopeSeeTheirIndex) {
   json nested = nested_deployment(document_with({network("[concat('n', copyIndex())]")}), "outer");
   nested["name"] = "[concat('inner', copyIndex())]";
@@ -764,6 +795,19 @@ TEST(TemplateTypes, AreFoundByTheirNames) {
               HasSubstr("its length is 4, allowed is 1 to 3"));
   EXPECT_THAT(message_of([&] { plan(document, given_as_p(7)); }),
               HasSubstr("expected a value of type 'String'"));
+}
+
+TEST(TemplateTypes, OfAResourcesDocumentTakeAnything) {
+  const json derived = {
+      {"metadata", {{"__bicep_resource_derived_type!", {{"source", "Microsoft.A/b@1#properties/x"}}}}}};
+  const json more = {{"languageVersion", "2.0"}, {"parameters", {{"p", derived}}}};
+  for (const json& value : {json("text"), json(7), json({{"a", 1}}), json({1, 2})})
+    EXPECT_NO_THROW(plan(document_of(json::object(), more), {{"p", {{"value", value}}}})) << value;
+  EXPECT_THAT(
+      message_of([&] {
+        plan(document_of(json::object(), {{"parameters", {{"p", json::object()}}}}), {{"p", {{"value", 1}}}});
+      }),
+      HasSubstr("has no 'type'"));
 }
 
 TEST(TemplateTypes, ThatDoNotExistOrNameThemselvesAreRefused) {
@@ -997,6 +1041,20 @@ TEST(Template, FindsADependencyWithAnEmptyPart) {
   const json other = network("m", {{"dependsOn", {"Microsoft.Network/virtualNetworks//n"}}});
 
   EXPECT_THAT(plan(document_with({network("n"), other})).resources()[1].after, ElementsAre(0));
+}
+
+TEST(TemplateCopies, OfVariablesMaySpeakOfEachOther) {
+  const json copies = {{{"name", "second"},
+                        {"count", "[length(variables('first'))]"},
+                        {"input", "[concat(variables('first')[copyIndex('second')], '!')]"}},
+                       {{"name", "first"}, {"count", 2}, {"input", "[concat('v', copyIndex('first'))]"}}};
+
+  EXPECT_EQ(value_of("variables('second')", {{"variables", {{"copy", copies}}}}), json({"v0!", "v1!"}));
+  const json circle = {{{"name", "a"}, {"count", "[length(variables('a'))]"}, {"input", "x"}}};
+  EXPECT_THAT(message_of([&] {
+                value_of("variables('a')", {{"variables", {{"copy", circle}}}});
+              }),
+              HasSubstr("depends on itself"));
 }
 
 TEST(TemplateCopies, OfPropertiesLeaveCopyIndexWithoutANameToTheResource) {
