@@ -253,9 +253,26 @@ json extension_resource_id(const Expression& call, TemplateFrame& frame) {
   return id + tail_of_id(type, name);
 }
 
+/// "/a/b/../c/" is "/a/c": templates reach an interface from the id of its configuration so.
+std::string without_steps_back(const std::string& id) {
+  std::vector<std::string_view> kept;
+  for (std::size_t at = 0; at < id.size();) {
+    const std::size_t end = std::min(id.find('/', at), id.size());
+    const std::string_view part = std::string_view(id).substr(at, end - at);
+    if (part == ".." && !kept.empty())
+      kept.pop_back();
+    else if (!part.empty() && part != "..")
+      kept.push_back(part);
+    at = end + 1;
+  }
+  std::string made;
+  for (const std::string_view part : kept) made += fmt::format("/{}", part);
+  return made;
+}
+
 /// The id that the first argument of reference() means.
 std::string referenced_id(const std::string& name, TemplateFrame& frame) {
-  if (name.starts_with('/')) return name;
+  if (name.starts_with('/')) return name.find("/..") == name.npos ? name : without_steps_back(name);
   if (const auto found = frame.scope.symbols.find(name); found != frame.scope.symbols.end())
     return found->second;
   // "Microsoft.Storage/storageAccounts/x": of the same group, whoever made it.

@@ -258,7 +258,9 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
     place.template_uri = impl_->scope->place.template_uri;
     json loaded;
     const json* document = find_member(properties, "template");
-    if (document && document->is_string()) {  // of a variable: a file that Bicep read
+    // Of a variable, as Bicep reads files: what our evaluation made is the template, with names of its own.
+    const bool was_made = document && document->is_string();
+    if (was_made) {
       loaded = evaluate(*document, frame);
       document = &loaded;
     }
@@ -279,7 +281,7 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
       impl_->count->nested[resource] = made->count;
       return Template(std::move(made));
     };
-    if (linked || is_inner_scope(properties, impl_->plan.resources[resource].name)) {
+    if (linked || was_made || is_inner_scope(properties, impl_->plan.resources[resource].name)) {
       json parameters = evaluate(member_or_null(properties, "parameters"), frame);
       if (const json link = evaluate(member_or_null(properties, "parametersLink"), frame); !link.is_null()) {
         std::string address;

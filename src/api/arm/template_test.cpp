@@ -241,6 +241,19 @@ TEST(Template, ReferencesByTypeAndNameAreOfTheSameGroup) {
   EXPECT_EQ(made.outputs(runtime)["o"]["value"], "there");
 }
 
+TEST(Template, ReferencesMayStepBackFromAPart) {
+  const json reference = {{"type", "string"},
+                          {"value", "[reference('/subscriptions/S/x/n/ipConfigurations/ip/../../').e]"}};
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool) {
+    EXPECT_EQ(id, "/subscriptions/S/x/n");
+    return json{{"e", "there"}};
+  };
+  EXPECT_EQ(
+      plan(document_of(json::array(), {{"outputs", {{"o", reference}}}})).outputs(runtime)["o"]["value"],
+      "there");
+}
+
 TEST(Template, MakesChildrenAfterTheirParents) {
   const json child = {{"type", "subnets"}, {"apiVersion", "1"}, {"name", "inner"}};
   const Template made = plan(document_with({network("net", {{"resources", json::array({child})}})}));
@@ -670,8 +683,10 @@ TEST(TemplateNesting, NamesOfAnInnerScopeAreNotThoseAround) {
 }
 
 TEST(TemplateNesting, TakesATemplateOfAVariable) {
-  const json outer = document_with({nested_deployment("[variables('file')]", "inner")},
-                                   {{"variables", {{"file", document_with({network("n")})}}}});
+  const json file = document_with({network("[[parameters('own')]")},
+                                  {{"parameters", {{"own", {{"type", "string"}, {"defaultValue", "n"}}}}}});
+  const json outer =
+      document_with({nested_deployment("[variables('file')]", "outer")}, {{"variables", {{"file", file}}}});
 
   EXPECT_EQ(plan(outer).nested(0, deployment_place, runtime_without()).resources()[0].name, "n");
 }

@@ -8,6 +8,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <iterator>
+#include <map>
+#include <set>
 
 #include "api/arm/compute.h"
 #include "api/arm/document.h"
@@ -54,18 +57,22 @@ enum class State { waiting, running, succeeded, failed, skipped };
 /// For each resource, those that it waits for.
 using Order = std::vector<std::vector<std::size_t>>;
 
-bool waits_for(const Order& order, std::size_t one, std::size_t other) {
+/// Which of all wait for one of them, directly or not; itself among them.
+std::vector<bool> waiting_for(const Order& order, std::size_t one) {
+  Order followers(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    for (const std::size_t other : order[i]) followers[other].push_back(i);
   std::vector<bool> seen(order.size());
   std::vector<std::size_t> open{one};
   while (!open.empty()) {
     const std::size_t next = open.back();
     open.pop_back();
-    if (next == other) return true;
     if (seen[next]) continue;
     seen[next] = true;
-    open.insert(open.end(), order[next].begin(), order[next].end());
+    for (const std::size_t follower : followers[next])
+      if (!seen[follower]) open.push_back(follower);
   }
-  return false;
+  return seen;
 }
 
 /// What the template says, and that a machine waits for the disks, interfaces and all else that it names, whether the
@@ -80,12 +87,14 @@ Order order_of(const Prepared& prepared) {
   }
   for (std::size_t i = 0; i < resources.size(); ++i) {
     if (!same_name(resources[i].type, vm_type) || !prepared.resources[i].body) continue;
-    for (const std::string& id : referenced_ids(*prepared.resources[i].body)) {
-      const auto other = made.find(lower(id));
-      if (other != made.end() && std::ranges::find(order[i], other->second) == order[i].end() &&
-          !waits_for(order, other->second, i))
-        order[i].push_back(other->second);
-    }
+    std::set<std::size_t> named;
+    for (const std::string& id : referenced_ids(*prepared.resources[i].body))
+      if (const auto other = made.find(lower(id)); other != made.end()) named.insert(other->second);
+    for (const std::size_t other : order[i]) named.erase(other);
+    if (named.empty()) continue;
+    const std::vector<bool> later = waiting_for(order, i);
+    std::ranges::copy_if(named, std::back_inserter(order[i]),
+                         [&](std::size_t other) { return !later[other]; });
   }
   return order;
 }
