@@ -70,6 +70,9 @@ const nlohmann::json& borrow(const Expression& expression, TemplateFrame& frame,
 /// The arguments of a call.
 std::vector<nlohmann::json> evaluate_all(const Expression& call, TemplateFrame& frame);
 
+/// What variables('NAME') gives. The value lives as long as the scope.
+const nlohmann::json& variable_value(TemplateScope& scope, const std::string& name);
+
 /// How many times a "copy" repeats; checked to be 0…800.
 std::int64_t copy_count(const nlohmann::json& copy, TemplateFrame& frame);
 /// Writes out [{"name","count","input"}] into `target`. A copyIndex() without a name means the loop of the resource

@@ -50,9 +50,9 @@ const json* find_copy(const json& copies, const std::string& name) {
   return nullptr;
 }
 
-const json& variable(const Expression& call, TemplateFrame& frame) {
-  const std::string name = text_argument(call, 0, frame);
-  TemplateScope& scope = frame.scope;
+}  // namespace
+
+const json& variable_value(TemplateScope& scope, const std::string& name) {
   if (const auto known = scope.known.find(name); known != scope.known.end()) return known->second;
   const json* written = find_member(scope.variables, name);
   const json* copy = written ? nullptr : find_copy(scope.variable_copies, name);
@@ -76,6 +76,12 @@ const json& variable(const Expression& call, TemplateFrame& frame) {
     scope.evaluating.erase(lower(name));
     throw;
   }
+}
+
+namespace {
+
+const json& variable(const Expression& call, TemplateFrame& frame) {
+  return variable_value(frame.scope, text_argument(call, 0, frame));
 }
 
 json copy_index(const Expression& call, TemplateFrame& frame) {

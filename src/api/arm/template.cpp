@@ -69,6 +69,8 @@ void take_variables(TemplateScope& scope, const json& variables) {
   if (!scope.variable_copies.is_null() && !scope.variable_copies.is_array())
     refuse_template("The 'copy' of the template's variables must be an array.");
   refuse_more(scope.variable_copies.size(), most_variables, "variables");
+  for (const json& copy : scope.variable_copies)
+    variable_value(scope, text_member(copy, "name", "A 'copy' of the template's variables"));
 }
 
 }  // namespace

@@ -1065,6 +1065,12 @@ TEST(TemplateCopies, OfVariablesMaySpeakOfEachOther) {
                        {{"name", "first"}, {"count", 2}, {"input", "[concat('v', copyIndex('first'))]"}}};
 
   EXPECT_EQ(value_of("variables('second')", {{"variables", {{"copy", copies}}}}), json({"v0!", "v1!"}));
+  const json endless = {{{"name", "a"}, {"count", 801}, {"input", "x"}}};
+  EXPECT_THAT(message_of([&] {
+                plan(document_of(json::array(), {{"variables", {{"copy", endless}}}}));
+              }),
+              HasSubstr("from 0 to 800"))
+      << "nobody asks for it, and it is wrong";
   const json circle = {{{"name", "a"}, {"count", "[length(variables('a'))]"}, {"input", "x"}}};
   EXPECT_THAT(message_of([&] {
                 value_of("variables('a')", {{"variables", {{"copy", circle}}}});
