@@ -31,6 +31,22 @@ TemplateRuntime no_runtime(Arm& arm) {
           .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
 }
 
+/// Tells of storage accounts that the plan makes what they will say, which is theirs by name: machines name them for
+/// their boot diagnostics, and all else of such a machine can be looked at before anything is made.
+TemplateRuntime foreseeing_runtime(Arm& arm, const Template& plan) {
+  std::set<std::string> made;
+  for (const PlannedResource& resource : plan.resources())
+    if (!resource.existing) made.insert(lower(resource.id));
+  TemplateRuntime runtime = no_runtime(arm);
+  runtime.reference = [made = std::move(made)](const std::string& id, bool full) -> json {
+    const auto parsed = ResourceId::parse(id);
+    auto known = parsed && !full && made.contains(lower(id)) ? foreseen_reference(*parsed) : std::nullopt;
+    if (!known) throw NotYet{};
+    return std::move(*known);
+  };
+  return runtime;
+}
+
 void check_deployment_name(const std::string& name) {
   if (!name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) {
         return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '(' || c == ')';
@@ -263,6 +279,16 @@ DeploymentPlace place_in(const Arm& arm, const std::string& group_name, const st
 
 namespace {
 
+/// nullopt: known when its turn comes.
+std::optional<json> foreseen_body(Arm& arm, const Template& plan, std::size_t index) {
+  try {
+    return plan.body(index, foreseeing_runtime(arm, plan));
+  } catch (const NotYet&) {
+  } catch (const Error&) {  // it reads what is not told here
+  }
+  return std::nullopt;
+}
+
 /// For a worker: evaluates what can be evaluated. Throws Error(invalid) when the template itself is wrong.
 std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const DeploymentPlace& place, int depth) {
   auto prepared = std::make_shared<Prepared>(Prepared{.plan = plan,
@@ -281,7 +307,7 @@ std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const Deploymen
       else
         known.body = plan.body(i, no_runtime(arm));
     } catch (const NotYet&) {
-      // Known when its turn comes.
+      if (!resource.is_deployment()) known.body = foreseen_body(arm, plan, i);
     } catch (const Error& error) {
       if (error.code == "InvalidTemplate" || error.code == "InvalidDeployment") throw;
       known.problem = {.code = error.code,

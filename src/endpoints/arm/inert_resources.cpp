@@ -29,20 +29,23 @@ constexpr std::string_view component_type = "Microsoft.Insights/components";
 /// Members of any resource that say nothing here; they are given back as they were sent.
 constexpr std::string_view kept_members_of_all[] = {"identity", "managedBy", "plan", "zones"};
 
+void complete_storage(const std::string& name, json& properties) {
+  const auto endpoint = [&](const char* service) {
+    return "https://" + lower(name) + "." + service + ".core.windows.net/";
+  };
+  properties["provisioningState"] = "Succeeded";
+  properties["primaryEndpoints"] = {{"blob", endpoint("blob")},
+                                    {"file", endpoint("file")},
+                                    {"queue", endpoint("queue")},
+                                    {"table", endpoint("table")}};
+  properties["statusOfPrimary"] = "available";
+}
+
 /// What Azure adds to such a document by itself, whichever API it came by.
 void complete(const Arm& arm, const InertResource& inert, json& properties) {
   const std::string &type = inert.type, &name = inert.name;
   properties["provisioningState"] = "Succeeded";
-  if (same_name(type, "Microsoft.Storage/storageAccounts")) {
-    const auto endpoint = [&](const char* service) {
-      return "https://" + lower(name) + "." + service + ".core.windows.net/";
-    };
-    properties["primaryEndpoints"] = {{"blob", endpoint("blob")},
-                                      {"file", endpoint("file")},
-                                      {"queue", endpoint("queue")},
-                                      {"table", endpoint("table")}};
-    properties["statusOfPrimary"] = "available";
-  }
+  if (same_name(type, storage_type)) complete_storage(name, properties);
   if (same_name(type, "Microsoft.Compute/availabilitySets")) {
     properties.emplace("platformFaultDomainCount", 2);
     properties.emplace("platformUpdateDomainCount", 5);
@@ -124,6 +127,13 @@ Kind inert_kind(const std::string& type) {
 }
 
 }  // namespace
+
+std::optional<json> foreseen_reference(const ResourceId& id) {
+  if (!id.is(storage_type)) return std::nullopt;
+  json properties = json::object();
+  complete_storage(id.name(), properties);
+  return properties;
+}
 
 asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
   const json body = parse_document(request.body);

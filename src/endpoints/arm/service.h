@@ -212,6 +212,8 @@ asio::awaitable<Response> list_storage_keys(Arm&, Request);
 /// time, in the form of that API version. nullopt when the type has none.
 std::optional<nlohmann::json> inert_keys(std::string_view function, const std::string& id,
                                          std::string_view version);
+/// What reference() will tell of one that is still to be made, where its name says all; nullopt for other types.
+std::optional<nlohmann::json> foreseen_reference(const ResourceId& id);
 asio::awaitable<Response> generate_key_pair(Arm&, Request);
 
 // --- network_resources.cpp

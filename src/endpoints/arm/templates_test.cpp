@@ -385,6 +385,30 @@ TEST_F(TemplatesTest, RefusesBeforeAnythingIsMadeWhatASingleDocumentShows) {
   EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
 }
 
+TEST_F(TemplatesTest, AMachineThatNamesAStorageAccountIsLookedAtBeforeAnythingIsMade) {
+  const auto document = [](const std::string& read) {
+    json made = machine_of({{"osImage", "tiny"}});
+    made["resources"].push_back({{"type", "Microsoft.Storage/storageAccounts"},
+                                 {"apiVersion", "1"},
+                                 {"name", "stor1"},
+                                 {"location", "westus"},
+                                 {"sku", {{"name", "Standard_LRS"}}},
+                                 {"properties", {{"own", "https://stor1.blob.core.windows.net/"}}}});
+    json& machine = made["resources"][2];
+    machine["properties"]["diagnosticsProfile"] = {
+        {"bootDiagnostics",
+         {{"enabled", true}, {"storageUri", "[reference('stor1', '2019-06-01')." + read + "]"}}}};
+    return made;
+  };
+  json windows = document("primaryEndpoints.blob");
+  windows["resources"][2]["properties"]["osProfile"]["windowsConfiguration"] = {{"provisionVMAgent", true}};
+  EXPECT_THAT(deploy(windows).dump(), HasSubstr("it runs Linux"));
+  EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
+
+  EXPECT_EQ(deploy(document("own"))["provisioningState"], "Succeeded") << "known when it is there";
+  EXPECT_EQ(deploy(document("primaryEndpoints.blob"))["provisioningState"], "Succeeded");
+}
+
 TEST_F(TemplatesTest, ResourcesWithoutEffectAreGivenBackAsTheyWereSent) {
   const std::string providers = "resourceGroups/g/providers/";
   const json resources = {{{"type", "Microsoft.OperationalInsights/workspaces"},
