@@ -62,9 +62,23 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
   read_vm(arm, id, body);
 }
 
+/// A machine comes into no set that is not there.
+void check_availability_set(const Arm& arm, const Vm& wanted, const ResourceId& id) {
+  const Ref& set = wanted.availability_set;
+  const Vm* before = arm.region.machines().find(id.ref());
+  if (set.empty() || (before && before->availability_set == set) ||
+      arm.region.inert().find(std::string(availability_set_type), set))
+    return;
+  throw Error(ErrorKind::not_found, "InvalidResourceReference",
+              fmt::format("Resource {} referenced by resource {} was not found.",
+                          make_id(arm.subscription(), set.group, availability_set_type, set.name), id.text()),
+              "Create it first.");
+}
+
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   VmOrder order = read_vm(arm, id, body);
   check_kept_references(arm, order.vm.kept, id);
+  check_availability_set(arm, order.vm, id);
   for (const std::string& user : identities_of(order.vm).users)
     if (!show_resource(arm, *ResourceId::parse(user), {}))
       throw Error(ErrorKind::not_found, "FailedIdentityOperation",
