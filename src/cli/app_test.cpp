@@ -363,6 +363,9 @@ TEST_F(Lookups, ImageAliasesAndServedFoldersAreAskedForByTheirAddresses) {
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("data:    https://h/templates/k/"));
   EXPECT_EQ(json::parse(bodies["PUT Berth.Local/templateFolders/served"])["properties"]["folder"], served);
+  EXPECT_EQ(run_program({"region", "serve-templates", served, "--as", "https://host/x/"}).exit_code, 0);
+  EXPECT_EQ(json::parse(bodies["PUT Berth.Local/templateFolders/served"])["properties"]["standsFor"],
+            "https://host/x/");
   EXPECT_EQ(run_program({"region", "serve-templates", served, "--stop"}).exit_code, 0);
   EXPECT_TRUE(bodies.contains("DELETE Berth.Local/templateFolders/served"));
   EXPECT_EQ(run_program({"region", "serve-templates", served + "/none"}).exit_code, 4);

@@ -48,12 +48,14 @@ TEST(PowerStates, FollowFromEveryStateAndEvent) {
 TEST(Catalog, FindsALocationByEitherName) {
   ASSERT_NE(find_location("West US"), nullptr);
   EXPECT_EQ(find_location("West US"), find_location("westus"));
+  EXPECT_EQ(find_location("France Central")->name, "francecentral");
   EXPECT_EQ(find_location("Atlantis"), nullptr);
 }
 
 TEST(Catalog, FindsASizeByItsClassicName) {
   ASSERT_NE(find_vm_size("small"), nullptr);
   EXPECT_EQ(find_vm_size("small")->name, "Standard_A1");
+  EXPECT_EQ(find_vm_size("Standard_A9")->memory_mib, 114688u);
   EXPECT_NE(find_vm_size(default_vm_size), nullptr);
   EXPECT_EQ(find_vm_size("Huge"), nullptr);
   for (const char* name : {"Standard_A4m_v2", "Standard_B2ts_v2", "Standard_DS3_v2", "Standard_D8ds_v4", "Standard_D16as_v5",

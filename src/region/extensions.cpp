@@ -129,31 +129,34 @@ Extensions::Extensions(RegionRecords& records, Operations& operations, VmRecords
       workers_(workers),
       settings_(settings) {}
 
+ExtensionPackage Extensions::package_for(const ExtensionOrder& order) const {
+  if (auto package = gallery_.resolve(order.publisher, order.type, order.version, order.auto_upgrade))
+    return *package;
+  const bool known = !gallery_.versions(order.publisher, order.type).empty();
+  throw Error(ErrorKind::not_found, known ? "VMExtensionVersionNotFound" : "VMExtensionNotFound",
+              known ? fmt::format("The handler '{}.{}' has no version '{}' in this region.", order.publisher,
+                                  order.type, order.version)
+                    : fmt::format("There is no extension handler '{}.{}' in this region.", order.publisher,
+                                  order.type),
+              "See those there are with 'azure vm extension list', or publish one to the region.");
+}
+
 Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
   const Vm& vm = vms_.get(ref);
   check_runs(vm);
-  const auto package = gallery_.resolve(order.publisher, order.type, order.version, order.auto_upgrade);
-  if (!package) {
-    const bool known = !gallery_.versions(order.publisher, order.type).empty();
-    throw Error(ErrorKind::not_found, known ? "VMExtensionVersionNotFound" : "VMExtensionNotFound",
-                known ? fmt::format("The handler '{}.{}' has no version '{}' in this region.",
-                                    order.publisher, order.type, order.version)
-                      : fmt::format("There is no extension handler '{}.{}' in this region.", order.publisher,
-                                    order.type),
-                "See those there are with 'azure vm extension list', or publish one to the region.");
-  }
+  const ExtensionPackage package = package_for(order);
   const Extension* known = find_extension(vm, order.name);
   for (const Extension& other : vm.extensions)
-    if (&other != known && same_name(other.handler(), package->handler()))
+    if (&other != known && same_name(other.handler(), package.handler()))
       throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
                   fmt::format("Extension '{}' of {} already uses the handler {}.", other.name, vm.name,
-                              package->handler()),
+                              package.handler()),
                   "Change that one, or remove it first.");
   if (known && known->state == "uninstall")
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is being removed.", known->name, vm.name));
   check_order_of(vm, order);
-  if (known && !same_name(known->handler(), package->handler()))
+  if (known && !same_name(known->handler(), package.handler()))
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is of the handler {}; its type cannot be changed.",
                             known->name, vm.name, known->handler()),
@@ -166,15 +169,15 @@ Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
     extension.kept = order.kept;
     extension.tags = order.tags;
     extension.suppress_failures = order.suppress_failures;
-    if (!created && asks_nothing_new(extension, order, package->version)) {
+    if (!created && asks_nothing_new(extension, order, package.version)) {
       // Azure gives the guest no new goal state for this, and nothing runs again.
       return {await_again(changed, extension), false};
     }
-    extension.publisher = package->publisher;
-    extension.type = package->type;
+    extension.publisher = package.publisher;
+    extension.type = package.type;
     extension.version_wanted = order.version;
     extension.auto_upgrade = order.auto_upgrade;
-    extension.version = package->version;
+    extension.version = package.version;
     extension.settings = order.settings;
     extension.force_update_tag = order.force_update_tag;
     extension.after = order.after;

@@ -35,6 +35,8 @@ class Extensions {
   /// Runs a script by the platform's own handler (docs/wire/script-handlers.md), with these protected settings. The operation ends
   /// with what it said as its output. Conflict while another one runs.
   Accepted run_command(const Ref& vm, const Secret& settings);
+  /// What an order would install. Throws Error(not_found, "VMExtensionNotFound" or "VMExtensionVersionNotFound").
+  ExtensionPackage package_for(const ExtensionOrder& order) const;
   /// Before put(): lets the pool make the key by which the VM reads its protected settings, unless it has
   /// one. Quiet when there is no such VM.
   boost::asio::awaitable<void> prepare(Ref vm);

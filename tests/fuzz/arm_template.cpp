@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                         return json{{"id", id}, {"list", {1, 2}}};
                                       },
                                   .list =
-                                      [](const std::string&, const std::string&) {
+                                      [](const std::string&, const std::string&, const std::string&) {
                                         return json{{"keys", {"k"}}};
                                       }};
     const Template plan = Template::plan(document, parameters, place);

@@ -274,7 +274,8 @@ void Field::require_object() const {
 
 std::string Field::text(std::string_view otherwise) const {
   if (missing()) return std::string(otherwise);
-  if (value_->is_number()) return dump(*value_);  // as Azure reads it: ports of templates are often numbers
+  // As Azure reads it: ports of templates are often numbers, and update tags true.
+  if (value_->is_number() || value_->is_boolean()) return dump(*value_);
   if (!value_->is_string()) refuse(fmt::format("a string, not {}", type_in_words(*value_)));
   return value_->get<std::string>();
 }

@@ -217,7 +217,7 @@ std::int64_t copy_count(const json& copy, TemplateFrame& frame) {
   return count.get<std::int64_t>();
 }
 
-void expand_copies(const json& copies, TemplateFrame& frame, json& target) {
+void expand_copies(const json& copies, TemplateFrame& frame, json& target, bool of_output) {
   if (!copies.is_array()) refuse_template("A 'copy' of properties must be an array.");
   for (const json& copy : copies) {
     const json* name = find_member(copy, "name");
@@ -230,6 +230,7 @@ void expand_copies(const json& copies, TemplateFrame& frame, json& target) {
     for (std::int64_t i = 0; i < count; ++i) {
       TemplateFrame inner = frame;
       inner.loops.emplace_back(loop, i);
+      if (!of_output) ++inner.property_loops;
       list.push_back(evaluate(*input, inner));
     }
     target[loop] = std::move(list);

@@ -29,6 +29,7 @@ struct TemplateScope {
   std::function<bool(const std::string& name)> take_parameter;
   Secrets secrets;                                            ///< values of secure parameters
   nlohmann::json variables = nlohmann::json::object();        ///< as written
+  nlohmann::json variable_copies;                             ///< the "copy" of the variables, as written
   std::map<std::string, nlohmann::json, NameLess> known;      ///< variables that were evaluated
   std::set<std::string> evaluating;                           ///< lower case; finds loops
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
@@ -54,6 +55,7 @@ struct TemplateFrame {
   const TemplateRuntime* runtime = nullptr;   ///< nullptr: reference() is not allowed here
   bool in_defaults = false;                   ///< newGuid() and utcNow() are allowed in default values only
   CopyLoops loops;                            ///< around it, innermost last
+  std::size_t property_loops = 0;             ///< how many of these are of properties: they need their name
   const nlohmann::json* arguments = nullptr;  ///< inside a function of the template's own
   const LambdaVariables* lambda = nullptr;    ///< inside a lambda
 };
@@ -68,10 +70,15 @@ const nlohmann::json& borrow(const Expression& expression, TemplateFrame& frame,
 /// The arguments of a call.
 std::vector<nlohmann::json> evaluate_all(const Expression& call, TemplateFrame& frame);
 
+/// What variables('NAME') gives. The value lives as long as the scope.
+const nlohmann::json& variable_value(TemplateScope& scope, const std::string& name);
+
 /// How many times a "copy" repeats; checked to be 0…800.
 std::int64_t copy_count(const nlohmann::json& copy, TemplateFrame& frame);
-/// Writes out [{"name","count","input"}] into `target`.
-void expand_copies(const nlohmann::json& copies, TemplateFrame& frame, nlohmann::json& target);
+/// Writes out [{"name","count","input"}] into `target`. A copyIndex() without a name means the loop of the resource
+/// around it, where there is one; but in the loop of an output that one.
+void expand_copies(const nlohmann::json& copies, TemplateFrame& frame, nlohmann::json& target,
+                   bool of_output = false);
 
 /// The ids and names that the text's reference() and list…() calls are about.
 void collect_references(const nlohmann::json& value, TemplateFrame& frame, std::set<std::string>& names);

@@ -29,6 +29,7 @@ std::string location_of(const nlohmann::json& body, std::string_view type, std::
     throw Error(ErrorKind::invalid, "LocationRequired",
                 "The location property is required for this definition.");
   const Location* location = find_location(wanted);
+  if (!location && same_name(wanted, "global") && type.starts_with("Microsoft.Insights/")) return "global";
   if (!location)
     throw Error(
         ErrorKind::invalid, "LocationNotAvailableForResourceType",

@@ -135,7 +135,12 @@ void check_group_name(std::string_view name) {
 }
 
 void check_resource_name(std::string_view name, std::string_view type) {
-  if (name.empty() || name.size() > 80 || !std::ranges::all_of(name, is_name_character) || name.back() == '.')
+  // "Security(my-workspace)"
+  const bool may_have_brackets = same_name(type, "Microsoft.OperationsManagement/solutions");
+  const auto fits = [&](char c) {
+    return is_name_character(c) || (may_have_brackets && (c == '(' || c == ')'));
+  };
+  if (name.empty() || name.size() > 80 || !std::ranges::all_of(name, fits) || name.back() == '.')
     throw Error(
         ErrorKind::invalid, "InvalidResourceName",
         fmt::format("Resource name '{}' of type {} is invalid: it has 1 to 80 letters, digits, underscores, "

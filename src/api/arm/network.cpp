@@ -80,10 +80,12 @@ void take_common(Resource& resource, const json& body, const Place& place, std::
   resource.kept = kept_members(type, body);
 }
 
-/// One of `allowed`, in its canonical spelling.
+/// One of `allowed`, in its canonical spelling. Blanks around it count for nothing, as in Azure.
 std::string choice(const Field& field, std::initializer_list<std::string_view> allowed,
                    std::string_view otherwise) {
-  const std::string text = field.text(otherwise);
+  std::string text = field.text(otherwise);
+  text.erase(text.find_last_not_of(' ') + 1);
+  text.erase(0, text.find_first_not_of(' '));
   for (const std::string_view candidate : allowed)
     if (same_name(candidate, text)) return std::string(candidate);
   std::string names;

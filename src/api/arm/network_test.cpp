@@ -62,6 +62,14 @@ TEST(InterfaceDocument, NamesTheFieldThatIsMissing) {
   }
 }
 
+TEST(InterfaceDocument, TakesBlanksAroundAWordOfAChoice) {
+  json body = nic_body();
+  body["properties"]["ipConfigurations"][0]["properties"].update(
+      {{"privateIPAllocationMethod", "static "}, {"privateIPAddress", "10.0.0.4"}});
+
+  EXPECT_EQ(parse_interface(body, nic_place).configurations[0].allocation, "Static");
+}
+
 TEST(SecurityRuleDocument, TakesLowerCaseAsAzOpensPorts) {
   const json body = json::parse(
       R"({"name":"open-port-80","properties":{"protocol":"*","sourcePortRange":"*","destinationPortRange":"80",

@@ -41,24 +41,47 @@ const json& parameters(const Expression& call, TemplateFrame& frame) {
   refuse_template(fmt::format("The template parameter '{}' is not found.", name));
 }
 
-const json& variable(const Expression& call, TemplateFrame& frame) {
-  const std::string name = text_argument(call, 0, frame);
-  TemplateScope& scope = frame.scope;
+/// The list that a "copy" of the variables makes under that name; nullptr when there is none.
+const json* find_copy(const json& copies, const std::string& name) {
+  for (const json& copy : copies) {
+    const json* own = find_member(copy, "name");
+    if (own && own->is_string() && same_name(own->get_ref<const std::string&>(), name)) return &copy;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const json& variable_value(TemplateScope& scope, const std::string& name) {
   if (const auto known = scope.known.find(name); known != scope.known.end()) return known->second;
   const json* written = find_member(scope.variables, name);
-  if (!written) refuse_template(fmt::format("The template variable '{}' is not found.", name));
+  const json* copy = written ? nullptr : find_copy(scope.variable_copies, name);
+  if (!written && !copy) refuse_template(fmt::format("The template variable '{}' is not found.", name));
   if (!scope.evaluating.insert(lower(name)).second)
     refuse_template(fmt::format(
         "Circular dependency detected between template variables: '{}' depends on itself.", name));
   TemplateFrame inner{.scope = scope};
   try {
-    json value = evaluate(*written, inner);
+    json value;
+    if (copy) {
+      json made = json::object();
+      expand_copies(json::array({*copy}), inner, made);
+      value = std::move(made.begin().value());
+    } else {
+      value = evaluate(*written, inner);
+    }
     scope.evaluating.erase(lower(name));
     return scope.known[name] = std::move(value);
   } catch (...) {
     scope.evaluating.erase(lower(name));
     throw;
   }
+}
+
+namespace {
+
+const json& variable(const Expression& call, TemplateFrame& frame) {
+  return variable_value(frame.scope, text_argument(call, 0, frame));
 }
 
 json copy_index(const Expression& call, TemplateFrame& frame) {
@@ -72,7 +95,11 @@ json copy_index(const Expression& call, TemplateFrame& frame) {
     else
       refuse_template("The template function 'copyIndex' takes the name of a copy loop and a number.");
   }
-  for (auto at = frame.loops.rbegin(); at != frame.loops.rend(); ++at)
+  const std::size_t of_resources = frame.loops.size() - frame.property_loops;
+  const auto first = loop.empty() && of_resources > 0
+                         ? frame.loops.rend() - static_cast<std::ptrdiff_t>(of_resources)
+                         : frame.loops.rbegin();
+  for (auto at = first; at != frame.loops.rend(); ++at)
     if (loop.empty() || same_name(at->first, loop))
       return at->second + std::clamp<std::int64_t>(offset, -1'000'000'000, 1'000'000'000);
   refuse_template(
@@ -133,7 +160,11 @@ json environment(const Expression&, TemplateFrame& frame) {
            {{"loginEndpoint", origin + "/adfs"}, {"audiences", {"https://management.core.windows.net/"}}}},
           {"portal", origin + "/portal"},
           {"graph", origin + "/graph"},
-          {"suffixes", {{"storage", "core.local"}, {"keyvaultDns", ".vault.local"}}}};
+          {"suffixes",
+           {{"storage", "core.local"},
+            {"keyvaultDns", ".vault.local"},
+            {"sqlServerHostname", ".database.local"},
+            {"acrLoginServer", ".azurecr.local"}}}};
 }
 
 /// Who deploys.
@@ -228,9 +259,26 @@ json extension_resource_id(const Expression& call, TemplateFrame& frame) {
   return id + tail_of_id(type, name);
 }
 
+/// "/a/b/../c/" is "/a/c": templates reach an interface from the id of its configuration so.
+std::string without_steps_back(const std::string& id) {
+  std::vector<std::string_view> kept;
+  for (std::size_t at = 0; at < id.size();) {
+    const std::size_t end = std::min(id.find('/', at), id.size());
+    const std::string_view part = std::string_view(id).substr(at, end - at);
+    if (part == ".." && !kept.empty())
+      kept.pop_back();
+    else if (!part.empty() && part != "..")
+      kept.push_back(part);
+    at = end + 1;
+  }
+  std::string made;
+  for (const std::string_view part : kept) made += fmt::format("/{}", part);
+  return made;
+}
+
 /// The id that the first argument of reference() means.
 std::string referenced_id(const std::string& name, TemplateFrame& frame) {
-  if (name.starts_with('/')) return name;
+  if (name.starts_with('/')) return name.find("/..") == name.npos ? name : without_steps_back(name);
   if (const auto found = frame.scope.symbols.find(name); found != frame.scope.symbols.end())
     return found->second;
   // "Microsoft.Storage/storageAccounts/x": of the same group, whoever made it.
@@ -457,7 +505,9 @@ std::string text_argument(const Expression& call, std::size_t index, TemplateFra
 }
 
 json list_call(const Expression& call, TemplateFrame& frame) {
-  json listed = need_runtime(call, frame).list(call.name, referenced_id(text_argument(call, 0, frame), frame));
+  const TemplateRuntime& runtime = need_runtime(call, frame);
+  const std::string version = call.arguments.size() > 1 ? text_argument(call, 1, frame) : "";
+  json listed = runtime.list(call.name, referenced_id(text_argument(call, 0, frame), frame), version);
   if (same_name(call.name, secure_outputs_function)) frame.scope.secrets.add(listed);
   return listed;
 }

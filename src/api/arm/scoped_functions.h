@@ -26,6 +26,7 @@ const ScopedFunction* find_scoped_function(std::string_view name);
 std::span<const ScopedFunction> lambda_functions();
 /// The one of them that gives the secure outputs of a nested deployment.
 inline constexpr std::string_view secure_outputs_function = "listOutputsWithSecureValues";
+
 /// listKeys() and its like, whose names are not known beforehand.
 nlohmann::json list_call(const Expression& call, TemplateFrame& frame);
 

@@ -65,12 +65,12 @@ void take_variables(TemplateScope& scope, const json& variables) {
   scope.variables = variables;
   scope.variables.erase("copy");
   refuse_more(scope.variables.size(), most_variables, "variables");
-  if (const json* copies = find_member(variables, "copy")) {
-    json made = json::object();
-    TemplateFrame frame{.scope = scope};
-    expand_copies(*copies, frame, made);
-    for (const auto& [name, value] : made.items()) scope.known[name] = value;
-  }
+  scope.variable_copies = member_or_null(variables, "copy");
+  if (!scope.variable_copies.is_null() && !scope.variable_copies.is_array())
+    refuse_template("The 'copy' of the template's variables must be an array.");
+  refuse_more(scope.variable_copies.size(), most_variables, "variables");
+  for (const json& copy : scope.variable_copies)
+    variable_value(scope, text_member(copy, "name", "A 'copy' of the template's variables"));
 }
 
 }  // namespace
@@ -260,6 +260,12 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
     place.template_uri = impl_->scope->place.template_uri;
     json loaded;
     const json* document = find_member(properties, "template");
+    // Of a variable, as Bicep reads files: what our evaluation made is the template, with names of its own.
+    const bool was_made = document && document->is_string();
+    if (was_made) {
+      loaded = evaluate(*document, frame);
+      document = &loaded;
+    }
     const bool linked = !document || document->is_null();
     if (linked) {
       const json link = evaluate(member_or_null(properties, "templateLink"), frame);
@@ -277,7 +283,7 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
       impl_->count->nested[resource] = made->count;
       return Template(std::move(made));
     };
-    if (linked || is_inner_scope(properties, impl_->plan.resources[resource].name)) {
+    if (linked || was_made || is_inner_scope(properties, impl_->plan.resources[resource].name)) {
       json parameters = evaluate(member_or_null(properties, "parameters"), frame);
       if (const json link = evaluate(member_or_null(properties, "parametersLink"), frame); !link.is_null()) {
         std::string address;
@@ -290,6 +296,7 @@ Template Template::nested(std::size_t resource, const DeploymentPlace& where,
     }
     // The outer scope: its expressions see our parameters and variables, and its resources are found by ours.
     budget.make(impl_->scope->variables);
+    budget.make(impl_->scope->variable_copies);
     for (const auto* values : {&impl_->scope->parameters, &impl_->scope->known, &impl_->scope->functions})
       for (const auto& [known_name, value] : *values) budget.make(value);
     auto scope = std::make_shared<TemplateScope>(*impl_->scope);
@@ -318,12 +325,12 @@ Outputs Template::all_outputs(const TemplateRuntime& runtime) const {
       if (const json condition = evaluate(member_or_null(definition, "condition"), frame);
           condition == json(false))
         continue;
-      const ParameterType type = parameter_type(name, text_member(definition, "type", what));
+      const ParameterType type = declared_type(name, definition, what);
       json value;
       if (const json* copy = find_member(definition, "copy"); copy && copy->is_object()) {
         json one = *copy, target = json::object();
         one["name"] = name;
-        expand_copies(json::array({one}), frame, target);
+        expand_copies(json::array({one}), frame, target, true);
         value = std::move(target[name]);
       } else {
         const json* written = find_member(definition, "value");

@@ -28,8 +28,10 @@ struct DeploymentPlace {
 struct TemplateRuntime {
   /// reference(): the `properties` of a resource, or with `full` the whole of it.
   std::function<nlohmann::json(const std::string& id, bool full)> reference;
-  /// listKeys() and alike.
-  std::function<nlohmann::json(const std::string& function, const std::string& id)> list;
+  /// listKeys() and alike; the API version is "" when the call gives none.
+  std::function<nlohmann::json(const std::string& function, const std::string& id,
+                               const std::string& version)>
+      list;
   /// The template or parameters at an address, for links. Throws Error(invalid, "InvalidTemplateLink"), also when
   /// empty.
   std::function<nlohmann::json(const std::string& uri)> linked = {};

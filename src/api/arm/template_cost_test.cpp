@@ -32,7 +32,7 @@ TemplateRuntime runtime_that_echoes() {
   return {.reference = [](const string& id, bool) -> json {
             return {{"id", id}, {"list", {1, 2, 3}}};
           },
-          .list = [](const string&, const string&) -> json {
+          .list = [](const string&, const string&, const string&) -> json {
             return {{"keys", {"k"}}};
           }};
 }

@@ -40,6 +40,13 @@ ParameterType parameter_type(const std::string& name, const std::string& type) {
                   type, name));
 }
 
+ParameterType declared_type(const std::string& name, const json& definition, std::string_view what) {
+  if (member_or_null(definition, "type").is_null() &&
+      find_member(member_or_null(definition, "metadata"), "__bicep_resource_derived_type!"))
+    return ParameterType::any;
+  return parameter_type(name, text_member(definition, "type", what));
+}
+
 std::string_view shown_type(ParameterType type) {
   switch (type) {
     case ParameterType::text:
@@ -51,6 +58,8 @@ std::string_view shown_type(ParameterType type) {
     case ParameterType::flag:
       return "Bool";
     case ParameterType::object:
+      return "Object";
+    case ParameterType::any:
       return "Object";
     case ParameterType::secure_object:
       return "SecureObject";
@@ -76,6 +85,8 @@ bool fits(ParameterType type, const json& value) {
     case ParameterType::object:
     case ParameterType::secure_object:
       return value.is_object();
+    case ParameterType::any:
+      return true;
     case ParameterType::array:
       return value.is_array();
   }
@@ -164,7 +175,7 @@ Parameters take_parameters(TemplateScope& scope, const json& definitions, const 
     const std::string what = fmt::format("The template parameter '{}'", name);
     if (find_member(written, "$ref")) resolve_type(scope, written, what, resolved[name]);
     const json& definition = definition_of(name);
-    found.types[name] = parameter_type(name, text_member(definition, "type", what));
+    found.types[name] = declared_type(name, definition, what);
     if (const json* argument = given.is_object() ? find_member(given, name) : nullptr)
       collect_secure(scope, definition, member_or_null(*argument, "value"), secrets);
   }

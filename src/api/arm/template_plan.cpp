@@ -21,6 +21,25 @@ std::size_t parts_of(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count(text, '/')) + 1;
 }
 
+/// "Microsoft.Storage/storageAccounts", not "blobServices/containers" as a child of one says it.
+bool names_provider(std::string_view type) {
+  const std::size_t slash = type.find('/');
+  return slash != type.npos && type.substr(0, slash).find('.') != type.npos;
+}
+
+/// Of a nested deployment whose template sees its own names only.
+bool has_own_scope(const json& properties) {
+  const json& scope = member_or_null(member_or_null(properties, "expressionEvaluationOptions"), "scope");
+  return scope.is_string() && same_name(scope.get_ref<const std::string&>(), "inner");
+}
+
+/// Without empty parts: "a//b" means "a/b".
+std::string without_empty_parts(std::string name) {
+  const auto [begin, end] = std::ranges::unique(name, [](char a, char b) { return a == '/' && b == '/'; });
+  name.erase(begin, end);
+  return name;
+}
+
 /// "Type/Name" as dependsOn writes children: "NS/type/name/child/name".
 std::string interleaved(const std::string& id) {
   const std::size_t at = id.find("/providers/");
@@ -94,6 +113,8 @@ class Planner {
   explicit Planner(TemplateScope& scope) : scope_(scope) {}
   ResourcePlan plan(const json& resources) {
     expand_all(resources, {}, {}, {}, scope_.loops, false);
+    for (const auto& [name, id] : short_ids_)
+      if (!id.empty()) scope_.symbols.try_emplace(name, id);
     link();
     check_loops();
     return std::move(plan_);
@@ -102,7 +123,7 @@ class Planner {
  private:
   /// Names by which what stands inside the same parent, or is the only one of that name, can be meant.
   void add_short_names(const std::string& parent_id, const std::string& own_type, const std::string& own_name,
-                       std::optional<std::size_t> index);
+                       const std::string& id, std::optional<std::size_t> index);
   void add_name(const std::string& name, std::size_t index) { names_[lower(name)].push_back(index); }
   void expand_all(const json& resources, const std::string& parent_type, const std::string& parent_name,
                   const std::string& parent_id, const CopyLoops& loops, bool left_out_parent);
@@ -127,6 +148,7 @@ class Planner {
   };
   std::map<std::string, std::vector<Child>>
       children_;                                     ///< lower case: "name", "type/name" without the parent
+  std::map<std::string, std::string> short_ids_;     ///< of the same names; "" where several have one
   std::map<std::string, std::size_t> serial_loops_;  ///< copy name -> batch size
   std::map<std::string, std::vector<std::size_t>> loop_members_;
 };
@@ -192,17 +214,30 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     for (const std::string& known : {symbol, indexed}) left_out_.insert(lower(known));
     return;
   }
-  const json written_name = evaluate(member_or_null(resource, "name"), at);
-  if (!written_name.is_string() || written_name.get_ref<const std::string&>().empty())
-    refuse_template("A resource of the template has no 'name', or it is not a string.");
+  json written_name;
+  std::optional<Error> unnamed;
+  try {
+    written_name = evaluate(member_or_null(resource, "name"), at);
+  } catch (const Error& error) {
+    unnamed = error;
+  }
+  const bool is_left_out =
+      left_out_parent ||
+      !is_wanted(resource, written_name.is_string() ? written_name.get<std::string>() : symbol, at);
+  const bool is_named = written_name.is_string() && !written_name.get_ref<const std::string&>().empty();
+  if (!is_named && is_left_out) {
+    for (const std::string& known : {symbol, indexed}) left_out_.insert(lower(known));
+    return;
+  }
+  if (unnamed) throw *unnamed;
+  if (!is_named) refuse_template("A resource of the template has no 'name', or it is not a string.");
   PlannedResource planned;
   const std::string own_name = written_name.get<std::string>();
   const std::string own_type =
       text_member(resource, "type", fmt::format("The template resource '{}'", own_name));
-  planned.type =
-      parent_type.empty() || own_type.find('/') != own_type.npos ? own_type : parent_type + "/" + own_type;
-  planned.name =
-      parent_type.empty() || own_type.find('/') != own_type.npos ? own_name : parent_name + "/" + own_name;
+  const bool is_whole = parent_type.empty() || names_provider(own_type);
+  planned.type = is_whole ? own_type : parent_type + "/" + own_type;
+  planned.name = is_whole ? own_name : parent_name + "/" + own_name;
   if (planned.type.find('/') == planned.type.npos || parts_of(planned.type) != parts_of(planned.name) + 1)
     refuse_template(fmt::format(
         "The template resource '{}' for type '{}' has incorrect segment lengths. A nested resource "
@@ -214,19 +249,35 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     refuse_template(
         fmt::format("The template resource '{}' has no 'apiVersion', or it is not a string.", planned.name));
   planned.api_version = version.is_string() ? version.get<std::string>() : scope_.api_profile;
-  const json group = evaluate(member_or_null(resource, "resourceGroup"), at);
-  if (const json subscription = evaluate(member_or_null(resource, "subscriptionId"), at);
-      subscription.is_string() && !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
+  // Where it would stand may depend on what is not there when its condition is false.
+  const auto unless_left_out = [&](const auto& ask) -> json {
+    try {
+      return ask();
+    } catch (const Error&) {
+      if (!is_left_out) throw;
+      return nullptr;
+    }
+  };
+  const auto member = [&](const char* name) {
+    return unless_left_out([&] { return evaluate(member_or_null(resource, name), at); });
+  };
+  const json group = member("resourceGroup");
+  if (const json subscription = member("subscriptionId");
+      !is_left_out && subscription.is_string() &&
+      !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
     refuse_template(fmt::format("The template resource '{}' is for the subscription '{}', which this region does not "
                                 "have.",
                                 planned.name, subscription.get<std::string>().substr(0, 100)));
   const std::string in_group = group.is_string() ? group.get<std::string>() : scope_.place.group;
   planned.id = make_id(scope_.place.subscription, in_group, planned.type, planned.name);
-  if (const std::string scope = scope_id(resource, planned.name, scope_.place, in_group, at); !scope.empty())
-    planned.id = scope + make_id({}, {}, planned.type, planned.name).substr(std::string_view("/subscriptions/").size());
+  const json scope =
+      unless_left_out([&] { return json(scope_id(resource, planned.name, scope_.place, in_group, at)); });
+  if (scope.is_string() && scope != "")
+    planned.id =
+        scope.get<std::string>() +
+        make_id({}, {}, planned.type, planned.name).substr(std::string_view("/subscriptions/").size());
   planned.only_if_missing = is_only_if_missing(resource, planned.name, at);
   planned.existing = existing;
-  const bool is_left_out = left_out_parent || !is_wanted(resource, planned.name, at);
   if (planned.is_deployment() && !is_left_out) check_nested_mode(resource, planned.name, at);
   const std::string id = planned.id, type = planned.type, name = planned.name;
   scope_.symbols.try_emplace(name, id);
@@ -236,7 +287,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
   if (is_left_out) {
     for (const std::string& known : {id, name, interleaved(id), type + "/" + name, symbol, indexed})
       left_out_.insert(lower(known));
-    add_short_names(parent_id, own_type, own_name, std::nullopt);
+    add_short_names(parent_id, own_type, own_name, id, std::nullopt);
   } else {
     const std::size_t index = plan_.items.size();
     if (names_.contains(lower(id)))
@@ -247,7 +298,7 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
     for (const std::string& known : {name, interleaved(id), type + "/" + name, symbol, indexed})
       if (!known.empty() && others.insert(lower(known)).second) add_name(known, index);
     planned.type = type;
-    add_short_names(parent_id, own_type, own_name, index);
+    add_short_names(parent_id, own_type, own_name, id, index);
     if (!symbol.empty() && loops.size() > scope_.loops.size()) scope_.collections[symbol].push_back(id);
     plan_.items.push_back({.source = &resource, .loops = loops, .parent_id = parent_id});
     plan_.resources.push_back(std::move(planned));
@@ -256,10 +307,14 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
 }
 
 void Planner::add_short_names(const std::string& parent_id, const std::string& own_type,
-                              const std::string& own_name, std::optional<std::size_t> index) {
+                              const std::string& own_name, const std::string& id,
+                              std::optional<std::size_t> index) {
   if (parent_id.empty()) return;
-  for (const std::string& known : {own_name, own_type + "/" + own_name})
+  for (const std::string& known : {own_name, own_type + "/" + own_name}) {
     children_[lower(known)].push_back({parent_id, index});
+    if (const auto [short_id, is_new] = short_ids_.try_emplace(lower(known), id); !is_new)
+      short_id->second.clear();
+  }
 }
 
 std::vector<std::size_t> Planner::resolve(const std::string& name, std::size_t index) const {
@@ -303,12 +358,20 @@ void Planner::link() {
       if (!name.is_string())
         refuse_template(fmt::format("The 'dependsOn' of the template resource '{}' holds {}.",
                                     plan_.resources[index].name, type_in_words(name)));
-      for (const std::size_t other : resolve(name.get<std::string>(), index)) add(after, other);
+      for (const std::size_t other : resolve(without_empty_parts(name.get<std::string>()), index))
+        add(after, other);
     }
     std::set<std::string> mentioned;
     if (!plan_.items[index].parent_id.empty()) mentioned.insert(plan_.items[index].parent_id);
-    for (const auto& [key, value] : source.items())
-      if (key != "resources" && key != "dependsOn") collect_references(value, at, mentioned);
+    for (const auto& [key, value] : source.items()) {
+      if (key == "resources" || key == "dependsOn") continue;
+      if (key != "properties" || !has_own_scope(value)) {
+        collect_references(value, at, mentioned);
+        continue;
+      }
+      for (const auto& [part, inner] : value.items())  // the names in its template are others
+        if (!same_name(part, "template")) collect_references(inner, at, mentioned);
+    }
     for (const std::string& name : mentioned) {
       const auto id = scope_.symbols.find(name);
       const auto found = names_.find(lower(id == scope_.symbols.end() ? name : id->second));

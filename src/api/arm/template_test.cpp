@@ -34,7 +34,7 @@ TemplateRuntime runtime_without() {
   return {.reference = [](const std::string& id, bool) -> json {
             throw Error(ErrorKind::not_found, "ResourceNotFound", id);
           },
-          .list = [](const std::string&, const std::string&) -> json { return nullptr; }};
+          .list = [](const std::string&, const std::string&, const std::string&) -> json { return nullptr; }};
 }
 
 json document_of(const json& resources, const json& more = json::object()) {
@@ -239,6 +239,19 @@ TEST(Template, ReferencesByTypeAndNameAreOfTheSameGroup) {
     return json{{"e", "there"}};
   };
   EXPECT_EQ(made.outputs(runtime)["o"]["value"], "there");
+}
+
+TEST(Template, ReferencesMayStepBackFromAPart) {
+  const json reference = {{"type", "string"},
+                          {"value", "[reference('/subscriptions/S/x/n/ipConfigurations/ip/../../').e]"}};
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool) {
+    EXPECT_EQ(id, "/subscriptions/S/x/n");
+    return json{{"e", "there"}};
+  };
+  EXPECT_EQ(
+      plan(document_of(json::array(), {{"outputs", {{"o", reference}}}})).outputs(runtime)["o"]["value"],
+      "there");
 }
 
 TEST(Template, MakesChildrenAfterTheirParents) {
@@ -645,6 +658,39 @@ json nested_deployment(const json& template_of_it, const std::string& scope, con
   return made;
 }
 
+json nested_deployment(const json& document, const char* scope) {
+  return {{"type", "Microsoft.Resources/deployments"},
+          {"apiVersion", "1"},
+          {"name", "[concat('d', copyIndex())]"},
+          {"copy", {{"name", "Address"}, {"count", 2}}},
+          {"properties",
+           {{"mode", "Incremental"},
+            {"expressionEvaluationOptions", {{"scope", scope}}},
+            {"template", document}}}};
+}
+
+TEST(TemplateNesting, NamesOfAnInnerScopeAreNotThoseAround) {
+  const json inner =
+      document_of({{"address", network("n")}},
+                  {{"languageVersion", "2.0"},
+                   {"outputs", {{"o", {{"type", "string"}, {"value", "[reference('address').x]"}}}}}});
+  const json outer =
+      document_of({{"Address", nested_deployment(inner, "inner")}}, {{"languageVersion", "2.0"}});
+
+  const Template made = plan(outer);
+  EXPECT_THAT(made.resources()[0].after, IsEmpty());
+  EXPECT_THAT(made.resources()[1].after, IsEmpty());
+}
+
+TEST(TemplateNesting, TakesATemplateOfAVariable) {
+  const json file = document_with({network("[[parameters('own')]")},
+                                  {{"parameters", {{"own", {{"type", "string"}, {"defaultValue", "n"}}}}}});
+  const json outer =
+      document_with({nested_deployment("[variables('file')]", "outer")}, {{"variables", {{"file", file}}}});
+
+  EXPECT_EQ(plan(outer).nested(0, deployment_place, runtime_without()).resources()[0].name, "n");
+}
+
 TEST(TemplateNesting, CopiesOfTheOuterScopeSeeTheirIndex) {
   json nested = nested_deployment(document_with({network("[concat('n', copyIndex())]")}), "outer");
   nested["name"] = "[concat('inner', copyIndex())]";
@@ -691,8 +737,9 @@ TEST(TemplateNesting, TakesSecureOutputsByTheirFunctionAndShowsNone) {
       {{"outputs",
         {{"o", {{"type", "string"}, {"value", "[listOutputsWithSecureValues('/x/d', '1').s]"}}}}}}));
   TemplateRuntime runtime = runtime_without();
-  runtime.list = [](const std::string& function, const std::string&) {
+  runtime.list = [](const std::string& function, const std::string&, const std::string& version) {
     EXPECT_EQ(function, "listOutputsWithSecureValues");
+    EXPECT_EQ(version, "1");
     return json{{"s", "S3cret!value"}};
   };
   EXPECT_EQ(made.all_outputs(runtime).whole["o"]["value"], "S3cret!value");
@@ -763,6 +810,19 @@ TEST(TemplateTypes, AreFoundByTheirNames) {
               HasSubstr("its length is 4, allowed is 1 to 3"));
   EXPECT_THAT(message_of([&] { plan(document, given_as_p(7)); }),
               HasSubstr("expected a value of type 'String'"));
+}
+
+TEST(TemplateTypes, OfAResourcesDocumentTakeAnything) {
+  const json derived = {
+      {"metadata", {{"__bicep_resource_derived_type!", {{"source", "Microsoft.A/b@1#properties/x"}}}}}};
+  const json more = {{"languageVersion", "2.0"}, {"parameters", {{"p", derived}}}};
+  for (const json& value : {json("text"), json(7), json({{"a", 1}}), json({1, 2})})
+    EXPECT_NO_THROW(plan(document_of(json::object(), more), {{"p", {{"value", value}}}})) << value;
+  EXPECT_THAT(
+      message_of([&] {
+        plan(document_of(json::object(), {{"parameters", {{"p", json::object()}}}}), {{"p", {{"value", 1}}}});
+      }),
+      HasSubstr("has no 'type'"));
 }
 
 TEST(TemplateTypes, ThatDoNotExistOrNameThemselvesAreRefused) {
@@ -941,6 +1001,93 @@ TEST(TemplateChildren, DependOnEachOtherByShortNames) {
   left_out["condition"] = false;
   EXPECT_THAT(plan(document_with({with("v", {left_out, subnet("s2", {"s1"})})})).resources()[1].after,
               ElementsAre(0));
+}
+
+TEST(TemplateChildren, AreReferencedByShortNamesWhenOnlyOneHasIt) {
+  const auto with = [](const std::string& name) {
+    const json child = {{"type", "subnets"}, {"apiVersion", "1"}, {"name", "s"}};
+    return network(name, {{"resources", json::array({child})}});
+  };
+  const json outputs = {{"outputs", {{"o", {{"type", "string"}, {"value", "[reference('s').where]"}}}}}};
+  TemplateRuntime runtime = runtime_without();
+  runtime.reference = [](const std::string& id, bool) -> json {
+    EXPECT_THAT(id, testing::EndsWith("/virtualNetworks/v/subnets/s"));
+    return {{"where", "here"}};
+  };
+
+  EXPECT_EQ(plan(document_with({with("v")}, outputs)).outputs(runtime)["o"]["value"], "here");
+  EXPECT_THAT(message_of([&] {
+                plan(document_with({with("v"), with("w")}, outputs)).outputs(runtime);
+              }),
+              HasSubstr("'s' is not defined"));
+}
+
+TEST(TemplateChildren, MayStandSeveralLevelsBelowTheirParent) {
+  const json child = {{"type", "blobServices/containers"}, {"apiVersion", "1"}, {"name", "default/c"}};
+  const Template made = plan(document_with({{{"type", "Microsoft.Storage/storageAccounts"},
+                                             {"apiVersion", "1"},
+                                             {"name", "a"},
+                                             {"resources", json::array({child})}}}));
+
+  EXPECT_EQ(made.resources()[1].type, "Microsoft.Storage/storageAccounts/blobServices/containers");
+  EXPECT_EQ(made.resources()[1].name, "a/default/c");
+  EXPECT_THAT(made.resources()[1].after, ElementsAre(0));
+}
+
+TEST(Template, AsksNothingOfAResourceThatItsConditionForbids) {
+  const std::string missing = "[split(tryGet(parameters('p'), 'id'), '/')[2]]";
+  const json none = {{"condition", "[not(empty(parameters('p')))]"}};
+  json elsewhere = network("a", none), nameless = network(missing, none);
+  elsewhere["resourceGroup"] = elsewhere["subscriptionId"] = missing;
+  const json document = document_of(
+      {{"elsewhere", elsewhere},
+       {"nameless", nameless},
+       {"n", network("n", {{"dependsOn", {"nameless", "elsewhere"}}})}},
+      {{"languageVersion", "2.0"}, {"parameters", {{"p", {{"type", "object"}, {"nullable", true}}}}}});
+
+  EXPECT_EQ(plan(document).resources().size(), 1u);
+  EXPECT_THAT(message_of([&] {
+                plan(document, {{"p", {{"value", {{"a", 1}}}}}});
+              }),
+              HasSubstr("must be a string, not null"));
+}
+
+TEST(Template, FindsADependencyWithAnEmptyPart) {
+  const json other = network("m", {{"dependsOn", {"Microsoft.Network/virtualNetworks//n"}}});
+
+  EXPECT_THAT(plan(document_with({network("n"), other})).resources()[1].after, ElementsAre(0));
+}
+
+TEST(TemplateCopies, OfVariablesMaySpeakOfEachOther) {
+  const json copies = {{{"name", "second"},
+                        {"count", "[length(variables('first'))]"},
+                        {"input", "[concat(variables('first')[copyIndex('second')], '!')]"}},
+                       {{"name", "first"}, {"count", 2}, {"input", "[concat('v', copyIndex('first'))]"}}};
+
+  EXPECT_EQ(value_of("variables('second')", {{"variables", {{"copy", copies}}}}), json({"v0!", "v1!"}));
+  const json endless = {{{"name", "a"}, {"count", 801}, {"input", "x"}}};
+  EXPECT_THAT(message_of([&] {
+                plan(document_of(json::array(), {{"variables", {{"copy", endless}}}}));
+              }),
+              HasSubstr("from 0 to 800"))
+      << "nobody asks for it, and it is wrong";
+  const json circle = {{{"name", "a"}, {"count", "[length(variables('a'))]"}, {"input", "x"}}};
+  EXPECT_THAT(message_of([&] {
+                value_of("variables('a')", {{"variables", {{"copy", circle}}}});
+              }),
+              HasSubstr("depends on itself"));
+}
+
+TEST(TemplateCopies, OfPropertiesLeaveCopyIndexWithoutANameToTheResource) {
+  const json disks = {{{"name", "disks"},
+                       {"count", 2},
+                       {"input", "[concat(copyIndex(), '-', copyIndex('disks'), '-', copyIndex(1))]"}}};
+  const Template made =
+      plan(document_with({network("[concat('n', copyIndex())]", {{"copy", {{"name", "nets"}, {"count", 2}}},
+                                                                 {"properties", {{"copy", disks}}}})}));
+
+  EXPECT_EQ(made.body(0, runtime_without())["properties"]["disks"], json({"0-0-1", "0-1-1"}));
+  EXPECT_EQ(made.body(1, runtime_without())["properties"]["disks"], json({"1-0-2", "1-1-2"}));
 }
 
 TEST(TemplateOwnFunctions, SeeTheirParameters) {

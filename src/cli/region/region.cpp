@@ -258,7 +258,7 @@ void region_delete(CommandLine& app, Session& session) {
 // --- region serve-templates
 
 struct ServeOptions {
-  std::string folder, name;
+  std::string folder, name, stands_for;
   bool stop = false;
 };
 
@@ -285,7 +285,9 @@ void serve_templates(Session& session, const ServeOptions& options) {
     if (session.out.json_mode()) return session.out.json({{"stopped", name}});
     return session.out.info(fmt::format("The folder '{}' is served no longer", name));
   }
-  session.arm().put(path, {{"properties", {{"folder", folder.string()}}}});
+  json properties = {{"folder", folder.string()}};
+  if (!options.stands_for.empty()) properties["standsFor"] = options.stands_for;
+  session.arm().put(path, {{"properties", properties}});
   const json served = session.arm().get("providers/Berth.Local/templateFolders").at("value");
   std::string uri;
   for (const json& entry : served)
@@ -300,6 +302,8 @@ void region_serve_templates(CommandLine& app, Session& session) {
   auto options = std::make_shared<ServeOptions>();
   app.add_option("folder", options->folder, "The folder that the templates are in")->required();
   app.add_option("-n,--name", options->name, "What it is called in the region [the folder's name]")->type_name("<name>");
+  app.add_option("--as", options->stands_for, "Links to this address lead into the folder, too")
+      ->type_name("<address>");
   app.add_flag("--stop", options->stop, "Serve it no longer");
   app.callback([options, &session] { serve_templates(session, *options); });
 }

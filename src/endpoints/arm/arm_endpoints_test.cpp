@@ -2,8 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
 
+#include "endpoints/arm/absent_types.h"
+#include "endpoints/arm/service.h"
 #include "endpoints/arm/test_region.h"
 #include "host/process.h"
 
@@ -1084,6 +1088,36 @@ TEST_F(ArmEndpointsTest, ListsTheRunCommandsForLinux) {
   EXPECT_EQ(region.get(path + "/runshellscript")["osType"], "Linux");
   EXPECT_FALSE(region.get(path + "/ifconfig")["script"].empty());
   EXPECT_EQ(code_of(region.arm("GET", path + "/RunPowerShellScript")), "NotFound");
+}
+
+// --- the table of types
+
+std::string types_rendered() {
+  std::string text =
+      "# The types of Resource Manager's resources\n\n"
+      "What the region has, what it keeps without effect (it is given back as it was sent, and goes with its "
+      "group or with\n"
+      "what it is about), and what it has not, which is refused in these words. Any other type is refused as "
+      "well. Written\n"
+      "by a test: `BERTH_WRITE_DOCS=1 endpoints_arm_test --gtest_filter=ResourceTypes.*`.\n\n| type | "
+      "|\n|---|---|\n";
+  const auto row = [&](std::string_view type, const std::string& what) {
+    text += "| `" + std::string(type) + "` | " + what + " |\n";
+  };
+  for (const bool has_effect : {true, false})
+    for (const arm::Kind& kind : arm::kinds())
+      if (kind.has_effect == has_effect) row(kind.type, has_effect ? "has its effect" : "kept");
+  for (const arm::AbsentType& absent : arm::absent_types())
+    row(absent.type, "not there: " + std::string(absent.why) + ". " + std::string(absent.instead));
+  return text;
+}
+
+TEST(ResourceTypes, TheirTableInTheDocumentsIsThisOne) {
+  const std::string file = BERTH_FIXTURES "/../../../docs/wire/arm-types.md";
+  if (std::getenv("BERTH_WRITE_DOCS")) std::ofstream(file) << types_rendered();
+  std::ifstream in(file);
+  const std::string written{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_EQ(written, types_rendered());
 }
 
 }  // namespace

@@ -21,21 +21,30 @@ constexpr std::string_view api_versions[] = {"2022-07-01", "2021-04-01", "2020-0
                                              "2019-10-01", "2018-02-01", "2017-03-30"};
 
 struct Provider {
-  std::string_view name;
-  std::vector<std::string_view> types;
+  std::string name;
+  std::vector<std::string> types;
 };
-const std::vector<Provider>& providers() {
-  static const std::vector<Provider> all = {
+
+/// The types of all kinds, and what has an address of its own besides.
+std::vector<Provider> all_providers() {
+  std::vector<Provider> all = {
       {"Microsoft.Compute",
-       {"virtualMachines", "virtualMachines/extensions", "availabilitySets", "images", "disks",
-        "locations/operations", "locations/vmSizes", "locations/publishers", "locations/usages"}},
-      {"Microsoft.Network",
-       {"virtualNetworks", "networkSecurityGroups", "publicIPAddresses", "networkInterfaces",
-        "loadBalancers"}},
-      {"Microsoft.Storage", {"storageAccounts"}},
-      {"Microsoft.Resources", {"resourceGroups", "deployments", "subscriptions", "tags"}},
-      {"Berth.Local", {"osImages", "extensions"}},
+       {"locations/operations", "locations/vmSizes", "locations/publishers", "locations/usages"}},
+      {"Microsoft.Resources", {"resourceGroups", "deployments", "subscriptions"}},
+      {"Berth.Local", {"osImages", "extensions", "imageAliases", "templateFolders"}},
   };
+  for (const Kind& kind : kinds()) {
+    const std::size_t slash = kind.type.find('/');
+    const std::string name = kind.type.substr(0, slash);
+    auto known = std::ranges::find(all, name, &Provider::name);
+    if (known == all.end()) known = all.insert(all.end(), Provider{name, {}});
+    known->types.push_back(kind.type.substr(slash + 1));
+  }
+  return all;
+}
+
+const std::vector<Provider>& providers() {
+  static const std::vector<Provider> all = all_providers();
   return all;
 }
 

@@ -62,9 +62,23 @@ void check_vm(Arm& arm, const ResourceId& id, const json& body) {
   read_vm(arm, id, body);
 }
 
+/// A machine comes into no set that is not there.
+void check_availability_set(const Arm& arm, const Vm& wanted, const ResourceId& id) {
+  const Ref& set = wanted.availability_set;
+  const Vm* before = arm.region.machines().find(id.ref());
+  if (set.empty() || (before && before->availability_set == set) ||
+      arm.region.inert().find(std::string(availability_set_type), set))
+    return;
+  throw Error(ErrorKind::not_found, "InvalidResourceReference",
+              fmt::format("Resource {} referenced by resource {} was not found.",
+                          make_id(arm.subscription(), set.group, availability_set_type, set.name), id.text()),
+              "Create it first.");
+}
+
 Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
   VmOrder order = read_vm(arm, id, body);
   check_kept_references(arm, order.vm.kept, id);
+  check_availability_set(arm, order.vm, id);
   for (const std::string& user : identities_of(order.vm).users)
     if (!show_resource(arm, *ResourceId::parse(user), {}))
       throw Error(ErrorKind::not_found, "FailedIdentityOperation",
@@ -111,6 +125,11 @@ Applied apply_extension(Arm& arm, const ResourceId& id, const json& body, bool k
   return {.document = show_extension(arm, id, {}).value_or(""),
           .created = accepted.created,
           .operation = accepted.operation};
+}
+
+void check_extension(Arm& arm, const ResourceId& id, const json& body) {
+  const Vm* vm = arm.region.machines().find(id.ref());
+  arm.region.extensions().package_for(parse_extension(body, vm ? find_extension(*vm, id.name()) : nullptr));
 }
 
 Applied put_extension(Arm& arm, const ResourceId& id, const json& body) {
@@ -213,11 +232,20 @@ asio::awaitable<void> add_captured_image(Arm& arm, InertResource image, std::str
   throw *trouble;
 }
 
-Applied capture_managed_image(Arm& arm, InertResource image, const Field& source) {
+Field source_of_image(const json& body) {
+  const Field source = Field(body)["properties"]["sourceVirtualMachine"]["id"];
   if (source.missing())
     throw Error(ErrorKind::invalid, "InvalidParameter",
                 "An image is made from a virtual machine: 'properties.sourceVirtualMachine.id' is missing.",
                 "To bring a disk file of your own, use 'azure vm image create NAME FILE'.");
+  return source;
+}
+
+void check_managed_image(Arm& arm, const ResourceId& id, const json& body) {
+  if (!arm.region.inert().find(std::string(image_type), id.ref())) source_of_image(body);
+}
+
+Applied capture_managed_image(Arm& arm, InertResource image, const Field& source) {
   const ResourceId id = parse_reference(source.text(), vm_type, arm.subscription(), source.path());
   require_generalized(arm.region.machines().get(id.ref()));
   image.properties = image_properties(id, "Creating");
@@ -243,9 +271,7 @@ Applied put_managed_image(Arm& arm, const ResourceId& id, const json& body) {
   image.location =
       location_of(body, image_type, before ? std::string_view(before->location) : std::string_view());
   image.tags = Field(body)["tags"].tags();
-  if (!before)
-    return capture_managed_image(arm, std::move(image),
-                                 Field(body)["properties"]["sourceVirtualMachine"]["id"]);
+  if (!before) return capture_managed_image(arm, std::move(image), source_of_image(body));
   image.properties = before->properties;
   return {.document = image_document(arm, arm.region.inert().put(std::move(image)).resource),
           .created = false,
@@ -275,12 +301,13 @@ std::vector<Kind> compute_kinds() {
   vm.check = check_vm;
   Kind extension{
       .type = std::string(extension_type),
+      .has_effect = true,
       .show = show_extension,
       .put = put_extension,
       .patch = patch_extension,
       .remove = remove_extension,
       .prepare = [](Arm& arm, const ResourceId& id) { return arm.region.extensions().prepare(id.ref()); },
-      .check = {},
+      .check = check_extension,
       .find = {},
       .all = {},
       .write = {},
@@ -299,6 +326,7 @@ std::vector<Kind> compute_kinds() {
   };
   image.write = write_managed_image;
   image.put = put_managed_image;
+  image.check = check_managed_image;
   image.remove = remove_managed_image;
   return {disk, vm, extension, image};
 }

@@ -33,6 +33,9 @@ struct Prepared {
   std::vector<PreparedResource> resources;
 };
 
+/// The ids of other resources in a document: what stands below a member "id".
+std::vector<std::string> referenced_ids(const nlohmann::json& body);
+
 /// A deployment that somebody asks for.
 struct WantedDeployment {
   std::shared_ptr<const Prepared> prepared;

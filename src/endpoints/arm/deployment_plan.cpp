@@ -27,8 +27,24 @@ struct NotYet {};
 
 TemplateRuntime no_runtime(Arm& arm) {
   return {.reference = [](const std::string&, bool) -> json { throw NotYet{}; },
-          .list = [](const std::string&, const std::string&) -> json { throw NotYet{}; },
+          .list = [](const std::string&, const std::string&, const std::string&) -> json { throw NotYet{}; },
           .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
+}
+
+/// Tells of storage accounts that the plan makes what they will say, which is theirs by name: machines name them for
+/// their boot diagnostics, and all else of such a machine can be looked at before anything is made.
+TemplateRuntime foreseeing_runtime(Arm& arm, const Template& plan) {
+  std::set<std::string> made;
+  for (const PlannedResource& resource : plan.resources())
+    if (!resource.existing) made.insert(lower(resource.id));
+  TemplateRuntime runtime = no_runtime(arm);
+  runtime.reference = [made = std::move(made)](const std::string& id, bool full) -> json {
+    const auto parsed = ResourceId::parse(id);
+    auto known = parsed && !full && made.contains(lower(id)) ? foreseen_reference(*parsed) : std::nullopt;
+    if (!known) throw NotYet{};
+    return std::move(*known);
+  };
+  return runtime;
 }
 
 void check_deployment_name(const std::string& name) {
@@ -68,7 +84,6 @@ void collect_planned(const Prepared& prepared, Planned& planned) {
   }
 }
 
-/// The ids of other resources in a document: what stands below a member "id".
 void collect_references_in(const json& value, std::vector<std::string>& ids) {
   if (value.is_array())
     for (const json& item : value) collect_references_in(item, ids);
@@ -82,12 +97,20 @@ void collect_references_in(const json& value, std::vector<std::string>& ids) {
   }
 }
 
+}  // namespace
+
+std::vector<std::string> referenced_ids(const json& body) {
+  std::vector<std::string> ids;
+  if (const json* properties = find_member(body, "properties")) collect_references_in(*properties, ids);
+  return ids;
+}
+
+namespace {
+
 /// Throws Error(not_found, "InvalidResourceReference") when the document names a resource that neither is there nor is
 /// made.
 void check_references(Arm& arm, const ResourceId& by, const json& body, const Planned& planned) {
-  std::vector<std::string> ids;
-  if (const json* properties = find_member(body, "properties")) collect_references_in(*properties, ids);
-  for (const std::string& text : ids) {
+  for (const std::string& text : referenced_ids(body)) {
     const auto id = ResourceId::parse(text);
     if (!id || id->group.empty() || !same_name(id->subscription, arm.subscription())) continue;
     ResourceId whole = *id;
@@ -256,6 +279,16 @@ DeploymentPlace place_in(const Arm& arm, const std::string& group_name, const st
 
 namespace {
 
+/// nullopt: known when its turn comes.
+std::optional<json> foreseen_body(Arm& arm, const Template& plan, std::size_t index) {
+  try {
+    return plan.body(index, foreseeing_runtime(arm, plan));
+  } catch (const NotYet&) {
+  } catch (const Error&) {  // it reads what is not told here
+  }
+  return std::nullopt;
+}
+
 /// For a worker: evaluates what can be evaluated. Throws Error(invalid) when the template itself is wrong.
 std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const DeploymentPlace& place, int depth) {
   auto prepared = std::make_shared<Prepared>(Prepared{.plan = plan,
@@ -274,7 +307,7 @@ std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const Deploymen
       else
         known.body = plan.body(i, no_runtime(arm));
     } catch (const NotYet&) {
-      // Known when its turn comes.
+      if (!resource.is_deployment()) known.body = foreseen_body(arm, plan, i);
     } catch (const Error& error) {
       if (error.code == "InvalidTemplate" || error.code == "InvalidDeployment") throw;
       known.problem = {.code = error.code,
@@ -377,19 +410,55 @@ asio::awaitable<WantedDeployment> parse_deployment(Arm& arm, Request& request) {
   co_return wanted;
 }
 
+namespace {
+
+/// All messages and all advice. Many resources may be wrong in the same way: that is said once, of all of them.
+std::pair<std::string, std::string> told_once(const std::vector<Problem>& problems) {
+  constexpr std::string_view verb = " is not supported by the local region: ";
+  struct Said {
+    std::vector<std::string> of;  ///< "'Microsoft.Sql/servers'"; empty: the text stands for itself
+    std::string text;
+  };
+  std::vector<Said> all;
+  std::string advice;
+  std::set<std::string> advised;
+  for (const Problem& problem : problems) {
+    const std::size_t at = problem.message.find(verb);
+    const bool names_it = at != problem.message.npos;
+    const std::string of = names_it ? problem.message.substr(0, at) : "";
+    const std::string text = names_it ? problem.message.substr(at + verb.size()) : problem.message;
+    auto known = std::ranges::find_if(
+        all, [&](const Said& said) { return said.of.empty() != names_it && said.text == text; });
+    if (known == all.end()) known = all.insert(all.end(), Said{.of = {}, .text = text});
+    if (names_it && std::ranges::find(known->of, of) == known->of.end()) known->of.push_back(of);
+    if (!problem.advice.empty() && advised.insert(problem.advice).second)
+      advice += (advice.empty() ? "" : " ") + problem.advice;
+  }
+  std::string message;
+  for (const Said& said : all) {
+    message += message.empty() ? "" : " ";
+    if (!said.of.empty())
+      message += fmt::format("{} {} not supported by the local region: ", fmt::join(said.of, ", "),
+                             said.of.size() == 1 ? "is" : "are");
+    message += said.text;
+  }
+  return {message, advice};
+}
+
+}  // namespace
+
 asio::awaitable<void> check_deployment(Arm& arm, const WantedDeployment& wanted) {
   std::vector<Problem> problems;
   Planned planned;
   collect_planned(*wanted.prepared, planned);
   co_await check_plan(arm, wanted.prepared, planned, problems);
   if (problems.empty()) co_return;
-  std::string message;
-  for (const Problem& problem : problems) message += (message.empty() ? "" : " ") + problem.message;
+  const auto [message, advice] = told_once(problems);
   throw Error(
       ErrorKind::invalid, "InvalidTemplateDeployment",
       fmt::format("The template deployment '{}' is not valid according to the validation procedure: {}",
                   wanted.place().name, message),
-      problems.front().advice);
+      advice);
 }
 
 std::vector<ResourceId> others_in_group(Arm& arm, const std::string& group,

@@ -8,6 +8,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <iterator>
+#include <map>
+#include <set>
 
 #include "api/arm/compute.h"
 #include "api/arm/document.h"
@@ -51,20 +54,67 @@ class Bell {
 
 enum class State { waiting, running, succeeded, failed, skipped };
 
+/// For each resource, those that it waits for.
+using Order = std::vector<std::vector<std::size_t>>;
+
+/// Which of all wait for one of them, directly or not; itself among them.
+std::vector<bool> waiting_for(const Order& order, std::size_t one) {
+  Order followers(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    for (const std::size_t other : order[i]) followers[other].push_back(i);
+  std::vector<bool> seen(order.size());
+  std::vector<std::size_t> open{one};
+  while (!open.empty()) {
+    const std::size_t next = open.back();
+    open.pop_back();
+    if (seen[next]) continue;
+    seen[next] = true;
+    for (const std::size_t follower : followers[next])
+      if (!seen[follower]) open.push_back(follower);
+  }
+  return seen;
+}
+
+/// What the template says, and that a machine waits for the disks, interfaces and all else that it names, whether the
+/// template says so or not.
+Order order_of(const Prepared& prepared) {
+  const auto& resources = prepared.plan.resources();
+  Order order;
+  std::map<std::string, std::size_t> made;  // by lower case id
+  for (std::size_t i = 0; i < resources.size(); ++i) {
+    order.push_back(resources[i].after);
+    made.emplace(lower(resources[i].id), i);
+  }
+  for (std::size_t i = 0; i < resources.size(); ++i) {
+    if (!same_name(resources[i].type, vm_type) || !prepared.resources[i].body) continue;
+    std::set<std::size_t> named;
+    for (const std::string& id : referenced_ids(*prepared.resources[i].body))
+      if (const auto other = made.find(lower(id)); other != made.end()) named.insert(other->second);
+    for (const std::size_t other : order[i]) named.erase(other);
+    if (named.empty()) continue;
+    const std::vector<bool> later = waiting_for(order, i);
+    std::ranges::copy_if(named, std::back_inserter(order[i]),
+                         [&](std::size_t other) { return !later[other]; });
+  }
+  return order;
+}
+
 struct Progress {
-  Progress(const Template& plan, const asio::any_io_executor& executor)
-      : states(plan.resources().size(), State::waiting),
+  Progress(const Prepared& prepared, const asio::any_io_executor& executor)
+      : after(order_of(prepared)),
+        states(after.size(), State::waiting),
         open(states.size()),
         followers(states.size()),
         bell(executor) {
     for (std::size_t i = 0; i < states.size(); ++i) {
-      open[i] = plan.resources()[i].after.size();
-      for (const std::size_t other : plan.resources()[i].after) followers[other].push_back(i);
+      open[i] = after[i].size();
+      for (const std::size_t other : after[i]) followers[other].push_back(i);
       if (open[i] == 0) ready.push_back(i);
     }
   }
   bool any(State state) const { return std::ranges::find(states, state) != states.end(); }
 
+  Order after;
   std::vector<State> states;
   std::vector<std::size_t> open;                    ///< how many each still waits for
   std::vector<std::vector<std::size_t>> followers;  ///< who waits for each
@@ -98,10 +148,10 @@ void complete_outputs(Arm& arm, const ResourceId& id, const NestedOutputs& neste
     for (const std::string& hidden : hidden_outputs(arm, id)) outputs[hidden].erase("value");
 }
 
-json listed(const std::string& function, const std::string& id, const NestedOutputs& nested) {
+json listed(const std::string& function, const std::string& id, const std::string& version,
+            const NestedOutputs& nested) {
   const auto parsed = ResourceId::parse(id);
-  if (parsed && parsed->is("Microsoft.Storage/storageAccounts") && same_name(function, "listKeys"))
-    return storage_keys(id);
+  if (auto keys = inert_keys(function, id, version)) return std::move(*keys);
   if (!parsed || !same_name(function, "listOutputsWithSecureValues") || !parsed->is("Microsoft.Resources/deployments"))
     throw no_list(function, id);
   const auto known = nested.find(lower(parsed->text()));
@@ -118,7 +168,10 @@ json listed(const std::string& function, const std::string& id, const NestedOutp
 TemplateRuntime runtime_of(Arm& arm, std::string origin, std::shared_ptr<NestedOutputs> nested) {
   const auto show = [&arm, origin, nested](const std::string& id, bool full) {
     const auto parsed = ResourceId::parse(id);
-    const auto text = parsed ? show_resource(arm, *parsed, {.origin = origin}) : std::nullopt;
+    // Of an extension, as Azure has it: outputs show what it said.
+    const bool with_view = parsed && parsed->is(extension_type);
+    const auto text =
+        parsed ? show_resource(arm, *parsed, {.instance_view = with_view, .origin = origin}) : std::nullopt;
     if (!text)
       throw Error(ErrorKind::not_found, "ResourceNotFound",
                   fmt::format("The Resource '{}' was not found.", id));
@@ -133,8 +186,9 @@ TemplateRuntime runtime_of(Arm& arm, std::string origin, std::shared_ptr<NestedO
                 return arm.region.workers().ask([show, id, full] { return show(id, full); });
               },
           .list =
-              [&arm, nested](const std::string& function, const std::string& id) {
-                return arm.region.workers().ask([function, id, nested] { return listed(function, id, *nested); });
+              [&arm, nested](const std::string& function, const std::string& id, const std::string& version) {
+                return arm.region.workers().ask(
+                    [function, id, version, nested] { return listed(function, id, version, *nested); });
               },
           .linked = [&arm](const std::string& uri) { return linked_template(arm, uri); }};
 }
@@ -307,13 +361,12 @@ asio::awaitable<void> make_one(Course course, std::size_t index, std::shared_ptr
 /// all that it waits for is decided.
 void begin_ready(const Course& course, const asio::any_io_executor& executor,
                  const std::shared_ptr<Progress>& progress) {
-  const auto& resources = course.run->plan().resources();
   while (!progress->ready.empty()) {
     std::vector<std::size_t> ready = std::exchange(progress->ready, {});
     std::ranges::sort(ready);  // in the template's order
     for (const std::size_t i : ready) {
       const bool lost = std::ranges::any_of(
-          resources[i].after, [&](std::size_t other) { return progress->states[other] != State::succeeded; });
+          progress->after[i], [&](std::size_t other) { return progress->states[other] != State::succeeded; });
       if (!course.run->canceled && !lost) {
         progress->states[i] = State::running;
         asio::co_spawn(executor, make_one(course, i, progress), asio::detached);
@@ -332,7 +385,7 @@ void begin_ready(const Course& course, const asio::any_io_executor& executor,
 asio::awaitable<bool> make_all(Course course) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto& resources = course.run->plan().resources();
-  auto progress = std::make_shared<Progress>(course.run->plan(), executor);
+  auto progress = std::make_shared<Progress>(*course.run->prepared, executor);
   for (const PlannedResource& resource : resources) {
     course.run->named.insert(lower(resource.id));
     course.run->document["operations"].push_back(

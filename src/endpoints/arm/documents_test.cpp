@@ -153,6 +153,17 @@ TEST_F(Documents, AnAvailabilitySetIsAnsweredWith200) {
   accepted(region.arm("PUT", compute_path + "availabilitySets/a", {{"location", "westus"}}), 200);
 }
 
+TEST_F(Documents, AMachineComesIntoNoAvailabilitySetThatIsNotThere) {
+  make_nic();
+  json body = vm_body();
+  body["properties"]["availabilitySet"] = {{"id", region.id("g", "Microsoft.Compute/availabilitySets/a")}};
+  refused(region.arm("PUT", compute_path + "virtualMachines/vm", body), 404, "InvalidResourceReference",
+          "availabilitySets/a");
+  accepted(region.arm("PUT", compute_path + "availabilitySets/a", {{"location", "westus"}}), 200);
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
+  EXPECT_EQ(region.put(compute_path + "virtualMachines/vm", body)["status"], "Succeeded");
+}
+
 TEST_F(Documents, WhereNobodySignsInByPasswordItIsNotLookedAt) {
   make_nic();
   const std::string key =

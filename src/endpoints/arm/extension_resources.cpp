@@ -21,8 +21,10 @@ using nlohmann::json;
 constexpr const char* extension_table = "arm-extension";  ///< by lower case id
 constexpr std::string_view lock_type = "Microsoft.Authorization/locks";
 constexpr std::string_view tags_type = "Microsoft.Resources/tags";
-constexpr std::string_view kept_types[] = {"Microsoft.Authorization/roleAssignments",
-                                           "Microsoft.Insights/diagnosticSettings"};
+constexpr std::string_view kept_types[] = {
+    "Microsoft.Authorization/roleAssignments", "Microsoft.Authorization/roleDefinitions",
+    "Microsoft.Insights/diagnosticSettings", "Microsoft.Insights/dataCollectionRuleAssociations",
+    "Microsoft.Maintenance/configurationAssignments"};
 
 /// Throws Error(not_found) when what it is about is not there.
 void require_subject(Arm& arm, const ResourceId& id) {
@@ -82,6 +84,12 @@ Kind extended_kind(std::string_view type) {
   kind.show = show_extended;
   kind.put = put_extended;
   kind.remove = remove_extended;
+  return kind;
+}
+
+Kind kept_kind(std::string_view type) {
+  Kind kind = extended_kind(type);
+  kind.has_effect = false;
   return kind;
 }
 
@@ -195,11 +203,22 @@ ResourceId extended_id(const Request& request) {
 
 // --- children that are kept and given back, with no effect: what templates make below resources that have none either
 
-constexpr std::string_view kept_children[] = {
-    "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "Microsoft.Network/routeTables/routes",
-    "Microsoft.Storage/storageAccounts/blobServices",           "Microsoft.Storage/storageAccounts/blobServices/containers",
-    "Microsoft.Storage/storageAccounts/fileServices",           "Microsoft.Storage/storageAccounts/fileServices/shares",
-    "Microsoft.Storage/storageAccounts/queueServices",          "Microsoft.Storage/storageAccounts/tableServices"};
+constexpr std::string_view kept_children[] = {"Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
+                                              "Microsoft.Network/routeTables/routes",
+                                              "Microsoft.Storage/storageAccounts/blobServices",
+                                              "Microsoft.Storage/storageAccounts/blobServices/containers",
+                                              "Microsoft.Storage/storageAccounts/fileServices",
+                                              "Microsoft.Storage/storageAccounts/fileServices/shares",
+                                              "Microsoft.Storage/storageAccounts/queueServices",
+                                              "Microsoft.Storage/storageAccounts/tableServices",
+                                              "Microsoft.Storage/storageAccounts/managementPolicies",
+                                              "Microsoft.Network/networkWatchers/flowLogs",
+                                              "Microsoft.Network/networkWatchers/connectionMonitors",
+                                              "Microsoft.Network/networkWatchers/packetCaptures",
+                                              "Microsoft.OperationalInsights/workspaces/dataSources",
+                                              "Microsoft.OperationalInsights/workspaces/savedSearches",
+                                              "Microsoft.OperationalInsights/workspaces/linkedServices",
+                                              "Microsoft.OperationalInsights/workspaces/tables"};
 
 Applied put_child(Arm& arm, const ResourceId& id, const json& body) {
   Field(body).require_object();
@@ -220,7 +239,7 @@ Applied put_child(Arm& arm, const ResourceId& id, const json& body) {
 }
 
 Kind child_kind(std::string_view type) {
-  Kind kind = extended_kind(type);
+  Kind kind = kept_kind(type);
   kind.put = put_child;
   kind.children = [type](Arm& arm, const ResourceId& parent) {
     std::vector<std::string> documents;
@@ -235,7 +254,7 @@ Kind child_kind(std::string_view type) {
 
 std::vector<Kind> extension_resource_kinds() {
   std::vector<Kind> all{extended_kind(lock_type), tags_kind(), identity_kind()};
-  for (const std::string_view type : kept_types) all.push_back(extended_kind(type));
+  for (const std::string_view type : kept_types) all.push_back(kept_kind(type));
   for (const std::string_view type : kept_children) all.push_back(child_kind(type));
   return all;
 }

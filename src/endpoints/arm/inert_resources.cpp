@@ -8,6 +8,7 @@
 #include "api/arm/groups.h"
 #include "api/arm/identities.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "crypto/certificate.h"
 #include "crypto/digest.h"
 #include "crypto/encoding.h"
@@ -21,24 +22,38 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view ssh_key_type = "Microsoft.Compute/sshPublicKeys";
+constexpr std::string_view storage_type = "Microsoft.Storage/storageAccounts";
+constexpr std::string_view workspace_type = "Microsoft.OperationalInsights/workspaces";
+constexpr std::string_view component_type = "Microsoft.Insights/components";
+
+/// Members of any resource that say nothing here; they are given back as they were sent.
+constexpr std::string_view kept_members_of_all[] = {"identity", "managedBy", "plan", "zones"};
+
+void complete_storage(const std::string& name, json& properties) {
+  const auto endpoint = [&](const char* service) {
+    return "https://" + lower(name) + "." + service + ".core.windows.net/";
+  };
+  properties["provisioningState"] = "Succeeded";
+  properties["primaryEndpoints"] = {{"blob", endpoint("blob")},
+                                    {"file", endpoint("file")},
+                                    {"queue", endpoint("queue")},
+                                    {"table", endpoint("table")}};
+  properties["statusOfPrimary"] = "available";
+}
 
 /// What Azure adds to such a document by itself, whichever API it came by.
 void complete(const Arm& arm, const InertResource& inert, json& properties) {
   const std::string &type = inert.type, &name = inert.name;
   properties["provisioningState"] = "Succeeded";
-  if (same_name(type, "Microsoft.Storage/storageAccounts")) {
-    const auto endpoint = [&](const char* service) {
-      return "https://" + lower(name) + "." + service + ".core.windows.net/";
-    };
-    properties["primaryEndpoints"] = {{"blob", endpoint("blob")},
-                                      {"file", endpoint("file")},
-                                      {"queue", endpoint("queue")},
-                                      {"table", endpoint("table")}};
-    properties["statusOfPrimary"] = "available";
-  }
+  if (same_name(type, storage_type)) complete_storage(name, properties);
   if (same_name(type, "Microsoft.Compute/availabilitySets")) {
     properties.emplace("platformFaultDomainCount", 2);
     properties.emplace("platformUpdateDomainCount", 5);
+  }
+  if (same_name(type, workspace_type)) properties["customerId"] = inert.guid;
+  if (same_name(type, component_type)) {
+    properties["AppId"] = properties["InstrumentationKey"] = inert.guid;
+    properties["ConnectionString"] = "InstrumentationKey=" + inert.guid;
   }
   if (same_name(type, user_identity_type)) {
     const Principal known = principal_of(make_id(arm.subscription(), inert.group, type, name));
@@ -48,12 +63,14 @@ void complete(const Arm& arm, const InertResource& inert, json& properties) {
 
 void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&) {
   const auto& inert = static_cast<const InertResource&>(resource);
-  open_resource(out, inert, inert.type, arm.subscription());
-  if (!inert.kind.empty()) out.raw("kind", inert.kind);
-  if (!inert.sku.empty()) out.raw("sku", inert.sku);
-  json properties = inert.properties.empty() ? json::object() : json::parse(inert.properties);
-  complete(arm, inert, properties);
-  out.raw("properties", dump(properties)).close();
+  write_with_kept(out, inert.kept, [&](JsonText& own) {
+    open_resource(own, inert, inert.type, arm.subscription());
+    if (!inert.kind.empty()) own.raw("kind", inert.kind);
+    if (!inert.sku.empty()) own.raw("sku", inert.sku);
+    json properties = inert.properties.empty() ? json::object() : json::parse(inert.properties);
+    complete(arm, inert, properties);
+    own.raw("properties", dump(properties)).close();
+  });
 }
 
 Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const json& body) {
@@ -67,6 +84,11 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
   wanted.type = type;
   wanted.location = location_of(body, type, before ? std::string_view(before->location) : std::string_view());
   wanted.tags = document["tags"].tags();
+  json kept = json::object();
+  for (const std::string_view member : kept_members_of_all)
+    if (const json* sent = find_member(body, member); sent && !sent->is_null())
+      kept[std::string(member)] = *sent;
+  if (!kept.empty()) wanted.kept = dump(kept);
   wanted.kind = document["kind"].as_json();
   wanted.sku = document["sku"].as_json();
   const json properties = document["properties"].missing() ? json::object() : document["properties"].value();
@@ -84,6 +106,7 @@ Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const
 Kind inert_kind(const std::string& type) {
   Kind kind;
   kind.type = type;
+  kind.has_effect = type == ssh_key_type || type == user_identity_type;
   kind.find = [type](const Region& region, const Ref& ref) -> const Resource* {
     return region.inert().find(type, ref);
   };
@@ -105,6 +128,13 @@ Kind inert_kind(const std::string& type) {
 
 }  // namespace
 
+std::optional<json> foreseen_reference(const ResourceId& id) {
+  if (!id.is(storage_type)) return std::nullopt;
+  json properties = json::object();
+  complete_storage(id.name(), properties);
+  return properties;
+}
+
 asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
   const json body = parse_document(request.body);
   const std::string name = Field(body)["name"].required_text();
@@ -120,22 +150,40 @@ asio::awaitable<Response> check_storage_name(Arm& arm, Request request) {
   co_return json_response(200, out.take());
 }
 
-json storage_keys(const std::string& account_id) {
-  json keys = json::array();
-  for (const char* name : {"key1", "key2"}) {
-    const std::string about = fmt::format("storage {} of {}", name, lower(account_id));
-    keys.push_back({{"keyName", name},
-                    {"value", base64_encode(sha256(about) + sha256("second half " + about))},
-                    {"permissions", "FULL"}});
+std::optional<json> inert_keys(std::string_view function, const std::string& id, std::string_view version) {
+  const auto parsed = ResourceId::parse(id);
+  if (!parsed) return std::nullopt;
+  const auto key = [&](std::string_view name) {
+    const std::string about = fmt::format("storage {} of {}", name, lower(id));
+    return base64_encode(sha256(about) + sha256("second half " + about));
+  };
+  const bool all = same_name(function, "listKeys");
+  if (all && parsed->is(storage_type) && !version.empty() &&
+      version < "2016")  // Source: Storage REST 2015-06-15
+    return json{{"key1", key("key1")}, {"key2", key("key2")}};
+  if (all && parsed->is(storage_type)) {
+    json keys = json::array();
+    for (const char* name : {"key1", "key2"})
+      keys.push_back({{"keyName", name}, {"value", key(name)}, {"permissions", "FULL"}});
+    return json{{"keys", std::move(keys)}};
   }
-  return {{"keys", std::move(keys)}};
+  if (parsed->is(storage_type) && same_name(function, "listAccountSas"))
+    return json{{"accountSasToken", "sv=2021-06-08&sig=" + percent_encode(key("key1").substr(0, 44))}};
+  if (parsed->is(storage_type) && same_name(function, "listServiceSas"))
+    return json{{"serviceSasToken", "sv=2021-06-08&sig=" + percent_encode(key("key1").substr(0, 44))}};
+  if (parsed->is(workspace_type) &&
+      (all || same_name(function, "listSharedKeys") || same_name(function, "sharedKeys")))
+    return json{{"primarySharedKey", key("key1")}, {"secondarySharedKey", key("key2")}};
+  return std::nullopt;
 }
 
 asio::awaitable<Response> list_storage_keys(Arm& arm, Request request) {
-  const std::string type = "Microsoft.Storage/storageAccounts";
+  const std::string type(storage_type);
   const Ref account{arm.region.groups().get(request.params["group"]).name, request.params["account"]};
   if (!arm.region.inert().find(type, account)) throw resource_not_found(type, account.name, account.group);
-  co_return json_response(200, dump(storage_keys(make_id(arm.subscription(), account.group, type, account.name))));
+  co_return json_response(
+      200, dump(*inert_keys("listKeys", make_id(arm.subscription(), account.group, type, account.name),
+                            request.parameter("api-version"))));
 }
 
 /// A new pair for a public key that is there. The private half is in this answer only.
@@ -175,14 +223,35 @@ asio::awaitable<Response> generate_key_pair(Arm& arm, Request request) {
 }
 
 std::vector<Kind> inert_kinds() {
+  static constexpr std::string_view types[] = {
+      storage_type,
+      availability_set_type,
+      "Microsoft.Compute/proximityPlacementGroups",
+      "Microsoft.Network/applicationSecurityGroups",
+      "Microsoft.Network/routeTables",
+      "Microsoft.Network/publicIPPrefixes",
+      "Microsoft.Network/natGateways",
+      "Microsoft.Network/networkWatchers",
+      "Microsoft.Network/bastionHosts",
+      "Microsoft.Network/ddosProtectionPlans",
+      "Microsoft.OperationalInsights/workspaces",
+      "Microsoft.OperationsManagement/solutions",
+      "Microsoft.Insights/components",
+      "Microsoft.Insights/actionGroups",
+      "Microsoft.Insights/metricAlerts",
+      "Microsoft.Insights/activityLogAlerts",
+      "Microsoft.Insights/scheduledQueryRules",
+      "Microsoft.Insights/dataCollectionRules",
+      "Microsoft.Insights/dataCollectionEndpoints",
+      "Microsoft.Insights/workbooks",
+      "Microsoft.Portal/dashboards",
+      "Microsoft.DevTestLab/schedules",
+      "Microsoft.Maintenance/maintenanceConfigurations",
+      ssh_key_type,
+      user_identity_type,
+  };
   std::vector<Kind> all;
-  for (const std::string_view type :
-       {std::string_view("Microsoft.Storage/storageAccounts"), availability_set_type,
-        std::string_view("Microsoft.Compute/proximityPlacementGroups"),
-        std::string_view("Microsoft.Network/applicationSecurityGroups"),
-        std::string_view("Microsoft.Network/routeTables"), std::string_view("Microsoft.Network/natGateways"),
-        ssh_key_type, user_identity_type})
-    all.push_back(inert_kind(std::string(type)));
+  for (const std::string_view type : types) all.push_back(inert_kind(std::string(type)));
   return all;
 }
 

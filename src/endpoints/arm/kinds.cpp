@@ -6,6 +6,7 @@
 #include "api/arm/json_text.h"
 #include "api/arm/network.h"
 #include "base/error.h"
+#include "endpoints/arm/absent_types.h"
 #include "endpoints/arm/service.h"
 
 namespace berth::arm {
@@ -89,9 +90,7 @@ const Kind* find_kind(std::string_view type) {
 
 const Kind& get_kind(std::string_view type) {
   if (const Kind* kind = find_kind(type)) return *kind;
-  throw Error(ErrorKind::not_found, "InvalidResourceType",
-              fmt::format("The resource type '{}' could not be found in this region.", type.substr(0, 200)),
-              "GET …/providers lists the types there are.");
+  throw not_supported(type);
 }
 
 }  // namespace berth::arm

@@ -200,6 +200,9 @@ void take_over_load_balancers(Arm& arm) {
 std::vector<Kind> load_balancer_kinds() {
   Kind balancer = top_level<LoadBalancer>(type, &Region::networks, write_balancer);
   balancer.put = put_balancer;
+  balancer.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_load_balancer(body, place_of(arm, id.ref()));
+  };
   balancer.remove = remove_balancer;
   return {balancer, part_kind("inboundNatRules", true), part_kind("backendAddressPools", true),
           part_kind("frontendIPConfigurations", false)};

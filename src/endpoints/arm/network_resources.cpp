@@ -6,6 +6,7 @@
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
 #include "api/arm/json_text.h"
+#include "api/arm/members.h"
 #include "api/arm/network.h"
 #include "base/error.h"
 #include "endpoints/arm/service.h"
@@ -121,7 +122,15 @@ std::string subnet_document(const Arm& arm, const VirtualNetwork& network, const
 std::optional<std::string> show_subnet(Arm& arm, const ResourceId& id, const View&) {
   const VirtualNetwork* network = arm.region.networks().find<VirtualNetwork>(id.ref());
   const Subnet* subnet = network ? find_subnet(*network, id.name()) : nullptr;
-  return subnet ? std::optional(subnet_document(arm, *network, *subnet)) : std::nullopt;
+  if (!subnet) return std::nullopt;
+  json users = json::array();
+  for (const NetworkInterface* nic : arm.region.networks().list<NetworkInterface>())
+    for (const IpConfiguration& configuration : nic->configurations)
+      if (configuration.network == network->ref() && same_name(configuration.subnet, subnet->name))
+        users.push_back({{"id", ip_configuration_id(*nic, configuration, arm.subscription())}});
+  std::string document = subnet_document(arm, *network, *subnet);
+  if (users.empty()) return document;
+  return with_kept(document, dump({{"properties", {{"ipConfigurations", users}}}}));
 }
 
 Applied put_subnet(Arm& arm, const ResourceId& id, const json& body) {
@@ -226,17 +235,30 @@ asio::awaitable<Response> check_dns_name(Arm& arm, Request request) {
 std::vector<Kind> network_kinds() {
   Kind network = top_level<VirtualNetwork>(virtual_network_type, &Region::networks, write_network);
   network.put = put_network;
+  network.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_virtual_network(body, place_of(arm, id), arm.region.networks().find<VirtualNetwork>(id.ref()));
+  };
   network.remove = remover<VirtualNetwork>(&Networks::remove_virtual_network);
   Kind group = top_level<SecurityGroup>(security_group_type, &Region::networks, write_group_of_rules);
   group.put = put_rules;
+  group.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_security_group(body, place_of(arm, id), arm.region.networks().find<SecurityGroup>(id.ref()));
+  };
   group.remove = remover<SecurityGroup>(&Networks::remove_security_group);
   Kind address = top_level<PublicAddress>(public_address_type, &Region::networks, write_address);
   address.put = put_address;
+  address.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_public_address(body, place_of(arm, id));
+  };
   address.remove = remove_address;
   Kind nic = top_level<NetworkInterface>(interface_type, &Region::networks, write_nic);
   nic.put = put_nic;
+  nic.check = [](Arm& arm, const ResourceId& id, const json& body) {
+    parse_interface(body, place_of(arm, id));
+  };
   nic.remove = remover<NetworkInterface>(&Networks::remove_interface);
   Kind subnet{.type = std::string(subnet_type),
+              .has_effect = true,
               .show = show_subnet,
               .put = put_subnet,
               .patch = {},
@@ -247,6 +269,7 @@ std::vector<Kind> network_kinds() {
               .write = {},
               .children = subnets_of};
   Kind rule{.type = std::string(rule_type),
+            .has_effect = true,
             .show = show_rule,
             .put = put_rule,
             .patch = {},

@@ -11,6 +11,7 @@
 #include "api/arm/network.h"
 #include "api/arm/operations.h"
 #include "base/error.h"
+#include "endpoints/arm/absent_types.h"
 #include "endpoints/arm/service.h"
 
 namespace berth::arm {
@@ -113,11 +114,11 @@ void check_kept_references(Arm& arm, std::string_view kept, const ResourceId& by
   for (const std::string& text : kept_references(kept)) {
     const ResourceId id = *ResourceId::parse(text);
     if (show_resource(arm, id, {})) continue;
+    if (!find_kind(id.type())) throw not_supported(id.type());
     throw Error(
         ErrorKind::not_found, "InvalidResourceReference",
         fmt::format("Resource {} referenced by resource {} was not found.", text.substr(0, 400), by.text()),
-        find_kind(id.type()) ? "Create it first."
-                             : fmt::format("The local region has no {}: leave it out.", id.type()));
+        "Create it first.");
   }
 }
 

@@ -65,6 +65,7 @@ struct Applied {
 /// One resource type: the PUT route and the deployment are the same code, this.
 struct Kind {
   std::string type;  ///< in Azure's spelling
+  bool has_effect = true;  ///< false: kept and given back
   /// nullopt when there is none.
   std::function<std::optional<std::string>(Arm&, const ResourceId&, const View&)> show;
   std::function<Applied(Arm&, const ResourceId&, const nlohmann::json& body)> put;
@@ -92,7 +93,7 @@ std::optional<std::string> foreseen_document(Arm& arm, const Kind& kind, const R
 /// All types, in one table (kinds.cpp). Resources stand on such as come earlier in it, never on later ones.
 const std::vector<Kind>& kinds();
 const Kind* find_kind(std::string_view type);
-/// Throws Error(not_found, "InvalidResourceType").
+/// Throws not_supported() (absent_types.h).
 const Kind& get_kind(std::string_view type);
 
 /// Where the document of a request stands: that of the first resource which its URL names.
@@ -207,8 +208,12 @@ asio::awaitable<Response> get_operation_result(Arm&, Request);
 // --- inert_resources.cpp
 asio::awaitable<Response> check_storage_name(Arm&, Request);
 asio::awaitable<Response> list_storage_keys(Arm&, Request);
-/// Keys that open nothing, the same each time: storage accounts are names only.
-nlohmann::json storage_keys(const std::string& account_id);
+/// What listKeys() and its like tell of a resource that is kept without effect: keys that open nothing, the same each
+/// time, in the form of that API version. nullopt when the type has none.
+std::optional<nlohmann::json> inert_keys(std::string_view function, const std::string& id,
+                                         std::string_view version);
+/// What reference() will tell of one that is still to be made, where its name says all; nullopt for other types.
+std::optional<nlohmann::json> foreseen_reference(const ResourceId& id);
 asio::awaitable<Response> generate_key_pair(Arm&, Request);
 
 // --- network_resources.cpp

@@ -26,8 +26,11 @@ constexpr const char* folder_type = "Berth.Local/templateFolders";
 constexpr std::string_view served_below = "/templates/";
 constexpr std::size_t largest_template = std::size_t{4} * 1024 * 1024;
 constexpr const char* serve_advice =
-    "Serve the folder that it is in with 'azure region serve-templates FOLDER', and use the address that it shows "
-    "(many templates take it as a parameter such as '_artifactsLocation').";
+    "Serve the folder that it is in with 'azure region serve-templates FOLDER', and use the address that it "
+    "shows "
+    "(many templates take it as a parameter such as '_artifactsLocation'); or let the folder stand for the "
+    "address: "
+    "'azure region serve-templates FOLDER --as ADDRESS'.";
 
 void write_folder(JsonText& out, const Arm& arm, const json& folder, const std::string& origin) {
   const std::string name = folder.value("name", "");
@@ -37,6 +40,7 @@ void write_folder(JsonText& out, const Arm& arm, const json& folder, const std::
       .put("type", folder_type)
       .open("properties")
       .put("folder", folder.value("folder", ""))
+      .put_if("standsFor", folder.value("standsFor", ""))
       .put("uri", origin + std::string(served_below) + folder.value("key", "") + "/")
       .close()
       .close();
@@ -49,6 +53,48 @@ fs::path folder_of(const Arm& arm, const std::string& key) {
     if (folder.is_object() && folder.value("key", "") == key) return folder.value("folder", "");
   }
   return {};
+}
+
+/// A file that a link means: of the folder with the key in it, or of one that stands for its address.
+struct Served {
+  fs::path folder;  ///< empty: none
+  std::string file;
+};
+
+Served served_at(const Arm& arm, const std::string& uri) {
+  const std::string address = uri.substr(0, uri.find_first_of("?#"));
+  const std::size_t host = address.find("://"),
+                    path = host == address.npos ? address.npos : address.find('/', host + 3);
+  const std::string target = path == address.npos ? "" : address.substr(path);
+  if (target.starts_with(served_below)) {
+    const std::string below = target.substr(served_below.size());
+    const std::size_t slash = std::min(below.find('/'), below.size());
+    if (fs::path folder = folder_of(arm, below.substr(0, slash)); !folder.empty())
+      return {std::move(folder), percent_decode(below.substr(std::min(slash + 1, below.size())))};
+  }
+  Served best;
+  std::size_t longest = 0;
+  for (const auto& [name, text] : arm.region.documents().list(folder_table)) {
+    const json folder = json::parse(text, nullptr, false);
+    const std::string stands_for = folder.is_object() ? folder.value("standsFor", "") : "";
+    if (stands_for.size() <= longest || !same_name(address.substr(0, stands_for.size()), stands_for))
+      continue;
+    longest = stands_for.size();
+    best = {folder.value("folder", ""), percent_decode(address.substr(longest))};
+  }
+  return best;
+}
+
+/// Throws Error(invalid) for what is no address of a folder; "" stays.
+std::string checked_address(const Field& field) {
+  std::string address = field.text();
+  if (address.empty()) return address;
+  const bool is_web =
+      same_name(address.substr(0, 8), "https://") || same_name(address.substr(0, 7), "http://");
+  if (!is_web || address.find_first_of("?# ") != address.npos || address.find('/', 8) == address.npos)
+    field.refuse("the address of a folder, like https://host/templates/");
+  if (!address.ends_with('/')) address += '/';
+  return address;
 }
 
 /// A file of a served folder. Throws Error(not_found) for what is not served_below it, wherever links lead.
@@ -88,7 +134,9 @@ asio::awaitable<Response> put_template_folder(Arm& arm, Request request) {
     throw Error(ErrorKind::invalid, "NotAFolder",
                 fmt::format("'{}' is no folder of this machine, or its path is not absolute.", wanted.substr(0, 500)));
   const auto before = arm.region.documents().find(folder_table, lower(name));
-  const json folder = {{"name", name}, {"folder", wanted}, {"key", random_hex(20)}};
+  json folder = {{"name", name}, {"folder", wanted}, {"key", random_hex(20)}};
+  if (const std::string address = checked_address(Field(body)["properties"]["standsFor"]); !address.empty())
+    folder["standsFor"] = address;
   arm.region.documents().keep(folder_table, lower(name), dump(folder));
   JsonText out;
   write_folder(out, arm, folder, request.origin);
@@ -113,21 +161,15 @@ asio::awaitable<Response> get_served_template(Arm& arm, Request request) {
 }
 
 json linked_template(Arm& arm, const std::string& uri) {
-  const std::size_t host = uri.find("://"), path = host == uri.npos ? uri.npos : uri.find('/', host + 3);
-  const std::string target = path == uri.npos ? "" : uri.substr(path, uri.find_first_of("?#", path) - path);
-  const std::string key = target.starts_with(served_below)
-                              ? target.substr(served_below.size(), target.find('/', served_below.size()) - served_below.size())
-                              : "";
-  fs::path folder;
-  if (!key.empty()) folder = arm.region.workers().ask([&arm, key] { return folder_of(arm, key); });
-  if (folder.empty())
-    throw Error(ErrorKind::invalid, "InvalidTemplateLink",
-                fmt::format("The link '{}' is not followed: the local region opens no connections of its own.",
-                            uri.substr(0, 500)),
-                serve_advice);
-  const std::string relative = percent_decode(target.substr(std::min(target.size(), served_below.size() + key.size() + 1)));
+  const Served served = arm.region.workers().ask([&arm, uri] { return served_at(arm, uri); });
+  if (served.folder.empty())
+    throw Error(
+        ErrorKind::invalid, "InvalidTemplateLink",
+        fmt::format("The link '{}' is not followed: the local region opens no connections of its own.",
+                    uri.substr(0, 500)),
+        serve_advice);
   try {
-    return parse_lenient_document(read_served(folder, relative));
+    return parse_lenient_document(read_served(served.folder, served.file));
   } catch (const Error& error) {
     throw Error(ErrorKind::invalid, "InvalidTemplateLink",
                 fmt::format("The link '{}' leads to no template: {}", uri.substr(0, 500), error.what()), error.advice);

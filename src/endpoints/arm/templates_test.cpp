@@ -213,6 +213,22 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   EXPECT_EQ(region.call("GET", target + "main.json", {}, {{"Authorization", ""}}).status, 200);
   EXPECT_EQ(region.call("GET", "/templates/guessed/main.json", {}, {{"Authorization", ""}}).status, 404);
 
+  const auto stands_for = [&](const std::string& address) {
+    const json properties = {{"folder", folder.string()}, {"standsFor", address}};
+    return region.arm("PUT", "providers/Berth.Local/templateFolders/mine", {{"properties", properties}})
+        .status;
+  };
+  for (const char* none : {"no address", "https://host", "ftp://host/x/", "https://host/x/?a"})
+    EXPECT_EQ(stands_for(none), 400) << none;
+  EXPECT_EQ(stands_for("https://raw.example.org/Owner/parts"), 200);
+  const std::string elsewhere = "https://raw.example.org/owner/parts/main.json?token=1";
+  EXPECT_EQ(region.put(path, {{"properties",
+                               {{"mode", "Incremental"}, {"templateLink", {{"uri", elsewhere}}}}}})["status"],
+            "Succeeded");
+  EXPECT_THAT(refusal("https://raw.example.org/Owner/parts/..%2Fsecret.json"), HasSubstr("leads out of it"));
+  EXPECT_THAT(refusal("https://raw.example.org/Owner/parts2/main.json"),
+              HasSubstr("opens no connections of its own"));
+
   EXPECT_EQ(region.arm("DELETE", "providers/Berth.Local/templateFolders/mine").status, 200);
   EXPECT_THAT(refusal(uri + "main.json"), HasSubstr("opens no connections of its own"));
 }
@@ -238,6 +254,25 @@ json network_and_interface(const std::string& prefix) {
                     {"dependsOn", {"v"}},
                     {"properties", {{"ipConfigurations", json::array({ip})}}}};
   return template_with({network, nic});
+}
+
+json machine_of(const json& image, const std::string& size = "Standard_B1s") {
+  json document = network_and_interface("10.0.1.0/24");
+  document["resources"].push_back(
+      {{"type", "Microsoft.Compute/virtualMachines"},
+       {"apiVersion", "1"},
+       {"name", "vm"},
+       {"location", "westus"},
+       {"dependsOn", {"n"}},
+       {"properties",
+        {{"hardwareProfile", {{"vmSize", size}}},
+         {"osProfile",
+          {{"computerName", "vm"}, {"adminUsername", "ops"}, {"adminPassword", "Passw0rd-1234"}}},
+         {"storageProfile", {{"imageReference", image}, {"osDisk", {{"createOption", "FromImage"}}}}},
+         {"networkProfile",
+          {{"networkInterfaces",
+            json::array({{{"id", "[resourceId('Microsoft.Network/networkInterfaces', 'n')]"}}})}}}}}});
+  return document;
 }
 
 TEST_F(TemplatesTest, WhatIfTellsWhatChangesAndWhatDoesNot) {
@@ -269,12 +304,226 @@ TEST_F(TemplatesTest, ValidationRefusesWhatCanBeKnownAndMakesNothing) {
   EXPECT_THAT(message(missing), HasSubstr("referenced by resource"));
   EXPECT_THAT(message(template_with({rules_group("a b")})), HasSubstr("Resource name 'a b'"));
   EXPECT_THAT(message(template_with({rules_group("n", {{"type", "Microsoft.Nothing/things"}})})),
-              HasSubstr("could not be found in this region"));
+              HasSubstr("'Microsoft.Nothing/things' is not supported by the local region"));
   EXPECT_THAT(message(template_with({}, {{"outputs", {{"o", {{"type", "string"}, {"value", "[nosuch()]"}}}}}})),
               HasSubstr("'nosuch' is not valid"));
   EXPECT_THAT(message(template_with({}, {{"outputs", {{"o", {{"type", "int"}, {"value", "[toLower('A')]"}}}}}})),
               HasSubstr("expected a value of type 'Int'"));
   EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
+}
+
+// --- what the region has not, and what it keeps
+
+TEST_F(TemplatesTest, TypesThatAreNotThereAreRefusedInTheSameWordsEverywhere) {
+  const auto of_type = [](const std::string& type) {
+    return template_with({rules_group("x", {{"type", type}})});
+  };
+  const std::string scale_sets = "Microsoft.Compute/virtualMachineScaleSets";
+  const std::string words =
+      "'" + scale_sets +
+      "' is not supported by the local region: it has no scale sets. Make single virtual machines";
+  EXPECT_THAT(validate(of_type(scale_sets)).dump(), HasSubstr(words));
+  for (const char* method : {"GET", "PUT", "DELETE"}) {
+    const Response answer =
+        region.arm(method, "resourceGroups/g/providers/" + scale_sets + "/x", {{"location", "westus"}});
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_THAT(text_of(answer), HasSubstr(words)) << method;
+  }
+  json member = machine_of({{"osImage", "tiny"}});
+  member["resources"][2]["properties"]["virtualMachineScaleSet"] = {
+      {"id", region.id("g", scale_sets + "/x")}};
+  EXPECT_THAT(validate(member).dump(),
+              HasSubstr("is not supported by the local region: it has no scale sets."));
+
+  EXPECT_THAT(validate(of_type("Microsoft.Network/applicationGateways")).dump(),
+              HasSubstr("it does not spread connections. Use inbound NAT rules, or a public address"));
+  EXPECT_THAT(validate(of_type("Microsoft.KeyVault/vaults")).dump(),
+              HasSubstr("it has no key vault. Give the value itself"));
+  EXPECT_THAT(validate(of_type("Microsoft.Sql/servers")).dump(),
+              HasSubstr("and no other services. Leave it out"));
+  EXPECT_THAT(validate(of_type("Microsoft.Compute/virtualMachine")).dump(),
+              HasSubstr("it has no such type."));
+}
+
+TEST_F(TemplatesTest, WhatManyResourcesGetWrongIsSaidOnceWithAllAdvice) {
+  const json document = template_with({rules_group("a", {{"type", "Microsoft.Sql/servers"}}),
+                                       rules_group("b", {{"type", "Microsoft.Sql/servers"}}),
+                                       rules_group("c", {{"type", "Microsoft.KeyVault/vaults"}}),
+                                       rules_group("d", {{"type", "Microsoft.Web/sites"}})});
+  const std::string said = validate(document)["message"];
+  const auto times = [&](const std::string& words) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = said.find(words, at)) != said.npos; ++at) ++count;
+    return count;
+  };
+
+  EXPECT_EQ(times("'Microsoft.Sql/servers', 'Microsoft.Web/sites' are not supported by the local region"), 1u)
+      << said;
+  EXPECT_EQ(times("use such a service elsewhere"), 1u) << said;
+  EXPECT_EQ(times("of the type 'securestring'"), 1u) << said;
+}
+
+TEST_F(TemplatesTest, RefusesBeforeAnythingIsMadeWhatASingleDocumentShows) {
+  const auto with = [](const json& resource) { return template_with({rules_group("first"), resource}); };
+  const json balancer = {{"type", "Microsoft.Network/loadBalancers"},
+                         {"apiVersion", "1"},
+                         {"name", "l"},
+                         {"location", "westus"},
+                         {"properties", {{"loadBalancingRules", json::array({{{"name", "r"}}})}}}};
+  const json extension = {
+      {"type", "Microsoft.Compute/virtualMachines/extensions"},
+      {"apiVersion", "1"},
+      {"name", "vm/e"},
+      {"location", "westus"},
+      {"properties", {{"publisher", "Contoso"}, {"type", "None"}, {"typeHandlerVersion", "1.0"}}}};
+  const json rules = rules_group("r", {{"properties", {{"securityRules", json::array({{{"name", "x"}}})}}}});
+  EXPECT_THAT(deploy(with(balancer)).dump(),
+              HasSubstr("it does not spread connections. Use inbound NAT rules"));
+  EXPECT_THAT(deploy(with(extension)).dump(), HasSubstr("There is no extension handler 'Contoso.None'"));
+  EXPECT_THAT(deploy(with(rules)).dump(),
+              HasSubstr("'properties.securityRules[0].properties' must be an object"));
+  EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
+}
+
+TEST_F(TemplatesTest, AMachineThatNamesAStorageAccountIsLookedAtBeforeAnythingIsMade) {
+  const auto document = [](const std::string& read) {
+    json made = machine_of({{"osImage", "tiny"}});
+    made["resources"].push_back({{"type", "Microsoft.Storage/storageAccounts"},
+                                 {"apiVersion", "1"},
+                                 {"name", "stor1"},
+                                 {"location", "westus"},
+                                 {"sku", {{"name", "Standard_LRS"}}},
+                                 {"properties", {{"own", "https://stor1.blob.core.windows.net/"}}}});
+    json& machine = made["resources"][2];
+    machine["properties"]["diagnosticsProfile"] = {
+        {"bootDiagnostics",
+         {{"enabled", true}, {"storageUri", "[reference('stor1', '2019-06-01')." + read + "]"}}}};
+    return made;
+  };
+  json windows = document("primaryEndpoints.blob");
+  windows["resources"][2]["properties"]["osProfile"]["windowsConfiguration"] = {{"provisionVMAgent", true}};
+  EXPECT_THAT(deploy(windows).dump(), HasSubstr("it runs Linux"));
+  EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
+
+  EXPECT_EQ(deploy(document("own"))["provisioningState"], "Succeeded") << "known when it is there";
+  EXPECT_EQ(deploy(document("primaryEndpoints.blob"))["provisioningState"], "Succeeded");
+}
+
+TEST_F(TemplatesTest, ResourcesWithoutEffectAreGivenBackAsTheyWereSent) {
+  const std::string providers = "resourceGroups/g/providers/";
+  const json resources = {{{"type", "Microsoft.OperationalInsights/workspaces"},
+                           {"apiVersion", "1"},
+                           {"name", "w"},
+                           {"location", "westus"},
+                           {"properties", {{"retentionInDays", 30}}}},
+                          {{"type", "Microsoft.OperationalInsights/workspaces/dataSources"},
+                           {"apiVersion", "1"},
+                           {"name", "w/syslog"},
+                           {"dependsOn", {"w"}},
+                           {"kind", "LinuxSyslog"},
+                           {"properties", {{"syslogName", "kern"}}}},
+                          {{"type", "Microsoft.OperationsManagement/solutions"},
+                           {"apiVersion", "1"},
+                           {"name", "Security(w)"},
+                           {"location", "westus"}},
+                          {{"type", "Microsoft.Insights/actionGroups"},
+                           {"apiVersion", "1"},
+                           {"name", "a"},
+                           {"location", "Global"},
+                           {"properties", {{"enabled", true}}}},
+                          {{"type", "Microsoft.Network/bastionHosts"},
+                           {"apiVersion", "1"},
+                           {"name", "b"},
+                           {"location", "westus"},
+                           {"zones", {"1"}},
+                           {"properties", {{"scaleUnits", 2}}}}};
+  const std::string workspace = "resourceId('Microsoft.OperationalInsights/workspaces', 'w')";
+  const auto text = [](const std::string& value) { return json{{"type", "string"}, {"value", value}}; };
+  const json done = deploy(template_with(
+      resources, {{"outputs",
+                   {{"id", text("[reference(" + workspace + ").customerId]")},
+                    {"key", text("[listKeys(" + workspace + ", '2021-06-01').primarySharedKey]")}}}}));
+
+  ASSERT_EQ(done["provisioningState"], "Succeeded") << done.dump(1);
+  EXPECT_EQ(done["outputs"]["id"]["value"].get<std::string>().size(), 36u);
+  EXPECT_FALSE(done["outputs"]["key"]["value"].get<std::string>().empty());
+  EXPECT_EQ(
+      region.get(providers + "Microsoft.OperationalInsights/workspaces/w")["properties"]["retentionInDays"],
+      30);
+  EXPECT_EQ(
+      region.get(providers +
+                 "Microsoft.OperationalInsights/workspaces/w/dataSources/syslog")["properties"]["syslogName"],
+      "kern");
+  EXPECT_EQ(region.get(providers + "Microsoft.Insights/actionGroups/a")["location"], "global");
+  EXPECT_EQ(region.get(providers + "Microsoft.Network/bastionHosts/b")["zones"], json({"1"}));
+  EXPECT_EQ(
+      region.arm("PUT", providers + "Microsoft.Network/bastionHosts/c", {{"location", "global"}}).status,
+      400);
+  const std::string all = region.get("providers").dump();
+  for (const char* type : {"bastionHosts", "virtualMachines/extensions", "workspaces/dataSources"})
+    EXPECT_THAT(all, HasSubstr(type));
+}
+
+TEST_F(TemplatesTest, AMachineWaitsForTheDisksAndInterfacesThatItNames) {
+  json document = machine_of({{"osImage", "tiny"}});
+  json& machine = document["resources"][2];
+  machine.erase("dependsOn");
+  machine["properties"]["storageProfile"]["dataDisks"] =
+      json::array({{{"lun", 0},
+                    {"createOption", "Attach"},
+                    {"managedDisk", {{"id", "[resourceId('Microsoft.Compute/disks', 'data')]"}}}}});
+  std::swap(document["resources"][0], machine);
+  document["resources"].push_back(
+      {{"type", "Microsoft.Compute/disks"},
+       {"apiVersion", "1"},
+       {"name", "data"},
+       {"location", "westus"},
+       {"properties", {{"creationData", {{"createOption", "Empty"}}}, {"diskSizeGB", 1}}}});
+
+  EXPECT_EQ(deploy(document)["provisioningState"], "Succeeded");
+  const json subnet = region.get("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s");
+  EXPECT_EQ(subnet["properties"]["ipConfigurations"][0]["id"],
+            region.id("g", "Microsoft.Network/networkInterfaces/n/ipConfigurations/ip"));
+  EXPECT_EQ(region.get("resourceGroups/g/providers/Microsoft.Compute/disks/data")["properties"]["diskState"],
+            "Attached");
+}
+
+TEST_F(TemplatesTest, KeysOfStorageHaveTheFormOfTheirApiVersion) {
+  const json account = {{"type", "Microsoft.Storage/storageAccounts"},
+                        {"apiVersion", "1"},
+                        {"name", "stor1"},
+                        {"location", "westus"},
+                        {"sku", {{"name", "Standard_LRS"}}}};
+  const auto key = [](const std::string& call) {
+    return json{
+        {"type", "string"},
+        {"value", "[listKeys(resourceId('Microsoft.Storage/storageAccounts', 'stor1'), " + call + "]"}};
+  };
+  const json made = outputs(template_with(
+      {account},
+      {{"outputs", {{"old", key("'2015-06-15').key1")}, {"now", key("'2023-01-01').keys[0].value")}}}}));
+
+  EXPECT_FALSE(made["old"]["value"].get<std::string>().empty()) << made.dump(1);
+  EXPECT_EQ(made["old"]["value"], made["now"]["value"]);
+}
+
+TEST_F(TemplatesTest, ReferenceOfAnExtensionTellsWhatItsHandlerSaid) {
+  region.restart([this] {
+    std::ofstream(region.folder.path() / "bundled/Contoso.Test.Echo_1.0.0.zip") << "nobody unpacks it";
+  });
+  json document = machine_of({{"osImage", "tiny"}});
+  document["resources"][2]["resources"] = json::array(
+      {{{"type", "extensions"},
+        {"apiVersion", "1"},
+        {"name", "Echo"},
+        {"location", "westus"},
+        {"dependsOn", {"vm"}},
+        {"properties", {{"publisher", "Contoso.Test"}, {"type", "Echo"}, {"typeHandlerVersion", "1.0"}}}}});
+  document["outputs"] = {
+      {"said", {{"type", "string"}, {"value", "[reference('Echo').instanceView.statuses[0].message]"}}}};
+
+  const json made = outputs(document);
+  EXPECT_EQ(made["said"]["value"], "Enable succeeded") << made.dump(1);
 }
 
 TEST_F(TemplatesTest, DeploymentsHaveTagsAndAGroupIsExported) {
@@ -370,29 +619,14 @@ TEST_F(TemplatesTest, RoleAssignmentsAndDiagnosticSettingsAreKept) {
 
 // --- images by other names, keys
 
-json machine_of(const json& image, const std::string& size = "Standard_B1s") {
-  json document = network_and_interface("10.0.1.0/24");
-  document["resources"].push_back(
-      {{"type", "Microsoft.Compute/virtualMachines"},
-       {"apiVersion", "1"},
-       {"name", "vm"},
-       {"location", "westus"},
-       {"dependsOn", {"n"}},
-       {"properties",
-        {{"hardwareProfile", {{"vmSize", size}}},
-         {"osProfile", {{"computerName", "vm"}, {"adminUsername", "ops"}, {"adminPassword", "Passw0rd-1234"}}},
-         {"storageProfile", {{"imageReference", image}, {"osDisk", {{"createOption", "FromImage"}}}}},
-         {"networkProfile",
-          {{"networkInterfaces",
-            json::array({{{"id", "[resourceId('Microsoft.Network/networkInterfaces', 'n')]"}}})}}}}}});
-  return document;
-}
-
 TEST_F(TemplatesTest, AnImageStandsForOthersOnlyWhenTheUserSaysSoAndEveryAnswerTells) {
   const json ubuntu = {
       {"publisher", "Canonical"}, {"offer", "UbuntuServer"}, {"sku", "18.04-LTS"}, {"version", "latest"}};
   const json refused = deploy(machine_of(ubuntu));
   EXPECT_THAT(refused.dump(), HasSubstr("azure vm image alias add 'Canonical:*:*' NAME"));
+  json windows = ubuntu;
+  windows["publisher"] = "MicrosoftWindowsServer";
+  EXPECT_THAT(deploy(machine_of(windows)).dump(), HasSubstr("It runs Linux, no Windows"));
   const std::string aliases = "providers/Berth.Local/imageAliases";
   const auto add = [&](const std::string& pattern, const char* image) {
     return region.arm("PUT", aliases + "/" + pattern, {{"properties", {{"image", image}}}}).status;

@@ -74,8 +74,19 @@ std::string diagnostics_url(const Arm& arm, const Ref& vm, const std::string& or
 
 namespace {
 
+bool is_windows(const Vm& vm) {
+  const auto names_it = [](const std::string& text) {
+    return lower(text).find("windows") != std::string::npos;
+  };
+  return names_it(vm.image_publisher) || names_it(vm.image_offer) ||
+         same_name(vm.image_publisher, "MicrosoftSQLServer") ||
+         same_name(vm.image_publisher, "MicrosoftVisualStudio") ||
+         same_name(vm.image_publisher, "MicrosoftSharePoint");
+}
+
 /// How the user has it otherwise, for whoever writes templates that are not his.
 std::string alias_advice(const Vm& vm) {
+  if (is_windows(vm)) return " It runs Linux, no Windows: leave this machine out.";
   return fmt::format(" To have one of them stand for it: azure vm image alias add '{}:*:*' NAME.",
                      vm.image_publisher);
 }
