@@ -9,7 +9,9 @@ TEST(Secret, IsNeverPrinted) {
   EXPECT_EQ(fmt::format("token={}", Secret("hunter2")), "token=[secret]");
 }
 
-TEST(Secret, GivesItsTextOnlyWhenAsked) { EXPECT_EQ(Secret("hunter2").reveal(), "hunter2"); }
+TEST(Secret, GivesItsTextOnlyWhenAsked) {
+  EXPECT_EQ(Secret("hunter2").reveal(), "hunter2");
+}
 
 TEST(Secret, LeavesNothingBehindWhenMovedFrom) {
   Secret first(std::string(64, 'x'));

@@ -343,15 +343,17 @@ TEST_F(Lookups, ImageAliasesAndServedFoldersAreAskedForByTheirAddresses) {
       return std::nullopt;
     bodies[request.method + " " + request.path.substr(request.path.find("Berth.Local"))] = request.body;
     if (request.method != "GET") return Response{.status = 200, .headers = {}, .body = "{}"};
-    const std::string list = request.path.ends_with("imageAliases")
-                                 ? R"({"value":[{"properties":{"pattern":"Canonical:*:*","image":"Debian-12"}}]})"
-                                 : R"({"value":[{"name":"served","properties":{"uri":"https://h/templates/k/"}}]})";
+    const std::string list =
+        request.path.ends_with("imageAliases")
+            ? R"({"value":[{"properties":{"pattern":"Canonical:*:*","image":"Debian-12"}}]})"
+            : R"({"value":[{"name":"served","properties":{"uri":"https://h/templates/k/"}}]})";
     return Response{.status = 200, .headers = {}, .body = list};
   };
   const Ran added = run_program({"vm", "image", "alias", "add", "Canonical:*:*", "Debian-12"});
   EXPECT_EQ(added.exit_code, 0) << added.err;
   EXPECT_THAT(added.out + added.err, HasSubstr("Whoever asks for Canonical:*:* gets Debian-12"));
-  EXPECT_EQ(json::parse(bodies["PUT Berth.Local/imageAliases/Canonical:*:*"])["properties"]["image"], "Debian-12");
+  EXPECT_EQ(json::parse(bodies["PUT Berth.Local/imageAliases/Canonical:*:*"])["properties"]["image"],
+            "Debian-12");
   EXPECT_THAT(run_program({"vm", "image", "alias", "list"}).out, HasSubstr("Canonical:*:*  Debian-12"));
   EXPECT_EQ(run_program({"vm", "image", "alias", "remove", "Canonical:*:*"}).exit_code, 0);
   EXPECT_TRUE(bodies.contains("DELETE Berth.Local/imageAliases/Canonical:*:*"));

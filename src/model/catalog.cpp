@@ -99,8 +99,9 @@ std::optional<std::string> user_name_problem(std::string_view name) {
     return "The user name '" + std::string(name) + "' is reserved.";
   if (name.size() > 32) return "The user name is longer than 32 characters.";
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  const bool rest = std::ranges::all_of(
-      name, [&](char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'; });
+  const bool rest = std::ranges::all_of(name, [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+  });
   if (!(is_letter(name[0]) || name[0] == '_') || !rest)
     return "The user name '" + std::string(name) +
            "' must begin with a letter or '_' and hold only letters, digits, '_', '-' and '.'.";

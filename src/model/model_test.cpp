@@ -58,8 +58,9 @@ TEST(Catalog, FindsASizeByItsClassicName) {
   EXPECT_EQ(find_vm_size("Standard_A9")->memory_mib, 114688u);
   EXPECT_NE(find_vm_size(default_vm_size), nullptr);
   EXPECT_EQ(find_vm_size("Huge"), nullptr);
-  for (const char* name : {"Standard_A4m_v2", "Standard_B2ts_v2", "Standard_DS3_v2", "Standard_D8ds_v4", "Standard_D16as_v5",
-                           "Standard_D2ads_v5", "Standard_D64s_v3", "Standard_D4lds_v6", "Standard_F4s_v2", "Basic_A1"})
+  for (const char* name :
+       {"Standard_A4m_v2", "Standard_B2ts_v2", "Standard_DS3_v2", "Standard_D8ds_v4", "Standard_D16as_v5",
+        "Standard_D2ads_v5", "Standard_D64s_v3", "Standard_D4lds_v6", "Standard_F4s_v2", "Basic_A1"})
     EXPECT_NE(find_vm_size(name), nullptr) << name;
   EXPECT_EQ(find_vm_size("standard_d8s_v3")->cpus, 8u);
   EXPECT_EQ(find_vm_size("standard_d8s_v3")->memory_mib, 32u * 1024);
@@ -81,7 +82,8 @@ TEST(UserNames, RefuseDockerAndSystemAccounts) {
 }
 
 TEST(HostNames, MayHaveADomainBehindThem) {
-  for (const char* good : {"web1", "9lives", "web1.example.net"}) EXPECT_FALSE(host_name_problem(good)) << good;
+  for (const char* good : {"web1", "9lives", "web1.example.net"})
+    EXPECT_FALSE(host_name_problem(good)) << good;
   for (const char* bad : {"", "-a", "a-", "a..b", ".a", "a.", "10.0.0.1", "42", "a_b", "a.-b"})
     EXPECT_TRUE(host_name_problem(bad)) << bad;
 }

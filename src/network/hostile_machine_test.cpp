@@ -114,8 +114,8 @@ TEST(NatGuardTest, LetsSoManyConnectionsASecondBegin) {
   const auto passed = [&](Ipv4 remote, NatGuard::Time now) {
     int count = 0;
     for (int i = 0; i < 3000; ++i, ++sent) {
-      Bytes frame = tcp_frame({{}, ipv4(10, 0, 0, 4), static_cast<std::uint16_t>(1024 + sent)}, {{}, remote, 80},
-                              {sent, 0, tcp_syn});
+      Bytes frame = tcp_frame({{}, ipv4(10, 0, 0, 4), static_cast<std::uint16_t>(1024 + sent)},
+                              {{}, remote, 80}, {sent, 0, tcp_syn});
       auto packet = parse_ipv4_packet(frame);
       if (guard.from_machine(*packet, now) == NatGuard::Verdict::pass) ++count;
     }

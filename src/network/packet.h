@@ -16,7 +16,7 @@ namespace berth::network {
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t ethernet_header = 14;
-constexpr std::size_t mtu = 1500;  ///< of the virtual network
+constexpr std::size_t mtu = 1500;              ///< of the virtual network
 constexpr std::size_t largest_frame = 65'550;  ///< Ethernet header, largest IPv4 packet, and a little
 constexpr std::uint16_t ethertype_ipv4 = 0x0800;
 constexpr std::uint16_t ethertype_arp = 0x0806;

@@ -42,9 +42,9 @@
 #include "programs/berthd_options.h"
 #include "region/access.h"
 #include "region/extension_gallery.h"
-#include "region/simulated_guests.h"
 #include "region/region.h"
 #include "region/region_store.h"
+#include "region/simulated_guests.h"
 #include "store/database.h"
 
 namespace berth {
@@ -140,9 +140,9 @@ class Daemon {
         egress_(egress_setting()),
         settings_(make_settings()),
         region_(make_services(), settings_),
-        guest_host_(with_identities(region_.guests(), {.subscription = access_.subscription,
-                                                       .tenant = access_.tenant,
-                                                       .key = access_.token_key})),
+        guest_host_(with_identities(
+            region_.guests(),
+            {.subscription = access_.subscription, .tenant = access_.tenant, .key = access_.token_key})),
         guest_endpoints_(io_.get_executor(), *guest_host_),
         arm_(region_, access_),
         classic_(region_, access_, options_.home) {

@@ -25,8 +25,9 @@ HostShare host_share(const VmSize& size, unsigned host_cpus, unsigned host_memor
                   .memory_mib = std::min(size.memory_mib, most),
                   .less = {}};
   if (share.cpus < size.cpus || share.memory_mib < size.memory_mib)
-    share.less = fmt::format("The size {} has {} processors and {} MiB of memory; this host gives {} and {} MiB.",
-                             size.name, size.cpus, size.memory_mib, share.cpus, share.memory_mib);
+    share.less =
+        fmt::format("The size {} has {} processors and {} MiB of memory; this host gives {} and {} MiB.",
+                    size.name, size.cpus, size.memory_mib, share.cpus, share.memory_mib);
   return share;
 }
 

@@ -17,7 +17,8 @@ TEST(HostShare, IsWhatTheHostHasAndSaysSoWhereItHasLess) {
   EXPECT_EQ(share.cpus, 4u);
   EXPECT_EQ(share.memory_mib, 12'288u);
   EXPECT_EQ(share.less,
-            "The size Standard_D64s_v5 has 64 processors and 262144 MiB of memory; this host gives 4 and 12288 MiB.");
+            "The size Standard_D64s_v5 has 64 processors and 262144 MiB of memory; this host gives 4 and "
+            "12288 MiB.");
 }
 
 }  // namespace

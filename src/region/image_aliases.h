@@ -12,8 +12,9 @@ class Region;
 /// "Whoever asks for Canonical:*:* gets the image Debian-12": images by the names that templates use. There are none
 /// unless the user says so; they stand in the region's store.
 struct ImageAlias {
-  std::string pattern;  ///< "PUBLISHER:OFFER:SKU:VERSION", each with '*' and '?'; parts that are missing fit all
-  std::string image;    ///< name of a gallery image
+  std::string
+      pattern;  ///< "PUBLISHER:OFFER:SKU:VERSION", each with '*' and '?'; parts that are missing fit all
+  std::string image;  ///< name of a gallery image
 };
 
 /// Throws Error: invalid for no pattern; not_found when there is no such image. True when it is a new one.

@@ -65,11 +65,13 @@ void check_blocks(const VirtualNetwork& wanted, const std::string& whole) {
                   fmt::format("'{}' of virtual network '{}' is not an IPv4 block between /8 and /29.", prefix,
                               wanted.name));
   if (whole.empty())
-    throw Error(ErrorKind::invalid, "OperationNotAllowed",
-                fmt::format("Virtual network '{}' has the address prefixes {}: in the local region one block of /8 or "
-                            "smaller must hold them all.",
-                            wanted.name, fmt::join(wanted.prefixes, ", ")),
-                "Give prefixes of one private range, for example 10.0.0.0/16 and 10.1.0.0/16.");
+    throw Error(
+        ErrorKind::invalid, "OperationNotAllowed",
+        fmt::format(
+            "Virtual network '{}' has the address prefixes {}: in the local region one block of /8 or "
+            "smaller must hold them all.",
+            wanted.name, fmt::join(wanted.prefixes, ", ")),
+        "Give prefixes of one private range, for example 10.0.0.0/16 and 10.1.0.0/16.");
   const auto is_inside = [&] {
     return std::ranges::any_of(wanted.prefixes, [&](const std::string& prefix) {
       return parse_cidr(prefix, network, bits) && inner_bits >= bits && (inner ^ network) >> (32 - bits) == 0;

@@ -161,11 +161,12 @@ void Database::roll_back_and_fail() {
   const std::string why = broken_ ? "a part of the change was given up" : sqlite3_errmsg(handle_);
   if (!sqlite3_get_autocommit(handle_)) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
   if (!broken_ && (code & 0xff) == SQLITE_IOERR && !withdraw())
-    throw Error(ErrorKind::unavailable, "StoreUnavailable",
-                fmt::format("The region's store {} cannot be written: {}. Whether this change was kept is known "
-                            "when the region starts again.",
-                            file_.string(), why),
-                "Check the disk that it is on.");
+    throw Error(
+        ErrorKind::unavailable, "StoreUnavailable",
+        fmt::format("The region's store {} cannot be written: {}. Whether this change was kept is known "
+                    "when the region starts again.",
+                    file_.string(), why),
+        "Check the disk that it is on.");
   fail("cannot be written", code, why);
 }
 

@@ -189,12 +189,11 @@ inline constexpr auto members<Phase> =
     std::tuple(Member("name", &Phase::name), Member("detail", &Phase::detail), Member("began", &Phase::began),
                Member("ended", &Phase::ended));
 template <>
-inline constexpr auto members<Operation> =
-    std::tuple(Member("id", &Operation::id), Member("kind", &Operation::kind),
-               Member("target", &Operation::target), Member("status", &Operation::status),
-               Member("problem", &Operation::problem), Member("began", &Operation::began),
-               Member("ended", &Operation::ended), Member("phases", &Operation::phases),
-               Member("output", &Operation::output));
+inline constexpr auto members<Operation> = std::tuple(
+    Member("id", &Operation::id), Member("kind", &Operation::kind), Member("target", &Operation::target),
+    Member("status", &Operation::status), Member("problem", &Operation::problem),
+    Member("began", &Operation::began), Member("ended", &Operation::ended),
+    Member("phases", &Operation::phases), Member("output", &Operation::output));
 
 template <class T>
 concept HasMembers = !std::is_null_pointer_v<std::remove_cv_t<decltype(members<T>)>>;

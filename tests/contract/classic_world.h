@@ -10,8 +10,8 @@
 
 #include "crypto/encoding.h"
 #include "http/message.h"
-#include "region/simulated_guests.h"
 #include "region/region.h"
+#include "region/simulated_guests.h"
 
 namespace berth {
 

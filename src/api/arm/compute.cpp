@@ -118,11 +118,13 @@ void take_os_disk(VmOrder& order, const Field& disk, const Place& place, const V
   if (const std::string os = disk["osType"].text("Linux"); !same_name(os, "Linux"))
     throw Error(ErrorKind::invalid, "OperationNotAllowed",
                 fmt::format("'{}' is '{}': the local region runs Linux.", disk["osType"].path(), os));
-  const std::string option = disk["createOption"].text(before && before->os_disk_attached ? "Attach" : "FromImage");
+  const std::string option =
+      disk["createOption"].text(before && before->os_disk_attached ? "Attach" : "FromImage");
   if (!same_name(option, "FromImage") && !same_name(option, "Attach"))
-    throw Error(ErrorKind::invalid, "OperationNotAllowed",
-                fmt::format("'{}' is '{}': it must be 'FromImage' or 'Attach'.", disk["createOption"].path(), option),
-                "Make an image of the disk first, or name an image.");
+    throw Error(
+        ErrorKind::invalid, "OperationNotAllowed",
+        fmt::format("'{}' is '{}': it must be 'FromImage' or 'Attach'.", disk["createOption"].path(), option),
+        "Make an image of the disk first, or name an image.");
   order.attach_os_disk = same_name(option, "Attach");
   order.vm.os_disk_caching =
       caching_of(disk["caching"], before ? std::string_view(before->os_disk_caching) : "ReadWrite");

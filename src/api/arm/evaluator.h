@@ -35,7 +35,7 @@ struct TemplateScope {
   std::map<std::string, nlohmann::json, NameLess> functions;  ///< "namespace.name" -> definition
   std::map<std::string, std::string, NameLess> symbols;       ///< names by which reference() finds ids
   std::map<std::string, std::vector<std::string>, NameLess> collections;  ///< ids of copies, for references()
-  std::shared_ptr<const nlohmann::json> resources;  ///< as written, for resourceInfo()
+  std::shared_ptr<const nlohmann::json> resources;                        ///< as written, for resourceInfo()
   nlohmann::json definitions;                                             ///< types that "$ref" names
   CopyLoops loops;          ///< around a nested template with the outer scope
   std::string api_profile;  ///< what stands for an apiVersion that a resource does not name

@@ -63,17 +63,21 @@ void take_identities(Vm& vm, const Field& identity, std::string_view kept_before
         const auto parsed = ResourceId::parse(id);
         if (!parsed || !parsed->is(user_identity_type))
           throw Error(ErrorKind::invalid, "InvalidIdentity",
-                      fmt::format("'{}' at path '{}' is not the id of a user-assigned identity.", id.substr(0, 300),
-                                  given.path()));
+                      fmt::format("'{}' at path '{}' is not the id of a user-assigned identity.",
+                                  id.substr(0, 300), given.path()));
         if (!value.is_null()) users[id] = json::object();
       }
     }
     if (user == users.empty())
-      throw Error(ErrorKind::invalid, "InvalidIdentity",
-                  user ? std::string("The identity's type is UserAssigned, and it names no 'userAssignedIdentities'.")
-                       : fmt::format("The identity's type is '{}', and it names 'userAssignedIdentities'.", type));
+      throw Error(
+          ErrorKind::invalid, "InvalidIdentity",
+          user ? std::string("The identity's type is UserAssigned, and it names no 'userAssignedIdentities'.")
+               : fmt::format("The identity's type is '{}', and it names 'userAssignedIdentities'.", type));
     wanted = nullptr;
-    if (system || user) wanted = {{"type", system && user ? "SystemAssigned, UserAssigned" : system ? "SystemAssigned" : "UserAssigned"}};
+    if (system || user)
+      wanted = {{"type", system && user ? "SystemAssigned, UserAssigned"
+                         : system       ? "SystemAssigned"
+                                        : "UserAssigned"}};
     if (user) wanted["userAssignedIdentities"] = std::move(users);
   }
   if (wanted.is_null()) return;

@@ -15,9 +15,9 @@ namespace berth::arm {
 /// they came in and compare without it.
 struct ResourceId {
   std::string subscription;
-  std::string group;                                          ///< "" for a resource of the subscription
-  std::string scope;                                          ///< of an extension resource: the id of what it is about
-  std::string provider;                                       ///< "Microsoft.Compute"
+  std::string group;     ///< "" for a resource of the subscription
+  std::string scope;     ///< of an extension resource: the id of what it is about
+  std::string provider;  ///< "Microsoft.Compute"
   std::vector<std::pair<std::string, std::string>> segments;  ///< type and name, parent first
 
   /// nullopt when the text is no resource id.

@@ -64,7 +64,8 @@ TEST(ResourceIds, OfWhatIsAboutAnotherResourceHaveItAsTheirScope) {
   EXPECT_EQ(lock->group, "G");
   EXPECT_EQ(lock->about(), vm);
   EXPECT_EQ(lock->text(), vm + "/providers/Microsoft.Authorization/locks/l");
-  EXPECT_EQ(ResourceId::parse("/subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l")->about(),
+  EXPECT_EQ(ResourceId::parse("/subscriptions/S/resourceGroups/G/providers/Microsoft.Authorization/locks/l")
+                ->about(),
             "/subscriptions/S/resourceGroups/G");
   EXPECT_FALSE(ResourceId::parse(vm + "/providers/Microsoft.Authorization"));
 }

@@ -148,7 +148,8 @@ json deployment(const Expression&, TemplateFrame& frame) {
 
 json management_group(const Expression&, TemplateFrame&) {
   refuse_template(
-      "The template function 'managementGroup' is expected in deployments of a management group only; this is one "
+      "The template function 'managementGroup' is expected in deployments of a management group only; this "
+      "is one "
       "of a resource group.");
 }
 
@@ -311,8 +312,8 @@ json resource_info(const Expression& call, TemplateFrame& frame) {
   const std::size_t bracket = written.find('[');
   const std::string symbol = written.substr(0, bracket);
   TemplateScope& scope = frame.scope;
-  const json* resource = scope.resources && scope.resources->is_object() ? find_member(*scope.resources, symbol)
-                                                                         : nullptr;
+  const json* resource =
+      scope.resources && scope.resources->is_object() ? find_member(*scope.resources, symbol) : nullptr;
   if (!resource)
     refuse_template(fmt::format(
         "The template function 'resourceInfo' needs the symbolic name of a resource, not '{}'.", written));
@@ -333,7 +334,8 @@ json resource_info(const Expression& call, TemplateFrame& frame) {
     if (!value.is_string()) value = std::string();
     return value.get<std::string>();
   };
-  const std::string name = text("name"), type = text("type"), version = text("apiVersion"), group = text("resourceGroup");
+  const std::string name = text("name"), type = text("type"), version = text("apiVersion"),
+                    group = text("resourceGroup");
   return {{"id", make_id(scope.place.subscription, group.empty() ? scope.place.group : group, type, name)},
           {"name", name},
           {"type", type},
@@ -389,7 +391,7 @@ std::string squeezed(const std::string& location) {
 std::string other_zone(const Expression& call, const std::string& location, const std::string& zone,
                        bool to_logical) {
   const std::string prefix = squeezed(location) + "-az";
-  const std::string number = !to_logical                 ? zone
+  const std::string number = !to_logical                       ? zone
                              : lower(zone).starts_with(prefix) ? zone.substr(prefix.size())
                                                                : "";
   if (number != "1" && number != "2" && number != "3")
@@ -408,7 +410,8 @@ json map_zones(const Expression& call, TemplateFrame& frame, bool to_logical) {
     return other_zone(call, location, text_argument(call, 2, frame), to_logical);
   const json zones = evaluate(call.arguments[2], frame);
   if (!zones.is_array())
-    refuse_template(fmt::format("Argument 3 of the template function '{}' must be an array of zones.", call.name));
+    refuse_template(
+        fmt::format("Argument 3 of the template function '{}' must be an array of zones.", call.name));
   json made = json::array();
   for (const json& zone : zones)
     made.push_back(other_zone(call, location, zone.is_string() ? zone.get<std::string>() : "", to_logical));

@@ -209,30 +209,34 @@ std::string linked_address(const json& link, const std::string& base, const std:
   if (const std::string uri = text("uri"); !uri.empty()) return uri;
   const std::string relative = text("relativePath");
   if (relative.empty())
-    refuse_template(
-        fmt::format("The link of {} has neither 'uri' nor 'relativePath'. Template specs are not there in the local "
-                    "region.",
-                    what));
+    refuse_template(fmt::format(
+        "The link of {} has neither 'uri' nor 'relativePath'. Template specs are not there in the local "
+        "region.",
+        what));
   if (base.empty())
-    throw Error(ErrorKind::invalid, "InvalidTemplateLink",
-                fmt::format("The 'relativePath' of {} is '{}', and the template around it was sent by itself: there is "
-                            "no folder to look in.",
-                            what, relative.substr(0, 300)),
-                "Serve its folder with 'azure region serve-templates FOLDER', and deploy by the address that it shows.");
+    throw Error(
+        ErrorKind::invalid, "InvalidTemplateLink",
+        fmt::format(
+            "The 'relativePath' of {} is '{}', and the template around it was sent by itself: there is "
+            "no folder to look in.",
+            what, relative.substr(0, 300)),
+        "Serve its folder with 'azure region serve-templates FOLDER', and deploy by the address that it "
+        "shows.");
   return base.substr(0, base.rfind('/', base.find('?')) + 1) + relative;
 }
 
-json load_linked(const json& link, const std::string& base, const std::string& what, const TemplateRuntime& runtime,
-                 Budget& budget, std::string& address) {
+json load_linked(const json& link, const std::string& base, const std::string& what,
+                 const TemplateRuntime& runtime, Budget& budget, std::string& address) {
   if (!link.is_object()) refuse_template(fmt::format("The link of {} is not an object.", what));
   address = linked_address(link, base, what);
   if (!runtime.linked) refuse_template(fmt::format("The link of {} cannot be followed here.", what));
   json document = runtime.linked(address);
   budget.make(document);
-  const json &wanted = member_or_null(link, "contentVersion"), &there = member_or_null(document, "contentVersion");
+  const json &wanted = member_or_null(link, "contentVersion"),
+             &there = member_or_null(document, "contentVersion");
   if (!wanted.is_null() && wanted != there)
-    refuse_template(fmt::format("The link of {} wants the content version {}, and there is {}.", what, dump(wanted),
-                                dump(there)));
+    refuse_template(fmt::format("The link of {} wants the content version {}, and there is {}.", what,
+                                dump(wanted), dump(there)));
   return document;
 }
 
@@ -242,9 +246,9 @@ bool is_inner_scope(const json& properties, const std::string& name) {
   const std::string text = scope.is_string() ? scope.get<std::string>() : "";
   if (same_name(text, "inner")) return true;
   if (same_name(text, "outer") || same_name(text, "notSpecified")) return false;
-  refuse_template(
-      fmt::format("The 'expressionEvaluationOptions.scope' of the nested deployment '{}' is not 'inner' or 'outer'.",
-                  name));
+  refuse_template(fmt::format(
+      "The 'expressionEvaluationOptions.scope' of the nested deployment '{}' is not 'inner' or 'outer'.",
+      name));
 }
 
 }  // namespace

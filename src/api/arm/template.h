@@ -18,8 +18,8 @@ struct DeploymentPlace {
   std::string subscription, subscription_name, tenant;
   std::string group, group_location;
   Tags group_tags;
-  std::string name;    ///< of the deployment
-  std::string origin;  ///< "https://127.0.0.1:8443"
+  std::string name;                        ///< of the deployment
+  std::string origin;                      ///< "https://127.0.0.1:8443"
   std::string deployer_id, deployer_name;  ///< who deploys: a UUID; of users, their name too
   std::string template_uri;                ///< where the template came from; "" when it was sent itself
 };
@@ -48,9 +48,11 @@ struct PlannedResource {
 
 /// What a template gives back.
 struct Outputs {
-  nlohmann::json shown;   ///< {"name":{"type","value"}}; secure ones without a value, and none that holds a secret
-  nlohmann::json whole;   ///< the same with what is secret in it: for the deployment around this one, never kept
-  nlohmann::json secure;  ///< {"name": value} of the secure ones: as `whole`
+  nlohmann::json
+      shown;  ///< {"name":{"type","value"}}; secure ones without a value, and none that holds a secret
+  nlohmann::json
+      whole;  ///< the same with what is secret in it: for the deployment around this one, never kept
+  nlohmann::json secure;            ///< {"name": value} of the secure ones: as `whole`
   std::vector<std::string> hidden;  ///< whose shown value is not the whole one
 };
 

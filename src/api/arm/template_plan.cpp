@@ -67,14 +67,14 @@ bool is_only_if_missing(const json& resource, const std::string& name, TemplateF
   bool wanted = false;
   for (const auto& [key, value] : options.items()) {
     if (!same_name(key, "onlyIfNotExists"))
-      refuse_template(
-          fmt::format("'@options.{}' of the template resource '{}' is not supported by the local region: a resource "
-                      "is put once here. Leave it out.",
-                      key.substr(0, 100), name));
+      refuse_template(fmt::format(
+          "'@options.{}' of the template resource '{}' is not supported by the local region: a resource "
+          "is put once here. Leave it out.",
+          key.substr(0, 100), name));
     const json flag = evaluate(value, at);
     if (!flag.is_boolean())
-      refuse_template(
-          fmt::format("'@options.onlyIfNotExists' of the template resource '{}' is not true or false.", name));
+      refuse_template(fmt::format(
+          "'@options.onlyIfNotExists' of the template resource '{}' is not true or false.", name));
     wanted = flag.get<bool>();
   }
   return wanted;
@@ -206,8 +206,9 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
                       bool left_out_parent) {
   scope_.budget->resource();
   TemplateFrame at{.scope = scope_, .loops = loops};
-  const std::string indexed =
-      symbol.empty() || loops.size() == scope_.loops.size() ? symbol : fmt::format("{}[{}]", symbol, loops.back().second);
+  const std::string indexed = symbol.empty() || loops.size() == scope_.loops.size()
+                                  ? symbol
+                                  : fmt::format("{}[{}]", symbol, loops.back().second);
   // The name of what is only spoken of may not even make sense when it is not there.
   const bool existing = member_or_null(resource, "existing") == json(true);
   if (existing && (left_out_parent || !is_wanted(resource, symbol, at))) {
@@ -265,9 +266,10 @@ void Planner::add_one(const json& resource, const std::string& symbol, const std
   if (const json subscription = member("subscriptionId");
       !is_left_out && subscription.is_string() &&
       !same_name(subscription.get_ref<const std::string&>(), scope_.place.subscription))
-    refuse_template(fmt::format("The template resource '{}' is for the subscription '{}', which this region does not "
-                                "have.",
-                                planned.name, subscription.get<std::string>().substr(0, 100)));
+    refuse_template(
+        fmt::format("The template resource '{}' is for the subscription '{}', which this region does not "
+                    "have.",
+                    planned.name, subscription.get<std::string>().substr(0, 100)));
   const std::string in_group = group.is_string() ? group.get<std::string>() : scope_.place.group;
   planned.id = make_id(scope_.place.subscription, in_group, planned.type, planned.name);
   const json scope =

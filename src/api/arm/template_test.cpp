@@ -232,7 +232,8 @@ TEST(Template, ReferencesByTypeAndNameAreOfTheSameGroup) {
   const Template made = plan(document_of(
       json::array(),
       {{"outputs",
-        {{"o", {{"type", "string"}, {"value", "[reference('Microsoft.Storage/storageAccounts/x', '1').e]"}}}}}}));
+        {{"o",
+          {{"type", "string"}, {"value", "[reference('Microsoft.Storage/storageAccounts/x', '1').e]"}}}}}}));
   TemplateRuntime runtime = runtime_without();
   runtime.reference = [](const std::string& id, bool) {
     EXPECT_EQ(id, "/subscriptions/S/resourceGroups/G/providers/Microsoft.Storage/storageAccounts/x");
@@ -540,11 +541,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"tenant().tenantId", "\"T\""}, Case{"deployer().objectId", "\"O\""},
         Case{"deployer()", R"({"objectId":"O","tenantId":"T","userPrincipalName":"me@local"})"},
         // Text counts in UTF-16, as .NET does: é is one, 🐳 is two.
-        Case{"length('héé')", "3"}, Case{"length('日本🐳')", "4"}, Case{"substring('héllo', 1, 3)", R"("éll")"},
-        Case{"substring('日本語', 1)", R"("本語")"}, Case{"substring('a🐳b', 1, 2)", R"("🐳")"},
-        Case{"take('éèê', 2)", R"("éè")"}, Case{"take('éè', 9)", R"("éè")"}, Case{"skip('éèê', 2)", R"("ê")"},
-        Case{"skip('é', 9)", R"("")"}, Case{"first('éa')", R"("é")"}, Case{"last('aé')", R"("é")"},
-        Case{"last('')", R"("")"}, Case{"indexOf('äöü', 'ü')", "2"}, Case{"indexOf('äöü', 'Ü')", "2"},
+        Case{"length('héé')", "3"}, Case{"length('日本🐳')", "4"},
+        Case{"substring('héllo', 1, 3)", R"("éll")"}, Case{"substring('日本語', 1)", R"("本語")"},
+        Case{"substring('a🐳b', 1, 2)", R"("🐳")"}, Case{"take('éèê', 2)", R"("éè")"},
+        Case{"take('éè', 9)", R"("éè")"}, Case{"skip('éèê', 2)", R"("ê")"}, Case{"skip('é', 9)", R"("")"},
+        Case{"first('éa')", R"("é")"}, Case{"last('aé')", R"("é")"}, Case{"last('')", R"("")"},
+        Case{"indexOf('äöü', 'ü')", "2"}, Case{"indexOf('äöü', 'Ü')", "2"},
         Case{"lastIndexOf('éxéx', 'X')", "3"}, Case{"lastIndexOf('ééa', 'É')", "1"},
         Case{"padLeft('é', 3, '0')", R"("00é")"}, Case{"padLeft('a', 3, 'é')", R"("ééa")"},
         Case{"toUpper('straße é')", R"("STRAßE É")"}, Case{"toLower('ÀÉ')", R"("àé")"},
@@ -555,8 +557,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"toLogicalZones('S', 'westus2', createArray('westus2-az1', 'westus2-az2'))", R"(["1","2"])"},
         Case{"toPhysicalZone('S', 'westus2', '1')", R"("westus2-az1")"},
         Case{"toPhysicalZones('S', 'westus2', createArray('2'))", R"(["westus2-az2"])"},
-        Case{"managementGroupResourceId('mg', 'Microsoft.Authorization/policyDefinitions', 'p')",
-             R"("/providers/Microsoft.Management/managementGroups/mg/providers/Microsoft.Authorization/policyDefinitions/p")"}));
+        Case{
+            "managementGroupResourceId('mg', 'Microsoft.Authorization/policyDefinitions', 'p')",
+            R"("/providers/Microsoft.Management/managementGroups/mg/providers/Microsoft.Authorization/policyDefinitions/p")"}));
 
 TEST(TemplateFunctionRefusals, NameTheArgument) {
   EXPECT_THAT(refusal_of("div(1, 0)"), HasSubstr("divides by zero"));
@@ -597,10 +600,7 @@ TEST(TemplateParameters, LimitsCountCharacters) {
   const json document = document_of(
       json::array(), {{"parameters", {{"p", {{"type", "string"}, {"minLength", 2}, {"maxLength", 3}}}}}});
   plan(document, {{"p", {{"value", "äöü"}}}});
-  EXPECT_THAT(message_of([&] {
-                plan(document, {{"p", {{"value", "é"}}}});
-              }),
-              HasSubstr("its length is 1"));
+  EXPECT_THAT(message_of([&] { plan(document, {{"p", {{"value", "é"}}}}); }), HasSubstr("its length is 1"));
 }
 
 TEST(TemplateResources, TellOfThemselvesByResourceInfo) {
@@ -614,17 +614,21 @@ TEST(TemplateResources, TellOfThemselvesByResourceInfo) {
 
   EXPECT_EQ(made.resources()[0].name, "net-m1");
   EXPECT_EQ(made.outputs(runtime_without())["o"]["value"],
-            json::parse(R"({"id":"/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/net",
+            json::parse(
+                R"({"id":"/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/net",
                  "name":"net","type":"Microsoft.Network/virtualNetworks","apiVersion":"2019-11-01"})"));
   EXPECT_THAT(refusal_of("resourceInfo('net')"), HasSubstr("needs the symbolic name"));
 }
 
 TEST(TemplateResources, ThatAreAboutAnotherOneStandBelowIt) {
   const auto lock = [](const json& scope) {
-    return json{{"type", "Microsoft.Authorization/locks"}, {"apiVersion", "1"}, {"name", "l"}, {"scope", scope}};
+    return json{
+        {"type", "Microsoft.Authorization/locks"}, {"apiVersion", "1"}, {"name", "l"}, {"scope", scope}};
   };
   const std::string net = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/n";
-  const auto id_with = [&](const json& scope) { return plan(document_with({lock(scope)})).resources()[0].id; };
+  const auto id_with = [&](const json& scope) {
+    return plan(document_with({lock(scope)})).resources()[0].id;
+  };
 
   EXPECT_EQ(id_with("[format('Microsoft.Network/virtualNetworks/{0}', 'n')]"),
             net + "/providers/Microsoft.Authorization/locks/l");
@@ -642,11 +646,14 @@ TEST(TemplateResources, ThatAreOnlyForWhereNothingIsAreMarked) {
   EXPECT_FALSE(made.resources()[1].only_if_missing);
   EXPECT_FALSE(made.body(0, runtime_without()).contains("@options"));
   for (const char* other : {"retryOn", "waitUntil"})
-    EXPECT_THAT(message_of([&] { plan(document_with({network("a", {{"@options", {{other, "x"}}}})})); }),
+    EXPECT_THAT(message_of([&] {
+                  plan(document_with({network("a", {{"@options", {{other, "x"}}}})}));
+                }),
                 HasSubstr(std::string("'@options.") + other + "'"));
 }
 
-json nested_deployment(const json& template_of_it, const std::string& scope, const json& parameters = nullptr) {
+json nested_deployment(const json& template_of_it, const std::string& scope,
+                       const json& parameters = nullptr) {
   json made = {{"type", "Microsoft.Resources/deployments"},
                {"apiVersion", "1"},
                {"name", "inner"},
@@ -753,8 +760,9 @@ TEST(TemplateLinks, LeadBesideTheTemplateAroundThem) {
   std::string asked;
   runtime.linked = [&](const std::string& uri) {
     asked = uri;
-    return document_with({network("[concat(parameters('n'), replace(deployment().properties.templateLink.uri, '/', '|'))]")},
-                         {{"parameters", {{"n", {{"type", "string"}}}}}});
+    return document_with(
+        {network("[concat(parameters('n'), replace(deployment().properties.templateLink.uri, '/', '|'))]")},
+        {{"parameters", {{"n", {{"type", "string"}}}}}});
   };
   const auto linked = [](const json& link) {
     json made = nested_deployment(nullptr, "outer", {{"n", {{"value", "at "}}}});
@@ -766,13 +774,15 @@ TEST(TemplateLinks, LeadBesideTheTemplateAroundThem) {
   EXPECT_EQ(asked, "https://h/templates/k/parts/net.json");
 
   const Template there = plan(linked({{"uri", "[uri('https://h/templates/j/', 'net.json')]"}}));
-  EXPECT_EQ(there.nested(0, deployment_place, runtime).resources()[0].name, "at https:||h|templates|j|net.json");
+  EXPECT_EQ(there.nested(0, deployment_place, runtime).resources()[0].name,
+            "at https:||h|templates|j|net.json");
 
   const Template nowhere = plan(linked({{"relativePath", "net.json"}}));
   EXPECT_THAT(message_of([&] { nowhere.nested(0, deployment_place, runtime); }, "InvalidTemplateLink"),
               HasSubstr("there is no folder to look in"));
   const Template old = plan(linked({{"uri", "https://h/x"}, {"contentVersion", "9.0.0.0"}}));
-  EXPECT_THAT(message_of([&] { old.nested(0, deployment_place, runtime); }), HasSubstr("the content version"));
+  EXPECT_THAT(message_of([&] { old.nested(0, deployment_place, runtime); }),
+              HasSubstr("the content version"));
 }
 
 TEST(TemplateFunctionRefusals, ReferenceIsForDeployTime) {

@@ -49,8 +49,8 @@ void check_limits(const json& type, const json& value, const std::string& what) 
                                least ? std::to_string(*least) : "any", most ? std::to_string(*most) : "any"));
   };
   if (value.is_string())
-    check(static_cast<std::int64_t>(count_units(value.get_ref<const std::string&>())), "minLength", "maxLength",
-          "length");
+    check(static_cast<std::int64_t>(count_units(value.get_ref<const std::string&>())), "minLength",
+          "maxLength", "length");
   if (value.is_array()) check(static_cast<std::int64_t>(value.size()), "minLength", "maxLength", "length");
   if (value.is_number_integer()) check(value.get<std::int64_t>(), "minValue", "maxValue", "value");
 }

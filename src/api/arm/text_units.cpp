@@ -118,7 +118,8 @@ std::size_t count_units(std::string_view text) {
 
 std::string units_of(std::string_view text, std::size_t begin, std::size_t count) {
   if (is_ascii(text)) return std::string(text.substr(std::min(begin, text.size()), count));
-  const std::size_t end = count > static_cast<std::size_t>(-1) - begin ? static_cast<std::size_t>(-1) : begin + count;
+  const std::size_t end =
+      count > static_cast<std::size_t>(-1) - begin ? static_cast<std::size_t>(-1) : begin + count;
   std::string part;
   std::size_t unit = 0;
   for (std::size_t at = 0; at < text.size() && unit < end;) {
@@ -135,11 +136,15 @@ std::string units_of(std::string_view text, std::size_t begin, std::size_t count
 }
 
 std::string lower_letters(std::string_view text) {
-  return changed(text, [](wint_t code) { return code < 0x80 || !letters() ? ascii_lower(code) : ::towlower_l(code, letters()); });
+  return changed(text, [](wint_t code) {
+    return code < 0x80 || !letters() ? ascii_lower(code) : ::towlower_l(code, letters());
+  });
 }
 
 std::string upper_letters(std::string_view text) {
-  return changed(text, [](wint_t code) { return code < 0x80 || !letters() ? ascii_upper(code) : ::towupper_l(code, letters()); });
+  return changed(text, [](wint_t code) {
+    return code < 0x80 || !letters() ? ascii_upper(code) : ::towupper_l(code, letters());
+  });
 }
 
 std::string trimmed(std::string_view text) {

@@ -189,8 +189,7 @@ Response metadata_response(const GuestView& view, const Request& request) {
     return error(400, "Bad request. Required metadata header not specified");
   if (!request.header("X-Forwarded-For").empty())
     return error(400, "Bad request. Forwarded requests are not supported");
-  if (below(path, "/metadata/identity"))
-    return identity_refusal("Identity not found");
+  if (below(path, "/metadata/identity")) return identity_refusal("Identity not found");
   if (request.method != "GET") return error(405, "Method not allowed");
   if (const auto rest = below(path, "/metadata/versions"); rest && (rest->empty() || *rest == "/"))
     return answer(200, {{"apiVersions", versions}});

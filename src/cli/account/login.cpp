@@ -40,7 +40,7 @@ void log_in(Session& session, const LoginOptions& options) {
     refuse("the secret has to be in a file: it is read again when a token expires, and kept nowhere else");
   const Environment environment = get_environment(options.environment);
   const Principal account{environment.name, options.tenant, options.user,
-                        std::filesystem::absolute(options.password_file).string()};
+                          std::filesystem::absolute(options.password_file).string()};
   read_file(account.secret_file, 4096);
   ArmEndpoint endpoint = account_endpoint(account, "");
   endpoint.ignore_cached_token = true;

@@ -24,7 +24,7 @@ Subscription parse_subscription(const json& item) {
   Subscription one{text(item, {"name"}), text(item, {"id"}), text(item, {"url"}), std::nullopt};
   if (const json& account = at(item, {"account"}); account.is_object())
     one.account = Principal{text(account, {"environment"}), text(account, {"tenant"}),
-                          text(account, {"clientId"}), text(account, {"secretFile"})};
+                            text(account, {"clientId"}), text(account, {"secretFile"})};
   return one;
 }
 

@@ -249,7 +249,8 @@ TEST_F(DockerDaily, RotationMakesANewServerCertificateAndWithClientANewPair) {
 TEST_F(DockerDaily, CertsShowNamesWhoseTheyAreAndWhenTheyEnd) {
   const Ran ran = run_program({"vm", "docker", "certs", "show", "web1"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  EXPECT_THAT(ran.out, AllOf(HasSubstr("data:    authority    CN=Berth Docker CA of "), HasSubstr("data:    client       CN="),
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("data:    authority    CN=Berth Docker CA of "),
+                             HasSubstr("data:    client       CN="),
                              HasSubstr("data:    server       CN=web1.cloudapp.net  ")));
 }
 

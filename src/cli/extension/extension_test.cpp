@@ -268,7 +268,8 @@ TEST_F(ExtensionCommands, LogsNeedAnOpenSshPort) {
   ASSERT_EQ(set().exit_code, 0);
   const Ran ran = run_program({"vm", "extension", "logs", "web1", "Echo"});
   EXPECT_EQ(ran.exit_code, 5);
-  EXPECT_THAT(ran.err, AllOf(HasSubstr("no open SSH port"), HasSubstr("azure vm docker port publish web1 22")));
+  EXPECT_THAT(ran.err,
+              AllOf(HasSubstr("no open SSH port"), HasSubstr("azure vm docker port publish web1 22")));
 }
 
 TEST_F(ExtensionCommands, UnpublishingWhatIsNotThereSaysSo) {

@@ -39,7 +39,8 @@ std::vector<std::pair<std::string, std::string>> pairs_of(const std::vector<std:
   for (const std::string& alias : aliases) {
     const std::size_t equals = alias.find('=');
     if (equals == alias.npos || equals == 0 || equals + 1 == alias.size())
-      throw Error(ErrorKind::invalid, "InvalidImageAlias", fmt::format("--image-alias {} names no image", alias),
+      throw Error(ErrorKind::invalid, "InvalidImageAlias",
+                  fmt::format("--image-alias {} names no image", alias),
                   "It is PATTERN=IMAGE, as in --image-alias 'Canonical:*:*=NAME'.");
     pairs.emplace_back(alias.substr(0, equals), alias.substr(equals + 1));
   }
@@ -100,9 +101,10 @@ void region_start(CommandLine& app, Session& session) {
   app.add_option("--hosts-file", options->hosts_file,
                  "Where names of hosts are written, or none [/etc/hosts as root]")
       ->type_name("<file>");
-  app.add_option("--image-alias", options->image_aliases,
-                 "PATTERN=IMAGE: an image for those that clients ask for by other names ('Canonical:*:*=NAME'); also "
-                 "'vm image alias add'")
+  app.add_option(
+         "--image-alias", options->image_aliases,
+         "PATTERN=IMAGE: an image for those that clients ask for by other names ('Canonical:*:*=NAME'); also "
+         "'vm image alias add'")
       ->type_name("<alias>");
   app.add_option("--driver", options->driver, "fake: virtual machines that do nothing, for tests")
       ->type_name("<driver>")
@@ -276,9 +278,9 @@ void serve_templates(Session& session, const ServeOptions& options) {
   if (!options.stop && (none || !std::filesystem::is_directory(folder, none)))
     throw Error(ErrorKind::not_found, "FolderNotFound", fmt::format("{} is no folder", options.folder),
                 "Give the folder that the templates are in.");
-  const std::string name =
-      !options.name.empty() ? options.name
-                            : name_of_folder(none ? std::filesystem::path(options.folder) : folder);
+  const std::string name = !options.name.empty()
+                               ? options.name
+                               : name_of_folder(none ? std::filesystem::path(options.folder) : folder);
   const std::string path = "providers/Berth.Local/templateFolders/" + percent_encode(name);
   if (options.stop) {
     session.arm().remove(path);
@@ -294,14 +296,16 @@ void serve_templates(Session& session, const ServeOptions& options) {
     if (same_name(entry.value("name", ""), name)) uri = entry.at("properties").value("uri", "");
   if (session.out.json_mode())
     return session.out.json({{"name", name}, {"folder", folder.string()}, {"uri", uri}});
-  session.out.info(fmt::format("Templates may link to files of {} at this address, which is its only key:", folder.string()));
+  session.out.info(fmt::format("Templates may link to files of {} at this address, which is its only key:",
+                               folder.string()));
   session.out.data(uri);
 }
 
 void region_serve_templates(CommandLine& app, Session& session) {
   auto options = std::make_shared<ServeOptions>();
   app.add_option("folder", options->folder, "The folder that the templates are in")->required();
-  app.add_option("-n,--name", options->name, "What it is called in the region [the folder's name]")->type_name("<name>");
+  app.add_option("-n,--name", options->name, "What it is called in the region [the folder's name]")
+      ->type_name("<name>");
   app.add_option("--as", options->stands_for, "Links to this address lead into the folder, too")
       ->type_name("<address>");
   app.add_flag("--stop", options->stop, "Serve it no longer");

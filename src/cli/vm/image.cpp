@@ -184,7 +184,8 @@ void vm_image_alias_add(CommandLine& app, Session& session) {
     std::string pattern, image;
   };
   auto options = std::make_shared<Options>();
-  app.add_option("pattern", options->pattern, "PUBLISHER:OFFER:SKU that clients ask for, each with '*': 'Canonical:*:*'")
+  app.add_option("pattern", options->pattern,
+                 "PUBLISHER:OFFER:SKU that clients ask for, each with '*': 'Canonical:*:*'")
       ->required();
   app.add_option("image", options->image, "An image of 'azure vm image list'")->required();
   app.callback([options, &session] {
@@ -210,7 +211,8 @@ constexpr Command vm_image_table[] = {
     {"vm image create", "Make an image of a disk file", &vm_image_create},
     {"vm image delete", "Delete an image of your own", &vm_image_delete},
     {"vm image alias list", "List what stands for images that this region has not", &vm_image_alias_list},
-    {"vm image alias add", "Let an image stand for those that clients ask for by other names", &vm_image_alias_add},
+    {"vm image alias add", "Let an image stand for those that clients ask for by other names",
+     &vm_image_alias_add},
     {"vm image alias remove", "Take that back", &vm_image_alias_remove},
     {"vm capture", "Make an image of a virtual machine that is shut down", &vm_capture},
 };

@@ -49,8 +49,8 @@ std::string image_alias_path(const std::string& pattern) {
 std::string add_image_alias(ArmClient& arm, const std::string& pattern, const std::string& image) {
   arm.put(image_alias_path(pattern), {{"properties", {{"image", image}}}});
   return fmt::format(
-      "Whoever asks for {} gets {}, which is another system: every answer about such a machine says so", pattern,
-      image);
+      "Whoever asks for {} gets {}, which is another system: every answer about such a machine says so",
+      pattern, image);
 }
 
 }  // namespace berth

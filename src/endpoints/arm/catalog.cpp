@@ -121,7 +121,8 @@ Error no_image(const Arm& arm) {
 
 /// The image that an alias gives for the path's publisher, offer and sku, under the names that were asked for.
 void add_aliased(const Arm& arm, Request& request, std::vector<GalleryImage>& found) {
-  const std::string publisher = request.params["publisher"], offer = request.params["offer"], sku = request.params["sku"];
+  const std::string publisher = request.params["publisher"], offer = request.params["offer"],
+                    sku = request.params["sku"];
   const auto alias = find_image_alias(arm.region, fmt::format("{}:{}:{}:latest", publisher, offer, sku));
   auto image = alias ? arm.region.images().gallery().find(alias->image) : std::nullopt;
   if (!image || offer.empty() || sku.empty()) return;

@@ -118,17 +118,20 @@ void check_references(Arm& arm, const ResourceId& by, const json& body, const Pl
     if (!find_kind(whole.type()) || planned.ids.contains(lower(id->text())) ||
         planned.ids.contains(lower(whole.text())) || same_name(whole.text(), by.text()))
       continue;
-    const bool there = show_resource(arm, whole, {}) && (!find_kind(id->type()) || show_resource(arm, *id, {}));
+    const bool there =
+        show_resource(arm, whole, {}) && (!find_kind(id->type()) || show_resource(arm, *id, {}));
     if (!there)
-      throw Error(ErrorKind::not_found, "InvalidResourceReference",
-                  fmt::format("Resource {} referenced by resource {} was not found. Please make sure that the "
-                              "referenced resource exists, and that both resources are in the same region.",
-                              text.substr(0, 400), by.text()),
-                  "Create it first, or in the same template.");
+      throw Error(
+          ErrorKind::not_found, "InvalidResourceReference",
+          fmt::format("Resource {} referenced by resource {} was not found. Please make sure that the "
+                      "referenced resource exists, and that both resources are in the same region.",
+                      text.substr(0, 400), by.text()),
+          "Create it first, or in the same template.");
   }
 }
 
-void check_resource(Arm& arm, const PlannedResource& resource, const PreparedResource& known, const Planned& planned) {
+void check_resource(Arm& arm, const PlannedResource& resource, const PreparedResource& known,
+                    const Planned& planned) {
   const ResourceId id = *ResourceId::parse(resource.id);
   const Kind& kind = get_kind(id.type());
   check_resource_name(id.name(), kind.type);
@@ -179,7 +182,8 @@ struct Foreseen {
 
 /// Changes with every PUT, or tells how far one is.
 bool is_told(std::string_view member) {
-  return member == "etag" || member == "provisioningState" || member == "instanceView" || member == "timeCreated";
+  return member == "etag" || member == "provisioningState" || member == "instanceView" ||
+         member == "timeCreated";
 }
 
 /// The difference of two documents, as what-if tells it: [{"path","propertyChangeType",…}].
@@ -196,14 +200,16 @@ void add_delta(const std::string& path, const json& before, const json& after, j
   if (before.is_array() && after.is_array()) {
     json children = json::array();
     for (std::size_t i = 0; i < std::max(before.size(), after.size()); ++i)
-      add_delta(std::to_string(i), i < before.size() ? before[i] : json(), i < after.size() ? after[i] : json(),
-                children);
+      add_delta(std::to_string(i), i < before.size() ? before[i] : json(),
+                i < after.size() ? after[i] : json(), children);
     if (!children.empty())
       delta.push_back({{"path", path}, {"propertyChangeType", "Array"}, {"children", std::move(children)}});
     return;
   }
   json change = {{"path", path},
-                 {"propertyChangeType", before.is_null() ? "Create" : after.is_null() ? "Delete" : "Modify"}};
+                 {"propertyChangeType", before.is_null()  ? "Create"
+                                        : after.is_null() ? "Delete"
+                                                          : "Modify"}};
   if (!before.is_null()) change["before"] = before;
   if (!after.is_null()) change["after"] = after;
   delta.push_back(std::move(change));
@@ -213,12 +219,16 @@ json unchanged(const ResourceId& id, const char* type, const json& document) {
   return {{"resourceId", id.text()}, {"changeType", type}, {"before", document}, {"after", document}};
 }
 
-json change_of(Arm& arm, const PlannedResource& resource, const PreparedResource& known, const Template& plan) {
+json change_of(Arm& arm, const PlannedResource& resource, const PreparedResource& known,
+               const Template& plan) {
   const ResourceId id = *ResourceId::parse(resource.id);
   const auto there = show_resource(arm, id, {});
   json change = {{"resourceId", resource.id}, {"changeType", there ? "Deploy" : "Create"}};
   if (!there) {
-    change["after"] = {{"id", resource.id}, {"name", resource.name}, {"type", resource.type}, {"apiVersion", resource.api_version}};
+    change["after"] = {{"id", resource.id},
+                       {"name", resource.name},
+                       {"type", resource.type},
+                       {"apiVersion", resource.api_version}};
     if (known.body)
       for (const auto& [key, value] : known.body->items()) change["after"][key] = plan.redact_value(value);
     return change;
@@ -327,9 +337,10 @@ std::shared_ptr<const Prepared> prepare(Arm& arm, Template plan, const Deploymen
 json follow_link(Arm& arm, const Field& link, std::string& uri) {
   uri = link["uri"].text();
   if (uri.empty())
-    throw Error(ErrorKind::invalid, "InvalidTemplateLink",
-                fmt::format("'{}' has no 'uri'. Template specs are not there in the local region.", link.path()),
-                "Send the template itself, or serve its folder with 'azure region serve-templates FOLDER'.");
+    throw Error(
+        ErrorKind::invalid, "InvalidTemplateLink",
+        fmt::format("'{}' has no 'uri'. Template specs are not there in the local region.", link.path()),
+        "Send the template itself, or serve its folder with 'azure region serve-templates FOLDER'.");
   return linked_template(arm, uri);
 }
 
@@ -341,11 +352,12 @@ WantedDeployment read_deployment(Arm& arm, const std::string& text, DeploymentPl
     throw Error(ErrorKind::invalid, "InvalidDeploymentContent", "The deployment has no 'properties'.");
   Field(body)["tags"].tags();  // refuses what is none
   if (!properties["onErrorDeployment"].missing())
-    throw Error(ErrorKind::invalid, "OperationNotAllowed",
-                fmt::format("'{}' is not supported by the local region: it keeps no templates, since they may hold "
-                            "secrets.",
-                            properties["onErrorDeployment"].path()),
-                "Leave it out, and send the earlier deployment again when this one fails.");
+    throw Error(
+        ErrorKind::invalid, "OperationNotAllowed",
+        fmt::format("'{}' is not supported by the local region: it keeps no templates, since they may hold "
+                    "secrets.",
+                    properties["onErrorDeployment"].path()),
+        "Leave it out, and send the earlier deployment again when this one fails.");
   json linked;
   const json* document = &properties["template"].value();
   if (properties["template"].missing()) {

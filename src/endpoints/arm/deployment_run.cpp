@@ -152,15 +152,17 @@ json listed(const std::string& function, const std::string& id, const std::strin
             const NestedOutputs& nested) {
   const auto parsed = ResourceId::parse(id);
   if (auto keys = inert_keys(function, id, version)) return std::move(*keys);
-  if (!parsed || !same_name(function, "listOutputsWithSecureValues") || !parsed->is("Microsoft.Resources/deployments"))
+  if (!parsed || !same_name(function, "listOutputsWithSecureValues") ||
+      !parsed->is("Microsoft.Resources/deployments"))
     throw no_list(function, id);
   const auto known = nested.find(lower(parsed->text()));
   if (known == nested.end())
-    throw Error(ErrorKind::invalid, "InvalidTemplate",
-                fmt::format("The secure outputs of '{}' are known to the deployment around it only, while that runs: "
-                            "they are kept nowhere.",
-                            id),
-                "Deploy it as a nested deployment of the template that needs them.");
+    throw Error(
+        ErrorKind::invalid, "InvalidTemplate",
+        fmt::format("The secure outputs of '{}' are known to the deployment around it only, while that runs: "
+                    "they are kept nowhere.",
+                    id),
+        "Deploy it as a nested deployment of the template that needs them.");
   return known->second.secure;
 }
 
@@ -453,13 +455,15 @@ asio::awaitable<json> outcome_of(Course course) {
                          "could be deleted.");
   try {
     Outputs outputs = co_await course.arm.region.workers().run(
-        run.client, [all = run.prepared, runtime = course.runtime] { return all->plan.all_outputs(runtime); });
+        run.client,
+        [all = run.prepared, runtime = course.runtime] { return all->plan.all_outputs(runtime); });
     run.document["outputs"] = outputs.shown;
     if (!outputs.hidden.empty()) run.document["hidden"] = outputs.hidden;
     if (course.depth > 0)
-      course.nested->insert_or_assign(lower(make_id(course.arm.subscription(), course.place.group,
-                                                    "Microsoft.Resources/deployments", course.run->document["name"].get<std::string>())),
-                                      std::move(outputs));
+      course.nested->insert_or_assign(
+          lower(make_id(course.arm.subscription(), course.place.group, "Microsoft.Resources/deployments",
+                        course.run->document["name"].get<std::string>())),
+          std::move(outputs));
   } catch (...) {
     co_return problem_json({.code = "DeploymentFailed",
                             .message = "The deployment's outputs could not be made.",

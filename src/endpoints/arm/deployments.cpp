@@ -133,7 +133,8 @@ asio::awaitable<Response> list_subscription_deployments(Arm&, Request) {
 
 asio::awaitable<Response> refuse_subscription_deployment(Arm&, Request) {
   throw Error(ErrorKind::invalid, "OperationNotAllowed",
-              "Deployments of a whole subscription are not supported by the local region: it deploys to resource groups.",
+              "Deployments of a whole subscription are not supported by the local region: it deploys to "
+              "resource groups.",
               "Make the resource group, and deploy to it ('az deployment group create').");
 }
 
@@ -155,12 +156,13 @@ asio::awaitable<Response> export_group_template(Arm& arm, Request request) {
     }
   }
   co_return json_response(
-      200, dump({{"template",
-                  {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
-                   {"contentVersion", "1.0.0.0"},
-                   {"parameters", json::object()},
-                   {"variables", json::object()},
-                   {"resources", std::move(resources)}}}}));
+      200,
+      dump({{"template",
+             {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
+              {"contentVersion", "1.0.0.0"},
+              {"parameters", json::object()},
+              {"variables", json::object()},
+              {"resources", std::move(resources)}}}}));
 }
 
 asio::awaitable<Response> export_deployment_template(Arm& arm, Request request) {

@@ -33,9 +33,10 @@ void require_subject(Arm& arm, const ResourceId& id) {
   if (id.scope.empty()) return;
   const auto subject = ResourceId::parse(id.scope);
   if (!subject || !show_resource(arm, *subject, {}))
-    throw Error(ErrorKind::not_found, "ResourceNotFound",
-                fmt::format("The resource '{}', which '{}' is about, was not found.", id.scope, id.full_name()),
-                "Create it first.");
+    throw Error(
+        ErrorKind::not_found, "ResourceNotFound",
+        fmt::format("The resource '{}', which '{}' is about, was not found.", id.scope, id.full_name()),
+        "Create it first.");
 }
 
 std::optional<std::string> show_extended(Arm& arm, const ResourceId& id, const View&) {
@@ -61,7 +62,10 @@ Applied put_extended(Arm& arm, const ResourceId& id, const json& body) {
   Field(body).require_object();
   check_resource_name(id.name(), id.type());
   require_subject(arm, id);
-  json made = {{"id", id.text()}, {"name", id.full_name()}, {"type", id.type()}, {"properties", extended_properties(body, id)}};
+  json made = {{"id", id.text()},
+               {"name", id.full_name()},
+               {"type", id.type()},
+               {"properties", extended_properties(body, id)}};
   if (id.is(lock_type) && !made["properties"].contains("level"))
     throw Error(ErrorKind::invalid, "InvalidRequestContent", "The lock has no 'properties.level'.");
   if (!id.is(lock_type)) made["properties"]["scope"] = id.about();
@@ -164,14 +168,17 @@ Kind identity_kind() {
   kind.type = "Microsoft.ManagedIdentity/identities";
   kind.show = [](Arm& arm, const ResourceId& id, const View&) -> std::optional<std::string> {
     const auto subject = ResourceId::parse(id.scope);
-    const Vm* vm = subject && subject->is("Microsoft.Compute/virtualMachines") ? arm.region.machines().find(subject->ref()) : nullptr;
+    const Vm* vm = subject && subject->is("Microsoft.Compute/virtualMachines")
+                       ? arm.region.machines().find(subject->ref())
+                       : nullptr;
     if (!vm || !identities_of(*vm).system) return std::nullopt;
     const Principal known = principal_of(*vm, arm.subscription());
-    return dump({{"id", id.text()},
-                 {"name", id.name()},
-                 {"type", id.type()},
-                 {"properties",
-                  {{"principalId", known.principal}, {"clientId", known.client}, {"tenantId", arm.access.tenant}}}});
+    return dump(
+        {{"id", id.text()},
+         {"name", id.name()},
+         {"type", id.type()},
+         {"properties",
+          {{"principalId", known.principal}, {"clientId", known.client}, {"tenantId", arm.access.tenant}}}});
   };
   return kind;
 }
@@ -305,8 +312,8 @@ void check_locks(Arm& arm, const std::string& id, bool deletes) {
     if (!deletes && lock["properties"].value("level", "") != "ReadOnly") continue;
     throw Error(
         ErrorKind::conflict, "ScopeLocked",
-        fmt::format("The scope '{}' cannot perform {} operation because following scope(s) are locked: '{}'.", id,
-                    deletes ? "delete" : "write", subject),
+        fmt::format("The scope '{}' cannot perform {} operation because following scope(s) are locked: '{}'.",
+                    id, deletes ? "delete" : "write", subject),
         fmt::format("Remove the lock '{}' first ('az lock delete').", lock.value("name", "")));
   }
 }

@@ -20,7 +20,8 @@ constexpr const char* alias_type = "Berth.Local/imageAliases";
 
 void write_alias(JsonText& out, const Arm& arm, const ImageAlias& alias) {
   out.open()
-      .put("id", fmt::format("/subscriptions/{}/providers/{}/{}", arm.subscription(), alias_type, alias.pattern))
+      .put("id",
+           fmt::format("/subscriptions/{}/providers/{}/{}", arm.subscription(), alias_type, alias.pattern))
       .put("name", alias.pattern)
       .put("type", alias_type)
       .open("properties")
@@ -65,7 +66,8 @@ std::string alias_warning(const Arm& arm, const Vm& vm) {
       same_name(image->sku, vm.image_sku))
     return {};
   return fmt::format(
-      "The virtual machine '{}' asks for the image {}:{}:{}, which this region has not: by an image alias it runs {}.",
+      "The virtual machine '{}' asks for the image {}:{}:{}, which this region has not: by an image alias it "
+      "runs {}.",
       vm.name, vm.image_publisher, vm.image_offer, vm.image_sku, vm.image);
 }
 

@@ -57,7 +57,8 @@ void complete(const Arm& arm, const InertResource& inert, json& properties) {
   }
   if (same_name(type, user_identity_type)) {
     const Principal known = principal_of(make_id(arm.subscription(), inert.group, type, name));
-    properties = {{"principalId", known.principal}, {"clientId", known.client}, {"tenantId", arm.access.tenant}};
+    properties = {
+        {"principalId", known.principal}, {"clientId", known.client}, {"tenantId", arm.access.tenant}};
   }
 }
 
@@ -204,7 +205,8 @@ asio::awaitable<Response> generate_key_pair(Arm& arm, Request request) {
     const PrivateKey key = PrivateKey::generate_rsa();
     CertificateOrder order;  // only a certificate tells the public key in OpenSSH's form
     order.common_name = "generated";
-    return Pair{issue_certificate(order, key).ssh_rsa_key().value_or("") + " generated-by-azure", key.to_pem()};
+    return Pair{issue_certificate(order, key).ssh_rsa_key().value_or("") + " generated-by-azure",
+                key.to_pem()};
   });
   InertResource key = *find();
   json properties = key.properties.empty() ? json::object() : json::parse(key.properties);

@@ -59,7 +59,8 @@ std::vector<Kind> all_kinds() {
 
 }  // namespace
 
-std::optional<std::string> foreseen_document(Arm& arm, const Kind& kind, const ResourceId& id, const json& body) {
+std::optional<std::string> foreseen_document(Arm& arm, const Kind& kind, const ResourceId& id,
+                                             const json& body) {
   struct Foreseen {
     std::string document;
   };

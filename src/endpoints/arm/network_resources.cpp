@@ -223,10 +223,11 @@ std::vector<std::string> security_rules_of(Arm& arm, const ResourceId& parent) {
 asio::awaitable<Response> check_dns_name(Arm& arm, Request request) {
   const std::string label = request.parameter("domainNameLabel");
   if (!is_dns_label(label))
-    throw Error(ErrorKind::invalid, "InvalidDomainNameLabel",
-                fmt::format("The domain name label '{}' is invalid: it has 3 to 63 lower case letters, digits and "
-                            "hyphens, begins with a letter and does not end with a hyphen.",
-                            label.substr(0, 100)));
+    throw Error(
+        ErrorKind::invalid, "InvalidDomainNameLabel",
+        fmt::format("The domain name label '{}' is invalid: it has 3 to 63 lower case letters, digits and "
+                    "hyphens, begins with a letter and does not end with a hyphen.",
+                    label.substr(0, 100)));
   JsonText out;
   out.open().put("available", arm.region.networks().is_label_free(label)).close();
   co_return json_response(200, out.take());

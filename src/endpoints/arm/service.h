@@ -64,7 +64,7 @@ struct Applied {
 
 /// One resource type: the PUT route and the deployment are the same code, this.
 struct Kind {
-  std::string type;  ///< in Azure's spelling
+  std::string type;        ///< in Azure's spelling
   bool has_effect = true;  ///< false: kept and given back
   /// nullopt when there is none.
   std::function<std::optional<std::string>(Arm&, const ResourceId&, const View&)> show;

@@ -284,8 +284,10 @@ void authenticate(const Arm& arm, const Request& request) {
         "Ask for a token for one of them.");
   if (!claims.principal.empty() && !has_role(arm, claims.principal))
     throw Error(ErrorKind::unauthorized, "AuthorizationFailed",
-                fmt::format("The managed identity of '{}' has no role: it may do nothing in this region.", claims.resource),
-                fmt::format("Assign one to it ('az role assignment create --assignee-object-id {}').", claims.principal));
+                fmt::format("The managed identity of '{}' has no role: it may do nothing in this region.",
+                            claims.resource),
+                fmt::format("Assign one to it ('az role assignment create --assignee-object-id {}').",
+                            claims.principal));
   if (!same_name(claims.tenant, arm.access.tenant))
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationTokenTenant",
                 fmt::format("The access token is from the wrong issuer: its tenant is '{}'.", claims.tenant),
@@ -294,8 +296,9 @@ void authenticate(const Arm& arm, const Request& request) {
 
 std::string user_of(const Arm& arm, const Request& request) {
   const std::string header = request.header("Authorization");
-  const TokenClaims claims = verify_token(std::string_view(header).substr(std::min<std::size_t>(header.size(), 7)),
-                                          arm.access.token_key, sys_seconds(seconds(arm.clock())));
+  const TokenClaims claims =
+      verify_token(std::string_view(header).substr(std::min<std::size_t>(header.size(), 7)),
+                   arm.access.token_key, sys_seconds(seconds(arm.clock())));
   return claims.is_user ? claims.subject : std::string();
 }
 

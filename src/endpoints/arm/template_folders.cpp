@@ -109,7 +109,8 @@ std::string read_served(const fs::path& folder, const std::string& relative) {
   if (problem) throw no_such(": " + problem.message());
   const fs::path file = fs::canonical(root / fs::path(relative).relative_path(), problem);
   if (problem) throw no_such("");
-  if (std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first != root.end()) throw no_such(": it leads out of it");
+  if (std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first != root.end())
+    throw no_such(": it leads out of it");
   return read_file(file, largest_template);
 }
 
@@ -132,7 +133,8 @@ asio::awaitable<Response> put_template_folder(Arm& arm, Request request) {
   std::error_code problem;
   if (!fs::path(wanted).is_absolute() || !fs::is_directory(wanted, problem))
     throw Error(ErrorKind::invalid, "NotAFolder",
-                fmt::format("'{}' is no folder of this machine, or its path is not absolute.", wanted.substr(0, 500)));
+                fmt::format("'{}' is no folder of this machine, or its path is not absolute.",
+                            wanted.substr(0, 500)));
   const auto before = arm.region.documents().find(folder_table, lower(name));
   json folder = {{"name", name}, {"folder", wanted}, {"key", random_hex(20)}};
   if (const std::string address = checked_address(Field(body)["properties"]["standsFor"]); !address.empty())
@@ -172,7 +174,8 @@ json linked_template(Arm& arm, const std::string& uri) {
     return parse_lenient_document(read_served(served.folder, served.file));
   } catch (const Error& error) {
     throw Error(ErrorKind::invalid, "InvalidTemplateLink",
-                fmt::format("The link '{}' leads to no template: {}", uri.substr(0, 500), error.what()), error.advice);
+                fmt::format("The link '{}' leads to no template: {}", uri.substr(0, 500), error.what()),
+                error.advice);
   }
 }
 

@@ -70,7 +70,8 @@ class TemplatesTest : public testing::Test {
     return answer.status == 200 ? json() : json::parse(answer.body)["error"];
   }
   json tags_of(const std::string& name, const std::string& group = "g") {
-    return region.get("resourceGroups/" + group + "/providers/Microsoft.Network/networkSecurityGroups/" + name)
+    return region
+        .get("resourceGroups/" + group + "/providers/Microsoft.Network/networkSecurityGroups/" + name)
         .value("tags", json());
   }
   static std::string text_of(const Response& response) { return response.body; }
@@ -84,9 +85,9 @@ class TemplatesTest : public testing::Test {
 
 const json secret_template = template_with(
     {}, {{"parameters", {{"p", {{"type", "securestring"}}}}},
-                    {"outputs",
-                     {{"plain", {{"type", "string"}, {"value", "[concat('of-', parameters('p'))]"}}},
-                      {"secure", {{"type", "securestring"}, {"value", "[concat(parameters('p'), '-made')]"}}}}}});
+         {"outputs",
+          {{"plain", {{"type", "string"}, {"value", "[concat('of-', parameters('p'))]"}}},
+           {"secure", {{"type", "securestring"}, {"value", "[concat(parameters('p'), '-made')]"}}}}}});
 
 TEST_F(TemplatesTest, SecretsOfANestedDeploymentReachWhatTheyAreForAndAreShownNowhere) {
   const json outer = template_with(
@@ -110,11 +111,12 @@ TEST_F(TemplatesTest, SecretsOfANestedDeploymentReachWhatTheyAreForAndAreShownNo
 }
 
 TEST_F(TemplatesTest, ASecretThatANestedDeploymentMadeItselfIsNotShownByTheOneAround) {
-  const json inner = template_with(
-      {}, {{"parameters", {{"p", {{"type", "securestring"}, {"defaultValue", "[newGuid()]"}}}}},
-                      {"outputs", {{"o", {{"type", "string"}, {"value", "[parameters('p')]"}}}}}});
+  const json inner =
+      template_with({}, {{"parameters", {{"p", {{"type", "securestring"}, {"defaultValue", "[newGuid()]"}}}}},
+                         {"outputs", {{"o", {{"type", "string"}, {"value", "[parameters('p')]"}}}}}});
   const json outer = template_with(
-      {inner_deployment(inner), rules_group("n", {{"tags", {{"t", "[reference('inner').outputs.o.value]"}}}})},
+      {inner_deployment(inner),
+       rules_group("n", {{"tags", {{"t", "[reference('inner').outputs.o.value]"}}}})},
       {{"outputs", {{"o", {{"type", "string"}, {"value", "[reference('inner').outputs.o.value]"}}}}}});
 
   EXPECT_EQ(outputs(outer)["o"]["value"], "[secret]");
@@ -139,9 +141,11 @@ TEST_F(TemplatesTest, NestedDeploymentsReachAnotherGroupInTheirOwnScopeAndInTheO
   region.arm("PUT", "resourceGroups/other", {{"location", "eastus"}});
   const json group_in_tags = {{"tags", {{"in", "[resourceGroup().name]"}, {"v", "[variables('v')]"}}},
                               {"location", "[resourceGroup().location]"}};
-  json inner = inner_deployment(template_with({rules_group("a", group_in_tags)}, {{"variables", {{"v", "own"}}}}));
-  json outer = inner_deployment(template_with({rules_group("b", group_in_tags)}, {{"variables", {{"v", "own"}}}}),
-                                json::object(), "outer");
+  json inner =
+      inner_deployment(template_with({rules_group("a", group_in_tags)}, {{"variables", {{"v", "own"}}}}));
+  json outer =
+      inner_deployment(template_with({rules_group("b", group_in_tags)}, {{"variables", {{"v", "own"}}}}),
+                       json::object(), "outer");
   inner["resourceGroup"] = outer["resourceGroup"] = "other";
   outer["name"] = "outer";
   const json done = deploy(template_with({inner, outer}, {{"variables", {{"v", "around"}}}}));
@@ -165,8 +169,8 @@ TEST_F(TemplatesTest, WhatIsOnlyForWhereNothingIsLeavesWhatIsThere) {
 }
 
 TEST_F(TemplatesTest, TellWhoDeploys) {
-  const json told = outputs(
-      template_with({}, {{"outputs", {{"o", {{"type", "object"}, {"value", "[deployer()]"}}}}}}));
+  const json told =
+      outputs(template_with({}, {{"outputs", {{"o", {{"type", "object"}, {"value", "[deployer()]"}}}}}}));
   EXPECT_EQ(told["o"]["value"], json({{"objectId", region.access.client_id},
                                       {"tenantId", TestRegion::tenant},
                                       {"userPrincipalName", ""}}));
@@ -178,7 +182,9 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   namespace fs = std::filesystem;
   const fs::path folder = region.folder / "templates";
   fs::create_directories(folder / "parts");
-  const auto write = [&](const char* name, const json& document) { std::ofstream(folder / name) << document; };
+  const auto write = [&](const char* name, const json& document) {
+    std::ofstream(folder / name) << document;
+  };
   write("parts/group.json",
         template_with({rules_group("[parameters('n')]")}, {{"parameters", {{"n", {{"type", "string"}}}}}}));
   json nested = inner_deployment(nullptr, {{"n", {{"value", "linked"}}}});
@@ -197,13 +203,15 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   ASSERT_EQ(served.status, 201) << served.body;
   const std::string uri = json::parse(served.body)["properties"]["uri"];
 
-  const json linked = {{"properties", {{"mode", "Incremental"}, {"templateLink", {{"uri", uri + "main.json"}}}}}};
+  const json linked = {
+      {"properties", {{"mode", "Incremental"}, {"templateLink", {{"uri", uri + "main.json"}}}}}};
   EXPECT_EQ(region.put(path, linked)["status"], "Succeeded");
   EXPECT_EQ(region.arm("GET", nsg + "linked").status, 200);
   EXPECT_EQ(region.arm("GET", nsg + "second").status, 200);
 
   const auto refusal = [&](const std::string& address) {
-    return text_of(region.arm("PUT", path, {{"properties", {{"mode", "Incremental"}, {"templateLink", {{"uri", address}}}}}}));
+    return text_of(region.arm(
+        "PUT", path, {{"properties", {{"mode", "Incremental"}, {"templateLink", {{"uri", address}}}}}}));
   };
   EXPECT_THAT(refusal("https://example.org/main.json"), HasSubstr("azure region serve-templates FOLDER"));
   EXPECT_THAT(refusal(uri + "out.json"), HasSubstr("leads out of it"));
@@ -237,12 +245,12 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
 
 json network_and_interface(const std::string& prefix) {
   const json subnet = {{"name", "s"}, {"properties", {{"addressPrefix", prefix}}}};
-  const json network = {{"type", "Microsoft.Network/virtualNetworks"},
-                        {"apiVersion", "1"},
-                        {"name", "v"},
-                        {"location", "West US"},
-                        {"properties",
-                         {{"addressSpace", {{"addressPrefixes", {"10.0.0.0/16"}}}}, {"subnets", {subnet}}}}};
+  const json network = {
+      {"type", "Microsoft.Network/virtualNetworks"},
+      {"apiVersion", "1"},
+      {"name", "v"},
+      {"location", "West US"},
+      {"properties", {{"addressSpace", {{"addressPrefixes", {"10.0.0.0/16"}}}}, {"subnets", {subnet}}}}};
   const json ip = {
       {"name", "ip"},
       {"properties",
@@ -287,7 +295,8 @@ TEST_F(TemplatesTest, WhatIfTellsWhatChangesAndWhatDoesNot) {
   const json changes = what_if(other);
   ASSERT_EQ(changes.size(), 2u) << changes.dump(1);
   EXPECT_EQ(changes[0]["changeType"], "Modify");
-  EXPECT_EQ(changes[0]["delta"], json::parse(R"([{"path":"tags.a","propertyChangeType":"Create","after":"b"}])"));
+  EXPECT_EQ(changes[0]["delta"],
+            json::parse(R"([{"path":"tags.a","propertyChangeType":"Create","after":"b"}])"));
   EXPECT_EQ(changes[1]["changeType"], "Ignore");
   EXPECT_TRUE(region.get("resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v")
                   .value("tags", json::object())
@@ -305,10 +314,12 @@ TEST_F(TemplatesTest, ValidationRefusesWhatCanBeKnownAndMakesNothing) {
   EXPECT_THAT(message(template_with({rules_group("a b")})), HasSubstr("Resource name 'a b'"));
   EXPECT_THAT(message(template_with({rules_group("n", {{"type", "Microsoft.Nothing/things"}})})),
               HasSubstr("'Microsoft.Nothing/things' is not supported by the local region"));
-  EXPECT_THAT(message(template_with({}, {{"outputs", {{"o", {{"type", "string"}, {"value", "[nosuch()]"}}}}}})),
-              HasSubstr("'nosuch' is not valid"));
-  EXPECT_THAT(message(template_with({}, {{"outputs", {{"o", {{"type", "int"}, {"value", "[toLower('A')]"}}}}}})),
-              HasSubstr("expected a value of type 'Int'"));
+  EXPECT_THAT(
+      message(template_with({}, {{"outputs", {{"o", {{"type", "string"}, {"value", "[nosuch()]"}}}}}})),
+      HasSubstr("'nosuch' is not valid"));
+  EXPECT_THAT(
+      message(template_with({}, {{"outputs", {{"o", {{"type", "int"}, {"value", "[toLower('A')]"}}}}}})),
+      HasSubstr("expected a value of type 'Int'"));
   EXPECT_EQ(region.get("resourceGroups/g/resources")["value"].size(), 0u);
 }
 
@@ -557,7 +568,8 @@ TEST_F(TemplatesTest, LocksForbidWhatTheySayAndGoWithWhatTheyAreAbout) {
   const std::string locks = "/providers/Microsoft.Authorization/locks";
   const auto code = [](const Response& response) { return json::parse(response.body)["error"]["code"]; };
 
-  EXPECT_EQ(region.get(nsg + "n" + locks + "/keep")["properties"], json({{"level", "CanNotDelete"}, {"notes", "mine"}}));
+  EXPECT_EQ(region.get(nsg + "n" + locks + "/keep")["properties"],
+            json({{"level", "CanNotDelete"}, {"notes", "mine"}}));
   EXPECT_EQ(region.get(nsg + "n" + locks)["value"].size(), 1u);
   EXPECT_EQ(region.get("resourceGroups/g" + locks)["value"].size(), 1u);
   EXPECT_EQ(region.get("providers/Microsoft.Authorization/locks")["value"].size(), 1u);
@@ -566,12 +578,19 @@ TEST_F(TemplatesTest, LocksForbidWhatTheySayAndGoWithWhatTheyAreAbout) {
   EXPECT_EQ(region.arm("PUT", nsg + "n", {{"location", "westus"}}).status, 200);
   EXPECT_EQ(region.arm("DELETE", nsg + "n" + locks + "/keep").status, 200);
 
-  ASSERT_EQ(region.arm("PUT", "resourceGroups/g" + locks + "/still", {{"properties", {{"level", "ReadOnly"}}}}).status, 201);
+  ASSERT_EQ(
+      region.arm("PUT", "resourceGroups/g" + locks + "/still", {{"properties", {{"level", "ReadOnly"}}}})
+          .status,
+      201);
   EXPECT_EQ(code(region.arm("PUT", nsg + "n", {{"location", "westus"}})), "ScopeLocked");
   EXPECT_EQ(region.arm("DELETE", "resourceGroups/g" + locks + "/still").status, 200);
 
   region.arm("PUT", nsg + "n" + locks + "/keep", {{"properties", {{"level", "ReadOnly"}}}});
-  EXPECT_EQ(region.arm("PUT", "providers/Microsoft.Authorization/locks/all", {{"properties", {{"level", "Sometimes"}}}}).status, 400);
+  EXPECT_EQ(region
+                .arm("PUT", "providers/Microsoft.Authorization/locks/all",
+                     {{"properties", {{"level", "Sometimes"}}}})
+                .status,
+            400);
   region.arm("DELETE", nsg + "n" + locks + "/keep");
   EXPECT_EQ(region.arm("DELETE", nsg + "n").status, 200);
   EXPECT_EQ(region.get("resourceGroups/g" + locks)["value"].size(), 0u);
@@ -593,8 +612,9 @@ TEST_F(TemplatesTest, TagsAreSetMergedAndTakenAwayByThemselves) {
   EXPECT_EQ(change("Exchange", {{"c", "3"}}), 400);
   EXPECT_EQ(region.arm("DELETE", tags).status, 200);
   EXPECT_TRUE(tags_of("n").empty());
-  EXPECT_EQ(region.arm("PUT", "resourceGroups/g/providers/Microsoft.Resources/tags/default",
-                       {{"properties", {{"tags", {{"of", "group"}}}}}})
+  EXPECT_EQ(region
+                .arm("PUT", "resourceGroups/g/providers/Microsoft.Resources/tags/default",
+                     {{"properties", {{"tags", {{"of", "group"}}}}}})
                 .status,
             200);
   EXPECT_EQ(region.get("resourceGroups/g")["tags"], json({{"of", "group"}}));
@@ -613,8 +633,14 @@ TEST_F(TemplatesTest, RoleAssignmentsAndDiagnosticSettingsAreKept) {
   const json done = deploy(template_with({rules_group("n"), role, old_style}));
   ASSERT_EQ(done["provisioningState"], "Succeeded") << done.dump(1);
 
-  EXPECT_EQ(region.get("resourceGroups/g/providers/Microsoft.Authorization/roleAssignments")["value"][0]["properties"]["principalId"], "p");
-  EXPECT_EQ(region.get(nsg + "n/providers/Microsoft.Insights/diagnosticSettings/logs")["properties"]["workspaceId"], "w");
+  EXPECT_EQ(
+      region.get(
+          "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments")["value"][0]["properties"]
+                                                                               ["principalId"],
+      "p");
+  EXPECT_EQ(
+      region.get(nsg + "n/providers/Microsoft.Insights/diagnosticSettings/logs")["properties"]["workspaceId"],
+      "w");
 }
 
 // --- images by other names, keys
@@ -643,9 +669,11 @@ TEST_F(TemplatesTest, AnImageStandsForOthersOnlyWhenTheUserSaysSoAndEveryAnswerT
   const std::string vm = "resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm";
   const Response shown = region.arm("GET", vm);
   EXPECT_THAT(shown.headers.find("Warning")->second, HasSubstr("by an image alias it runs tiny"));
-  EXPECT_EQ(json::parse(shown.body)["properties"]["storageProfile"]["imageReference"]["publisher"], "Canonical");
+  EXPECT_EQ(json::parse(shown.body)["properties"]["storageProfile"]["imageReference"]["publisher"],
+            "Canonical");
   const std::string image =
-      "providers/Microsoft.Compute/locations/westus/publishers/Canonical/artifacttypes/vmimage/offers/UbuntuServer"
+      "providers/Microsoft.Compute/locations/westus/publishers/Canonical/artifacttypes/vmimage/offers/"
+      "UbuntuServer"
       "/skus/18.04-LTS/versions/latest";
   EXPECT_EQ(region.arm("GET", image).status, 200);
 
@@ -663,7 +691,9 @@ TEST_F(TemplatesTest, ASizeThatTheHostHasNotIsGivenWithAWord) {
 
 TEST_F(TemplatesTest, PublicKeysStorageKeysAndNamesAreAnswered) {
   const std::string key = "resourceGroups/g/providers/Microsoft.Compute/sshPublicKeys/k";
-  EXPECT_EQ(region.arm("PUT", key, {{"location", "westus"}, {"properties", {{"publicKey", "ssh-rsa AAAA"}}}}).status, 201);
+  EXPECT_EQ(region.arm("PUT", key, {{"location", "westus"}, {"properties", {{"publicKey", "ssh-rsa AAAA"}}}})
+                .status,
+            201);
   EXPECT_EQ(region.get(key)["properties"]["publicKey"], "ssh-rsa AAAA");
   const json pair = json::parse(region.arm("POST", key + "/generateKeyPair").body);
   EXPECT_THAT(pair["privateKey"].get<std::string>(), HasSubstr("PRIVATE KEY"));
@@ -676,9 +706,12 @@ TEST_F(TemplatesTest, PublicKeysStorageKeysAndNamesAreAnswered) {
   const json keys = json::parse(region.arm("POST", account + "/listKeys").body)["keys"];
   ASSERT_EQ(keys.size(), 2u);
   EXPECT_NE(keys[0]["value"], keys[1]["value"]);
-  EXPECT_EQ(region.arm("POST", "resourceGroups/g/providers/Microsoft.Storage/storageAccounts/none/listKeys").status, 404);
+  EXPECT_EQ(
+      region.arm("POST", "resourceGroups/g/providers/Microsoft.Storage/storageAccounts/none/listKeys").status,
+      404);
 
-  const std::string check = "providers/Microsoft.Network/locations/westus/CheckDnsNameAvailability?domainNameLabel=";
+  const std::string check =
+      "providers/Microsoft.Network/locations/westus/CheckDnsNameAvailability?domainNameLabel=";
   EXPECT_EQ(region.get(check + "free1")["available"], true);
   region.arm("PUT", "resourceGroups/g/providers/Microsoft.Network/publicIPAddresses/p",
              {{"location", "westus"}, {"properties", {{"dnsSettings", {{"domainNameLabel", "free1"}}}}}});
@@ -699,7 +732,8 @@ TEST_F(TemplatesTest, NetworksHaveSeveralPrefixesAndPeeringsAndRoutesAreKept) {
   ASSERT_EQ(done["provisioningState"], "Succeeded") << done.dump(1);
 
   const std::string net = "resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v";
-  EXPECT_EQ(region.get(net)["properties"]["addressSpace"]["addressPrefixes"], json({"10.1.0.0/16", "10.9.0.0/16"}));
+  EXPECT_EQ(region.get(net)["properties"]["addressSpace"]["addressPrefixes"],
+            json({"10.1.0.0/16", "10.9.0.0/16"}));
   EXPECT_EQ(region.get(net + "/virtualNetworkPeerings/to-w")["properties"]["allowForwardedTraffic"], true);
   EXPECT_EQ(region.get(net + "/virtualNetworkPeerings")["value"].size(), 1u);
 }
@@ -707,11 +741,13 @@ TEST_F(TemplatesTest, NetworksHaveSeveralPrefixesAndPeeringsAndRoutesAreKept) {
 TEST_F(TemplatesTest, ADiskThatIsThereIsAttachedAsAnOsDisk) {
   ASSERT_EQ(deploy(machine_of({{"osImage", "tiny"}}))["provisioningState"], "Succeeded");
   const std::string vms = "resourceGroups/g/providers/Microsoft.Compute/virtualMachines/";
-  const std::string disk = region.get(vms + "vm")["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"];
+  const std::string disk =
+      region.get(vms + "vm")["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"];
   region.finish(region.arm("DELETE", vms + "vm"));
   json document = machine_of({{"osImage", "tiny"}});
   json& properties = document["resources"].back()["properties"];
-  properties["storageProfile"] = {{"osDisk", {{"createOption", "Attach"}, {"osType", "Linux"}, {"managedDisk", {{"id", disk}}}}}};
+  properties["storageProfile"] = {
+      {"osDisk", {{"createOption", "Attach"}, {"osType", "Linux"}, {"managedDisk", {{"id", disk}}}}}};
   EXPECT_THAT(deploy(document).dump(), HasSubstr("'properties.osProfile' is not allowed"));
   properties.erase("osProfile");
   const json done = deploy(document);
@@ -725,16 +761,23 @@ TEST_F(TemplatesTest, DisksThatAreBlobsMayHaveTheSameNameInSeveralMachines) {
   json document = machine_of({{"osImage", "tiny"}});
   json& machine = document["resources"].back();
   machine["properties"]["storageProfile"]["osDisk"] = {
-      {"name", "osdisk"}, {"createOption", "FromImage"}, {"vhd", {{"uri", "https://x.blob.core.windows.net/vhds/o.vhd"}}}};
-  machine["properties"]["storageProfile"]["dataDisks"] = json::array(
-      {{{"name", "data"}, {"lun", 0}, {"createOption", "Empty"}, {"diskSizeGB", 1}, {"vhd", {{"uri", "https://x.blob.core.windows.net/vhds/d.vhd"}}}}});
+      {"name", "osdisk"},
+      {"createOption", "FromImage"},
+      {"vhd", {{"uri", "https://x.blob.core.windows.net/vhds/o.vhd"}}}};
+  machine["properties"]["storageProfile"]["dataDisks"] =
+      json::array({{{"name", "data"},
+                    {"lun", 0},
+                    {"createOption", "Empty"},
+                    {"diskSizeGB", 1},
+                    {"vhd", {{"uri", "https://x.blob.core.windows.net/vhds/d.vhd"}}}}});
   ASSERT_EQ(deploy(document)["provisioningState"], "Succeeded");
   json nic = document["resources"][1];
   nic["name"] = "n2";
   json second = machine;
   second["name"] = "vm2";
   second["dependsOn"] = {"n2"};
-  second["properties"]["networkProfile"]["networkInterfaces"][0]["id"] = "[resourceId('Microsoft.Network/networkInterfaces', 'n2')]";
+  second["properties"]["networkProfile"]["networkInterfaces"][0]["id"] =
+      "[resourceId('Microsoft.Network/networkInterfaces', 'n2')]";
   nic.erase("dependsOn");
   const json done = deploy(template_with({nic, second}));
   ASSERT_EQ(done["provisioningState"], "Succeeded") << done.dump(1);
@@ -775,12 +818,17 @@ TEST_F(TemplatesTest, MachinesHaveIdentitiesOfTheirOwnAndOnesThatTheUserMade) {
   EXPECT_EQ(identity["tenantId"], TestRegion::tenant);
   EXPECT_EQ(identity["userAssignedIdentities"].begin().value()["principalId"], told["mine"]["value"]);
 
-  EXPECT_EQ(region.finish(region.arm("PATCH", vm, {{"identity", {{"type", "None"}, {"userAssignedIdentities", nullptr}}}}))["status"], "Succeeded");
+  EXPECT_EQ(
+      region.finish(region.arm(
+          "PATCH", vm, {{"identity", {{"type", "None"}, {"userAssignedIdentities", nullptr}}}}))["status"],
+      "Succeeded");
   EXPECT_FALSE(region.get(vm).contains("identity"));
-  const Response gone = region.arm("PATCH", vm, {{"identity",
-                       {{"type", "UserAssigned"},
-                        {"userAssignedIdentities",
-                         {{region.id("g", "Microsoft.ManagedIdentity/userAssignedIdentities/none"), json::object()}}}}}});
+  const Response gone = region.arm(
+      "PATCH", vm,
+      {{"identity",
+        {{"type", "UserAssigned"},
+         {"userAssignedIdentities",
+          {{region.id("g", "Microsoft.ManagedIdentity/userAssignedIdentities/none"), json::object()}}}}}});
   EXPECT_THAT(gone.body, HasSubstr("was not found"));
 }
 
@@ -794,7 +842,9 @@ TEST_F(TemplatesTest, AnIdentityMayDoNothingUntilARoleIsAssignedToIt) {
   claims.issued = std::chrono::sys_seconds(std::chrono::seconds(region.now));
   claims.expires = claims.issued + std::chrono::hours(1);
   const std::string bearer = "Bearer " + arm::sign_token(claims, region.access.token_key).reveal();
-  const auto status = [&] { return region.arm("GET", "resourceGroups", nullptr, {{"Authorization", bearer}}).status; };
+  const auto status = [&] {
+    return region.arm("GET", "resourceGroups", nullptr, {{"Authorization", bearer}}).status;
+  };
 
   EXPECT_EQ(status(), 403);
   region.arm("PUT", "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/r",

@@ -18,8 +18,8 @@
 #include "network/virtual_network.h"
 #include "region/access.h"
 #include "region/extension_gallery.h"
-#include "region/simulated_guests.h"
 #include "region/region.h"
+#include "region/simulated_guests.h"
 #include "store/database.h"
 
 namespace berth {

@@ -343,7 +343,8 @@ TEST_F(GuestEndpointsTest, OpensAndClosesTheSocketsOfAVm) {
 
 TEST_F(GuestEndpointsTest, ProgramsGetTokensOfTheMachinesIdentity) {
   const auto get = [&](CaseInsensitiveMap query, CaseInsensitiveMap headers = {{"Metadata", "true"}}) {
-    return ask(GuestService::metadata, "GET", "/metadata/identity/oauth2/token", std::move(query), {}, std::move(headers));
+    return ask(GuestService::metadata, "GET", "/metadata/identity/oauth2/token", std::move(query), {},
+               std::move(headers));
   };
   const Response answer = get({{"resource", "https://vault.azure.net"}, {"client_id", "c"}});
   EXPECT_EQ(answer.status, 200);

@@ -46,7 +46,8 @@ Error identity_refused(const std::string& why) {
 }
 
 /// The one of the VM's identities that is meant.
-arm::Principal identity_meant(const Vm& vm, const IdentityQuestion& question, const std::string& subscription) {
+arm::Principal identity_meant(const Vm& vm, const IdentityQuestion& question,
+                              const std::string& subscription) {
   const arm::VmIdentities known = arm::identities_of(vm);
   std::vector<arm::Principal> all;
   if (known.system) all.push_back(arm::principal_of(vm, subscription));
@@ -55,8 +56,9 @@ arm::Principal identity_meant(const Vm& vm, const IdentityQuestion& question, co
   const bool named =
       !question.client_id.empty() || !question.object_id.empty() || !question.identity_id.empty();
   if (!named && !known.system && all.size() > 1)
-    throw identity_refused("Multiple user assigned identities exist, please specify the clientId / resourceId of the "
-                           "identity in the token request");
+    throw identity_refused(
+        "Multiple user assigned identities exist, please specify the clientId / resourceId of the "
+        "identity in the token request");
   if (!named) return all.front();
   for (const arm::Principal& one : all)
     if ((!question.client_id.empty() && same_name(one.client, question.client_id)) ||

@@ -161,8 +161,8 @@ Response get_identity_token(Guest& guest, const GuestView& view, const Request& 
                                                      ? request.parameter("mi_res_id")
                                                      : request.parameter("msi_res_id")};
   try {
-    Response response =
-        with_body("application/json; charset=utf-8", guest.host.identity_token(guest.vm_id, question).reveal());
+    Response response = with_body("application/json; charset=utf-8",
+                                  guest.host.identity_token(guest.vm_id, question).reveal());
     response.headers["Cache-Control"] = "no-store";
     return response;
   } catch (const Error& error) {

@@ -52,7 +52,8 @@ TEST(QemuArguments, GiveTheGuestItsUuid) {
 TEST(QemuArguments, NameTheProcessorOfTheAccelerator) {
   const HostSide kvm{.program = "qemu", .accelerator = Accelerator::kvm, .medium = false};
 
-  EXPECT_THAT(arguments(small_machine(), tcg), AllOf(has("-accel", "tcg,thread=multi,tb-size=256"), has("-cpu", "max")));
+  EXPECT_THAT(arguments(small_machine(), tcg),
+              AllOf(has("-accel", "tcg,thread=multi,tb-size=256"), has("-cpu", "max")));
   EXPECT_THAT(arguments(small_machine(), kvm), AllOf(has("-accel", "kvm"), has("-cpu", "host")));
 }
 
