@@ -51,13 +51,28 @@ std::vector<std::pair<std::string, std::string>> DialectDocuments::list(const st
   return found;
 }
 
+void DialectDocuments::each(
+    const std::string& table,
+    const std::function<void(const std::string& key, const std::string& document)>& look) const {
+  for (const auto& [key, text] : rows_of(table)) look(key, text);
+}
+
 void DialectDocuments::erase_group(const std::string& group) {
-  const std::string prefix = lower(group) + "/", of_dialect = "dialect ";
+  const std::string prefix = lower(group) + "/", in_group = "/resourcegroups/" + prefix,
+                    of_dialect = "dialect ";
+  constexpr std::string_view subscriptions = "/subscriptions/";
   for (const std::string& kind : records_.kinds())
     if (kind.starts_with(of_dialect)) rows_of(kind.substr(of_dialect.size()));
-  for (const auto& [table, rows] : tables_)
+  for (const auto& [table, rows] : tables_) {
     for (auto row = rows.lower_bound(prefix); row != rows.end() && row->first.starts_with(prefix); ++row)
       write(table, row->first, std::nullopt);
+    for (auto row = rows.lower_bound(std::string(subscriptions));
+         row != rows.end() && row->first.starts_with(subscriptions); ++row) {
+      const auto of_subscription = row->first.find('/', subscriptions.size());
+      if (of_subscription != std::string::npos && row->first.substr(of_subscription).starts_with(in_group))
+        write(table, row->first, std::nullopt);
+    }
+  }
 }
 
 }  // namespace berth

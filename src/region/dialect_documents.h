@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,7 +22,11 @@ class DialectDocuments {
   std::optional<std::string> find(const std::string& table, const std::string& key) const;
   std::vector<std::pair<std::string, std::string>> list(const std::string& table,
                                                         const std::string& prefix = {}) const;
-  void erase_group(const std::string& group);  ///< within a change: those whose key begins with it
+  /// The same, without copies: for those who look for one among many. Changes nothing.
+  void each(const std::string& table,
+            const std::function<void(const std::string& key, const std::string& document)>& look) const;
+  /// Within a change: those whose key begins with it, or is the lower case id of something in it.
+  void erase_group(const std::string& group);
 
  private:
   using Rows = std::map<std::string, std::string>;

@@ -68,6 +68,10 @@ const ResourceGroup& Groups::get(const std::string& name) const {
   throw group_not_found(name);
 }
 
+void Groups::check_stays(const std::string& name) const {
+  records_.check_group(name);
+}
+
 void Groups::check_use_from_outside(const std::string& group) const {
   const auto refuse = [&](const char* code, const char* what, const Ref& used, const char* user,
                           const Ref& by) {

@@ -38,6 +38,8 @@ class Groups {
   std::vector<const ResourceGroup*> list() const;
   const ResourceGroup* find(const std::string& name) const;
   const ResourceGroup& get(const std::string& name) const;  ///< throws ResourceGroupNotFound
+  /// Throws ResourceGroupNotFound, or conflict while it is being deleted.
+  void check_stays(const std::string& name) const;
   /// With everything in it. Throws conflict while something in another group uses what is in this one.
   Accepted remove(const std::string& name);
 

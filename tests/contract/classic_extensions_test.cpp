@@ -71,6 +71,19 @@ TEST_F(ClassicExtensions, Gotcha09ADockerPortThatIsNoneIsSaidAtOnce) {
   EXPECT_EQ(world.send("GET", slot()).status, 404);
 }
 
+TEST_F(ClassicExtensions, AReferenceNameIsOneThatResourceManagerCanAddress) {
+  ASSERT_EQ(world.send("POST", "services/hostedservices", create_service("web")).status, 201);
+  RoleText text;
+  for (const std::string bad : {"#RunCommandLinux", "../../x", "a/b", ""}) {
+    text.extensions = extension("enable", R"({"docker":{"port":"2376"}})", "");
+    const std::string name = "<ReferenceName>";
+    const auto begin = text.extensions.find(name) + name.size();
+    text.extensions.replace(begin, text.extensions.find('<', begin) - begin, bad);
+    EXPECT_EQ(world.send("POST", "services/hostedservices/web/deployments", text.deployment()).status, 400)
+        << bad;
+  }
+}
+
 TEST_F(ClassicExtensions, Gotcha10NothingIsLeftOfAFailedDeploymentWhenItsOperationSaysSo) {
   world.guests().answer = [](const Vm&, const Extension& asked) {
     HandlerStatus status{

@@ -92,9 +92,11 @@ json parse_load_balancer(const json& body, const Place& place) {
     json& list = properties[part] = json::array();
     for (const Field& item : given[part].items()) {
       item.require_object();
+      if (const Field properties = item["properties"]; !properties.missing()) properties.require_object();
       json kept = item.value();
       const std::string name = item["name"].required_text();
       check_resource_name(name, part);
+      kept["name"] = name;
       kept["id"] = part_id(place, part, name);
       kept["type"] = fmt::format("{}/{}", load_balancer_type, part);
       kept["properties"]["provisioningState"] = "Succeeded";

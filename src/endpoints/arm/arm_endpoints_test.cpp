@@ -547,6 +547,37 @@ TEST_F(ArmEndpointsTest, KeepsAGroupWhoseAddressALoadBalancerOfAnotherGroupHas) 
   EXPECT_EQ(region.arm("GET", vm_path).status, 200);
 }
 
+TEST_F(ArmEndpointsTest, ALockedInterfaceIsNotDeletedWithItsVm) {
+  make_host();
+  json vm = region.get(vm_path);
+  vm["properties"]["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] = "Delete";
+  ASSERT_EQ(region.put(vm_path, vm)["status"], "Succeeded");
+  const std::string nic = vm["properties"]["networkProfile"]["networkInterfaces"][0]["id"];
+  const std::string lock = nic + "/providers/Microsoft.Authorization/locks/keep?api-version=2020-05-01";
+  ASSERT_EQ(region.call("PUT", lock, json{{"properties", {{"level", "CanNotDelete"}}}}.dump()).status, 201);
+
+  EXPECT_EQ(code_of(region.arm("DELETE", vm_path)), "ScopeLocked");
+  EXPECT_EQ(region.arm("GET", vm_path).status, 200);
+
+  ASSERT_EQ(region.call("DELETE", lock).status, 200);
+  EXPECT_EQ(region.finish(region.arm("DELETE", vm_path))["status"], "Succeeded");
+}
+
+TEST_F(ArmEndpointsTest, PartsOfALoadBalancerAreObjectsWithTextsForNames) {
+  const std::string network = "/providers/Microsoft.Network/";
+  region.arm("PUT", "resourceGroups/g", {{"location", "westus"}});
+  const auto put = [&](const json& pool) {
+    return region.arm("PUT", "resourceGroups/g" + network + "loadBalancers/odd",
+                      {{"location", "westus"}, {"properties", {{"backendAddressPools", {pool}}}}});
+  };
+  EXPECT_EQ(put({{"name", "p"}, {"properties", json::array({1})}}).status, 400);
+  EXPECT_EQ(put({{"name", "p"}, {"properties", 5}}).status, 400);
+  EXPECT_LT(put({{"name", 5}}).status, 500);
+  EXPECT_LT(
+      region.arm("GET", "resourceGroups/g" + network + "loadBalancers/odd/backendAddressPools/x").status,
+      500);
+}
+
 TEST_F(ArmEndpointsTest, GivesBackWhatIsDeletedWithAVmAndSwitchesItsDiagnosticsOff) {
   make_host();
   json vm = region.get(vm_path);

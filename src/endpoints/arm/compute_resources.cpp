@@ -92,6 +92,26 @@ Applied put_vm(Arm& arm, const ResourceId& id, const json& body) {
 
 /// Azure leaves disks and interfaces behind unless they say otherwise; ?deleteDisks and ?deleteInterfaces are
 /// ours.
+/// The ids of what goes with a machine, for those who asked for that.
+std::vector<std::string> going_with(const Arm& arm, const Vm& vm, const VmDeletion& also) {
+  std::vector<std::string> ids;
+  const auto add = [&](std::string_view type, const Ref& ref) {
+    ids.push_back(make_id(arm.subscription(), ref.group, type, ref.name));
+  };
+  if (also.disks || vm.os_disk_deleted_with_vm) add(disk_type, vm.os_disk);
+  for (const DataDisk& data : vm.data_disks)
+    if (also.disks || data.deleted_with_vm) add(disk_type, data.disk);
+  for (const Ref& ref : also.interfaces ? vm.interfaces : vm.interfaces_deleted_with_vm) {
+    add("Microsoft.Network/networkInterfaces", ref);
+    const auto* nic = arm.region.networks().find<NetworkInterface>(ref);
+    if (!nic) continue;
+    for (const IpConfiguration& configuration : nic->configurations)
+      if (configuration.address_deleted_with_vm && !configuration.public_address.empty())
+        add("Microsoft.Network/publicIPAddresses", configuration.public_address);
+  }
+  return ids;
+}
+
 std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Request* request) {
   if (!arm.region.machines().find(id.ref())) return std::nullopt;
   VmDeletion also;
@@ -99,7 +119,11 @@ std::optional<std::string> remove_vm(Arm& arm, const ResourceId& id, const Reque
     also.disks = request->parameter("deleteDisks") == "true";
     also.interfaces = request->parameter("deleteInterfaces") == "true";
   }
-  return arm.region.machines().remove(id.ref(), also).operation;
+  const auto going = going_with(arm, *arm.region.machines().find(id.ref()), also);
+  for (const std::string& each : going) check_locks(arm, each, true);
+  std::string operation = arm.region.machines().remove(id.ref(), also).operation;
+  for (const std::string& each : going) drop_extension_resources(arm, each);
+  return operation;
 }
 
 // --- extensions

@@ -107,10 +107,18 @@ std::vector<std::string> referenced_ids(const json& body) {
 
 namespace {
 
+bool is_there(Arm& arm, const ResourceId& id) {
+  const Kind* kind = find_kind(id.type());
+  if (kind && kind->find && id.scope.empty()) return kind->find(arm.region, id.ref()) != nullptr;
+  return show_resource(arm, id, {}).has_value();
+}
+
 /// Throws Error(not_found, "InvalidResourceReference") when the document names a resource that neither is there nor is
 /// made.
 void check_references(Arm& arm, const ResourceId& by, const json& body, const Planned& planned) {
+  std::set<std::string> seen;
   for (const std::string& text : referenced_ids(body)) {
+    if (!seen.insert(lower(text)).second) continue;
     const auto id = ResourceId::parse(text);
     if (!id || id->group.empty() || !same_name(id->subscription, arm.subscription())) continue;
     ResourceId whole = *id;
@@ -118,8 +126,8 @@ void check_references(Arm& arm, const ResourceId& by, const json& body, const Pl
     if (!find_kind(whole.type()) || planned.ids.contains(lower(id->text())) ||
         planned.ids.contains(lower(whole.text())) || same_name(whole.text(), by.text()))
       continue;
-    const bool there =
-        show_resource(arm, whole, {}) && (!find_kind(id->type()) || show_resource(arm, *id, {}));
+    const bool is_child = id->segments.size() > 1 && find_kind(id->type());
+    const bool there = is_there(arm, whole) && (!is_child || show_resource(arm, *id, {}));
     if (!there)
       throw Error(
           ErrorKind::not_found, "InvalidResourceReference",

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "api/arm/document.h"
@@ -26,18 +27,44 @@ constexpr std::string_view kept_types[] = {
     "Microsoft.Insights/diagnosticSettings", "Microsoft.Insights/dataCollectionRuleAssociations",
     "Microsoft.Maintenance/configurationAssignments"};
 
-/// Throws Error(not_found) when what it is about is not there.
-void require_subject(Arm& arm, const ResourceId& id) {
-  if (id.group.empty()) return;
+/// The document of what it is about; "" for a group and the subscription. Throws Error(not_found), and Error(invalid)
+/// for what is itself about something: each level would ask for all those below it.
+std::string subject_document(Arm& arm, const ResourceId& id) {
+  if (id.group.empty()) return {};
   arm.region.groups().get(id.group);
-  if (id.scope.empty()) return;
+  if (id.scope.empty()) return {};
   const auto subject = ResourceId::parse(id.scope);
-  if (!subject || !show_resource(arm, *subject, {}))
+  if (subject && (!subject->scope.empty() || is_extension_resource(subject->type())))
+    throw Error(ErrorKind::invalid, "InvalidScope",
+                fmt::format("'{}' cannot be about '{}', which is about another resource itself.", id.type(),
+                            subject->type()));
+  auto document = subject ? show_resource(arm, *subject, {}) : std::nullopt;
+  if (!document)
     throw Error(
         ErrorKind::not_found, "ResourceNotFound",
         fmt::format("The resource '{}', which '{}' is about, was not found.", id.scope, id.full_name()),
         "Create it first.");
+  return std::move(*document);
 }
+
+/// Those of a type, by their keys: nothing is parsed that is not asked for, and nothing that is damaged.
+void each_of_type(const Arm& arm, std::string_view type,
+                  const std::function<void(const std::string& key, const json& document)>& look) {
+  const std::string part = fmt::format("/providers/{}/", lower(type));
+  arm.region.documents().each(extension_table, [&](const std::string& key, const std::string& text) {
+    if (key.find(part) == std::string::npos) return;
+    const json document = json::parse(text, nullptr, false);
+    if (document.is_object() && same_name(document.value("type", ""), type)) look(key, document);
+  });
+}
+
+bool is_of_type(const std::string& key, std::string_view type) {
+  const auto id = ResourceId::parse(key);
+  return id && id->is(type);
+}
+
+/// For kinds whose documents others look through.
+constexpr std::size_t largest_small_document = 16 * 1024;
 
 std::optional<std::string> show_extended(Arm& arm, const ResourceId& id, const View&) {
   return arm.region.documents().find(extension_table, lower(id.text()));
@@ -55,13 +82,20 @@ json extended_properties(const json& body, const ResourceId& id) {
     made = {{"level", same_name(level, "ReadOnly") ? "ReadOnly" : "CanNotDelete"}};
     if (const std::string notes = properties["notes"].text(); !notes.empty()) made["notes"] = notes;
   }
+  if (id.is(kept_types[0]) && !properties["principalId"].missing())
+    made["principalId"] = properties["principalId"].text();
+  if ((id.is(lock_type) || id.is(kept_types[0])) && dump(made).size() > largest_small_document)
+    throw Error(ErrorKind::invalid, "RequestContentTooLarge",
+                fmt::format("'{}' has more than {} KiB of properties.", id.full_name(),
+                            largest_small_document / 1024));
   return made;
 }
 
 Applied put_extended(Arm& arm, const ResourceId& id, const json& body) {
   Field(body).require_object();
   check_resource_name(id.name(), id.type());
-  require_subject(arm, id);
+  if (!id.group.empty()) arm.region.groups().check_stays(id.group);
+  subject_document(arm, id);
   json made = {{"id", id.text()},
                {"name", id.full_name()},
                {"type", id.type()},
@@ -112,8 +146,7 @@ json tagged_document(Arm& arm, const ResourceId& tags) {
     for (const auto& [key, value] : arm.region.groups().get(tags.group).tags) known[key] = value;
     return {{"tags", known}};
   }
-  require_subject(arm, tags);
-  return json::parse(*show_resource(arm, *ResourceId::parse(tags.scope), {}));
+  return json::parse(subject_document(arm, tags));
 }
 
 std::string tags_document(const ResourceId& id, const json& tags) {
@@ -232,6 +265,7 @@ Applied put_child(Arm& arm, const ResourceId& id, const json& body) {
   check_resource_name(id.name(), id.type());
   ResourceId top = id;
   top.segments.resize(1);
+  arm.region.groups().check_stays(id.group);
   if (!show_resource(arm, top, {})) throw parent_not_found(id.type(), id.full_name(), top.full_name());
   json made = {{"id", id.text()}, {"name", id.name()}, {"type", id.type()}, {"properties", json::object()}};
   if (const Field properties = Field(body)["properties"]; !properties.missing()) {
@@ -251,7 +285,7 @@ Kind child_kind(std::string_view type) {
   kind.children = [type](Arm& arm, const ResourceId& parent) {
     std::vector<std::string> documents;
     for (auto& [key, text] : arm.region.documents().list(extension_table, lower(parent.text()) + "/"))
-      if (same_name(json::parse(text).value("type", ""), type)) documents.push_back(text);
+      if (is_of_type(key, type)) documents.push_back(text);
     return documents;
   };
   return kind;
@@ -277,20 +311,20 @@ std::optional<Applied> patch_extension_resource(Arm& arm, const ResourceId& id, 
 }
 
 bool has_role(const Arm& arm, std::string_view principal) {
-  for (const auto& [key, text] : arm.region.documents().list(extension_table)) {
-    const json document = json::parse(text);
-    if (same_name(document.value("type", ""), kept_types[0]) &&
-        same_name(document["properties"].value("principalId", ""), principal))
-      return true;
-  }
-  return false;
+  bool found = false;
+  each_of_type(arm, kept_types[0], [&](const std::string&, const json& assignment) {
+    const json* properties = find_member(assignment, "properties");
+    const json* named = properties ? find_member(*properties, "principalId") : nullptr;
+    found |= named && named->is_string() && same_name(named->get_ref<const std::string&>(), principal);
+  });
+  return found;
 }
 
 std::string list_extension_resources(Arm& arm, std::string_view type, const std::string& about) {
   JsonText out;
   out.open().open_list("value");
   for (const auto& [key, text] : arm.region.documents().list(extension_table, lower(about) + "/"))
-    if (same_name(json::parse(text).value("type", ""), type)) out.raw_item(text);
+    if (is_of_type(key, type) && json::accept(text)) out.raw_item(text);
   out.close_list().close();
   return out.take();
 }
@@ -301,21 +335,22 @@ void drop_extension_resources(Arm& arm, const std::string& subject) {
 }
 
 void check_locks(Arm& arm, const std::string& id, bool deletes) {
-  const std::string target = lower(id) + "/";
-  for (const auto& [key, text] : arm.region.documents().list(extension_table)) {
-    const json lock = json::parse(text);
-    if (!same_name(lock.value("type", ""), lock_type)) continue;
-    const std::string lock_id = lock.value("id", "");
-    const std::string subject = ResourceId::parse(lock_id)->about();
+  std::string target = lower(id);
+  while (target.ends_with('/')) target.pop_back();
+  target += '/';
+  each_of_type(arm, lock_type, [&](const std::string&, const json& lock) {
+    const auto lock_id = ResourceId::parse(lock.value("id", ""));
+    if (!lock_id) return;
+    const std::string subject = lock_id->about();
     const bool above = target.starts_with(lower(subject) + "/");
-    if (!above && !(deletes && (lower(subject) + "/").starts_with(target))) continue;
-    if (!deletes && lock["properties"].value("level", "") != "ReadOnly") continue;
+    if (!above && !(deletes && (lower(subject) + "/").starts_with(target))) return;
+    if (!deletes && lock["properties"].value("level", "") != "ReadOnly") return;
     throw Error(
         ErrorKind::conflict, "ScopeLocked",
         fmt::format("The scope '{}' cannot perform {} operation because following scope(s) are locked: '{}'.",
                     id, deletes ? "delete" : "write", subject),
         fmt::format("Remove the lock '{}' first ('az lock delete').", lock.value("name", "")));
-  }
+  });
 }
 
 asio::awaitable<Response> get_in_subscription(Arm& arm, Request request) {

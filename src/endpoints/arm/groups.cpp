@@ -69,9 +69,7 @@ asio::awaitable<Response> patch_group(Arm& arm, Request request) {
 
 asio::awaitable<Response> delete_group(Arm& arm, Request request) {
   const std::string name = arm.region.groups().get(request.params["group"]).name;
-  const Accepted accepted = arm.region.groups().remove(name);
-  drop_extension_resources(arm, fmt::format("/subscriptions/{}/resourceGroups/{}", arm.subscription(), name));
-  co_return co_await answer_accepted(arm, request, accepted.operation);
+  co_return co_await answer_accepted(arm, request, arm.region.groups().remove(name).operation);
 }
 
 asio::awaitable<Response> list_resources(Arm& arm, Request request) {

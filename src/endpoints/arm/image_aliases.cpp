@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "api/arm/document.h"
@@ -83,13 +85,27 @@ std::vector<std::pair<std::string, std::string>> warnings_of(const Arm& arm, con
   return warnings;
 }
 
+namespace {
+
+/// For a quoted text in a header: short, and without what would end it.
+std::string quotable(std::string text) {
+  constexpr std::size_t longest = 1000;
+  if (text.size() > longest) text = text.substr(0, longest) + "...";
+  std::erase_if(text, [](unsigned char c) { return c < 0x20 || c > 0x7E; });
+  std::ranges::replace(text, '"', '\'');
+  std::ranges::replace(text, '\\', '/');
+  return text;
+}
+
+}  // namespace
+
 void warn_of_machine(const Arm& arm, const ResourceId& id, Response& response) {
   if (!id.is("Microsoft.Compute/virtualMachines")) return;
   const Vm* vm = arm.region.machines().find(id.ref());
   if (!vm) return;
   std::string text;
   for (const auto& [code, warning] : warnings_of(arm, *vm))
-    text += fmt::format("{}299 berth \"{}\"", text.empty() ? "" : ", ", warning);
+    text += fmt::format("{}299 berth \"{}\"", text.empty() ? "" : ", ", quotable(warning));
   if (!text.empty()) response.headers["Warning"] = text;
 }
 

@@ -288,6 +288,12 @@ void authenticate(const Arm& arm, const Request& request) {
                             claims.resource),
                 fmt::format("Assign one to it ('az role assignment create --assignee-object-id {}').",
                             claims.principal));
+  // What is of this host (folders of templates, disk files that become images) is for whoever owns the region.
+  if (!claims.principal.empty() && lower(request.path).find("/providers/berth.local/") != std::string::npos)
+    throw Error(
+        ErrorKind::unauthorized, "AuthorizationFailed",
+        fmt::format("The managed identity of '{}' may not ask for what is of this host.", claims.resource),
+        "Sign in as the region's user.");
   if (!same_name(claims.tenant, arm.access.tenant))
     throw Error(ErrorKind::unauthorized, "InvalidAuthenticationTokenTenant",
                 fmt::format("The access token is from the wrong issuer: its tenant is '{}'.", claims.tenant),

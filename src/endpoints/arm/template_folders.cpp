@@ -97,6 +97,22 @@ std::string checked_address(const Field& field) {
   return address;
 }
 
+/// Throws Error(invalid) for a folder that holds more than anybody means to show: all of this machine, the kernel's
+/// own, and those with a region in or above them.
+void check_servable(const fs::path& folder) {
+  const auto refuse = [&](const char* why) {
+    throw Error(ErrorKind::invalid, "FolderNotServed",
+                fmt::format("The folder '{}' is not served: {}.", folder.string(), why),
+                "Serve the folder that the templates are in.");
+  };
+  if (folder == "/") refuse("it is all of this machine");
+  for (const char* kernels : {"/proc", "/sys", "/dev"})
+    if (*std::next(folder.begin()) == fs::path(kernels).filename()) refuse("what is in it is the kernel's");
+  std::error_code ignored;
+  for (fs::path above = folder; above != above.root_path(); above = above.parent_path())
+    if (fs::exists(above / "region.db", ignored)) refuse("a region keeps its secrets there");
+}
+
 /// A file of a served folder. Throws Error(not_found) for what is not served_below it, wherever links lead.
 std::string read_served(const fs::path& folder, const std::string& relative) {
   const auto no_such = [&](const std::string& why) {
@@ -120,7 +136,8 @@ asio::awaitable<Response> list_template_folders(Arm& arm, Request request) {
   JsonText out;
   out.open().open_list("value");
   for (const auto& [name, text] : arm.region.documents().list(folder_table))
-    write_folder(out, arm, json::parse(text), request.origin);
+    if (const json folder = json::parse(text, nullptr, false); folder.is_object())
+      write_folder(out, arm, folder, request.origin);
   out.close_list().close();
   co_return json_response(200, out.take());
 }
@@ -135,6 +152,7 @@ asio::awaitable<Response> put_template_folder(Arm& arm, Request request) {
     throw Error(ErrorKind::invalid, "NotAFolder",
                 fmt::format("'{}' is no folder of this machine, or its path is not absolute.",
                             wanted.substr(0, 500)));
+  check_servable(fs::canonical(wanted));
   const auto before = arm.region.documents().find(folder_table, lower(name));
   json folder = {{"name", name}, {"folder", wanted}, {"key", random_hex(20)}};
   if (const std::string address = checked_address(Field(body)["properties"]["standsFor"]); !address.empty())
@@ -157,7 +175,9 @@ asio::awaitable<Response> get_served_template(Arm& arm, Request request) {
   const fs::path folder = folder_of(arm, request.params["key"]);
   if (folder.empty())
     throw Error(ErrorKind::not_found, "NotFound", "No folder of templates is served at this address.");
-  Response response = json_response(200, read_served(folder, request.params["file"]));
+  std::string text = read_served(folder, request.params["file"]);
+  parse_lenient_document(text);  // templates and parameters, and nothing else
+  Response response = json_response(200, std::move(text));
   response.headers["Content-Security-Policy"] = "default-src 'none'";
   co_return response;
 }

@@ -180,7 +180,8 @@ TEST_F(TemplatesTest, TellWhoDeploys) {
 
 TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   namespace fs = std::filesystem;
-  const fs::path folder = region.folder / "templates";
+  const TemporaryFolder outside;
+  const fs::path folder = outside / "templates";
   fs::create_directories(folder / "parts");
   const auto write = [&](const char* name, const json& document) {
     std::ofstream(folder / name) << document;
@@ -196,8 +197,8 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   by_address["properties"]["templateLink"] = {
       {"uri", "[uri(deployment().properties.templateLink.uri, 'parts/group.json')]"}};
   write("main.json", template_with({nested, by_address}));
-  std::ofstream(region.folder / "secret.json") << "{}";
-  fs::create_symlink(region.folder / "secret.json", folder / "out.json");
+  std::ofstream(outside / "secret.json") << "{}";
+  fs::create_symlink(outside / "secret.json", folder / "out.json");
   const Response served = region.arm("PUT", "providers/Berth.Local/templateFolders/mine",
                                      {{"properties", {{"folder", folder.string()}}}});
   ASSERT_EQ(served.status, 201) << served.body;
@@ -220,6 +221,19 @@ TEST_F(TemplatesTest, LinksAreReadFromServedFoldersAndFromNowhereElse) {
   const std::string target = uri.substr(std::string(TestRegion::origin).size());
   EXPECT_EQ(region.call("GET", target + "main.json", {}, {{"Authorization", ""}}).status, 200);
   EXPECT_EQ(region.call("GET", "/templates/guessed/main.json", {}, {{"Authorization", ""}}).status, 404);
+
+  std::ofstream(folder / "notes.txt") << "no template";
+  const Response notes = region.call("GET", target + "notes.txt", {}, {{"Authorization", ""}});
+  EXPECT_GE(notes.status, 400);
+  EXPECT_THAT(notes.body, Not(HasSubstr("no template")));
+  fs::create_directory(region.folder / "templates");
+  for (const std::string& all :
+       std::vector<std::string>{"/", "/proc/self", "/dev", (region.folder / "templates").string()})
+    EXPECT_EQ(
+        region.arm("PUT", "providers/Berth.Local/templateFolders/all", {{"properties", {{"folder", all}}}})
+            .status,
+        400)
+        << all;
 
   const auto stands_for = [&](const std::string& address) {
     const json properties = {{"folder", folder.string()}, {"standsFor", address}};
@@ -620,6 +634,65 @@ TEST_F(TemplatesTest, TagsAreSetMergedAndTakenAwayByThemselves) {
   EXPECT_EQ(region.get("resourceGroups/g")["tags"], json({{"of", "group"}}));
 }
 
+TEST_F(TemplatesTest, WhatIsAboutAnotherHasNothingAboutItself) {
+  deploy(template_with({rules_group("n")}));
+  std::string path = nsg + "n";
+  for (int i = 0; i < 40; ++i) path += "/providers/Microsoft.Resources/tags/default";
+
+  const Response refused = region.arm("GET", path);
+
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("which is about another resource itself"));
+}
+
+TEST_F(TemplatesTest, ALockHoldsHoweverThePathIsWritten) {
+  ASSERT_EQ(region
+                .arm("PUT", "resourceGroups/g/providers/Microsoft.Authorization/locks/l",
+                     {{"properties", {{"level", "CanNotDelete"}}}})
+                .status,
+            201);
+  EXPECT_EQ(region.arm("DELETE", "resourceGroups/g/").status, 409);
+  EXPECT_EQ(region.arm("GET", "resourceGroups/g").status, 200);
+}
+
+TEST_F(TemplatesTest, WhatIsAboutAGroupGoesWithItAndNothingIsAddedWhileItGoes) {
+  const std::string roles = "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments";
+  const json role = {{"properties", {{"principalId", "p"}, {"roleDefinitionId", "r"}}}};
+  deploy(template_with({rules_group("n")}));
+  ASSERT_EQ(region.arm("PUT", roles + "/before", role).status, 201);
+  ASSERT_EQ(region.arm("PUT", nsg + "n/providers/Microsoft.Authorization/roleAssignments/below", role).status,
+            201);
+
+  const Response going = region.arm("DELETE", "resourceGroups/g");
+  EXPECT_GE(region.arm("PUT", roles + "/meanwhile", role).status, 400);
+  EXPECT_EQ(region.finish(going)["status"], "Succeeded");
+
+  region.arm("PUT", "resourceGroups/g", {{"location", "westus"}});
+  EXPECT_EQ(region.get(roles)["value"], json::array());
+}
+
+TEST_F(TemplatesTest, ADamagedRowOfALockOrARoleStopsNobody) {
+  for (const char* type : {"locks", "roleassignments"})
+    region.region->documents().keep("arm-extension",
+                                    std::string("/subscriptions/") + TestRegion::subscription +
+                                        "/resourcegroups/g/providers/microsoft.authorization/" + type +
+                                        "/bad",
+                                    "{not json");
+
+  EXPECT_EQ(region.arm("PUT", nsg + "n", {{"location", "westus"}}).status, 201);
+  EXPECT_EQ(region.get("resourceGroups/g/providers/Microsoft.Authorization/locks")["value"], json::array());
+}
+
+TEST_F(TemplatesTest, RoleAssignmentsAreSmallAndNameTheirPrincipalByAText) {
+  const std::string role = "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/r";
+  EXPECT_EQ(region.arm("PUT", role, {{"properties", {{"principalId", json::object()}}}}).status, 400);
+  EXPECT_EQ(region.arm("PUT", role, {{"properties", {{"principalId", 5}}}}).status, 201);
+  EXPECT_EQ(region.get(role)["properties"]["principalId"], "5");
+  EXPECT_EQ(region.arm("PUT", role, {{"properties", {{"principalId", "p"}, {"x", std::string(20'000, 'x')}}}})
+                .status,
+            413);
+}
+
 TEST_F(TemplatesTest, RoleAssignmentsAndDiagnosticSettingsAreKept) {
   const json role = {{"type", "Microsoft.Authorization/roleAssignments"},
                      {"apiVersion", "1"},
@@ -850,6 +923,10 @@ TEST_F(TemplatesTest, AnIdentityMayDoNothingUntilARoleIsAssignedToIt) {
   region.arm("PUT", "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/r",
              {{"properties", {{"principalId", claims.principal}, {"roleDefinitionId", "reader"}}}});
   EXPECT_EQ(status(), 200);
+  const Response folders =
+      region.arm("GET", "providers/Berth.Local/templateFolders", nullptr, {{"Authorization", bearer}});
+  EXPECT_EQ(folders.status, 403);
+  EXPECT_THAT(folders.body, HasSubstr("what is of this host"));
 }
 
 }  // namespace

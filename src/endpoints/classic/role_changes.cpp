@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "endpoints/classic/answers.h"
@@ -32,7 +33,20 @@ void check_settings(const ExtensionReference& reference, const std::string& text
         fmt::format("The docker port '{}' is not a number from 1 to 65535.", port->substr(0, 32)));
 }
 
+/// As Resource Manager has them, where the same extensions are seen.
+void check_reference_name(const std::string& name) {
+  const bool fits = !name.empty() && name.size() <= 80 && name.front() != '.' &&
+                    std::ranges::all_of(name, [](unsigned char c) {
+                      return std::isalnum(c) || c == '_' || c == '-' || c == '.';
+                    });
+  if (!fits)
+    throw bad_request(
+        fmt::format("The reference name '{}' of an extension is not valid.", name.substr(0, 80)),
+        "Use letters, digits, '_', '-' and '.', at most 80.");
+}
+
 ExtensionOrder extension_order(const ExtensionReference& reference) {
+  check_reference_name(reference.reference);
   ExtensionOrder order;
   order.name = reference.reference;
   order.publisher = reference.publisher;

@@ -42,18 +42,28 @@ asio::awaitable<bool> take_back_now(Classic& classic, Made made, std::string key
   Region& region = classic.region;
   // What was not made is not ours: somebody else may make it while we remove the rest.
   std::erase_if(made.vms, [&](const Ref& ref) { return !region.machines().find(ref); });
+  // What somebody else uses by now stays; all else goes.
+  const auto go_on = [&](const Error& error) {
+    if (error.kind == ErrorKind::unavailable) throw error;
+    spdlog::error("not all of deployment={} could be rolled back: {}", key, error.what());
+  };
   try {
     try {
       co_await remove_roles(classic, made.vms, false);  // disks that were there before stay
-      for (const Ref& nic : made.interfaces) region.networks().remove_interface(nic);
-      for (const Ref& disk : made.disks) {
+    } catch (const Error& error) {
+      go_on(error);
+    }
+    for (const Ref& nic : made.interfaces) try {
+        region.networks().remove_interface(nic);
+      } catch (const Error& error) {
+        go_on(error);
+      }
+    for (const Ref& disk : made.disks) try {
         region.disks().remove(disk);
         region.documents().drop(disk_table, disk.key());
+      } catch (const Error& error) {
+        go_on(error);
       }
-    } catch (const Error& error) {
-      if (error.kind == ErrorKind::unavailable) throw;
-      spdlog::error("not all of deployment={} could be rolled back: {}", key, error.what());
-    }
     region.documents().drop(pending_table, key);
     co_return true;
   } catch (const std::exception& error) {
