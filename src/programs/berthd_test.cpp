@@ -194,6 +194,12 @@ class Life : public Berthd {
     std::string disk(1 << 20, '\0');
     disk.replace(510, 2, "\x55\xAA");
     write_file(folder / "tiny.raw", disk, 0644);
+    make_folder(folder / "handler", 0755);
+    write_file(folder / "handler/h", "#!/bin/sh\n", 0755);
+    write_file(folder / "handler/HandlerManifest.json",
+               R"([{"version": 1.0, "handlerManifest": {"installCommand": "h", "uninstallCommand": "h", )"
+               R"("updateCommand": "h", "enableCommand": "h", "disableCommand": "h"}}])",
+               0644);
   }
   RunResult azure(std::vector<std::string> words) {
     words.insert(words.begin(), {"sh", "-c", "umask 0; exec \"$0\" \"$@\"", AZURE});
@@ -211,6 +217,11 @@ class Life : public Berthd {
     said = started.err + started.out;
     const RunResult image = azure({"vm", "image", "create", "tiny", (folder / "tiny.raw").string()});
     ASSERT_EQ(image.exit_code, 0) << image.err;
+    // The packages of this build may not be there.
+    const RunResult handler =
+        azure({"vm", "extension", "publish", (folder / "handler").string(), "-p",
+               "Microsoft.Azure.Extensions", "-n", "DockerExtension", "--version", "1.3.99"});
+    ASSERT_EQ(handler.exit_code, 0) << handler.err;
     // Its engine is played by nobody: the host is made, and then found not to answer.
     azure({"vm", "docker", "create", "-e", "22", "-l", "West US", "--generate-ssh-keys", "--timeout", "3",
            "--keep-failed", "web1", "tiny", "ops", "Str0ng!pass"});
