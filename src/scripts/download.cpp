@@ -21,11 +21,16 @@ constexpr seconds one_attempt{1800};
 
 /// For the agent's own Python: address on standard input, file as argument; prints the status.
 constexpr const char* python_program = R"(
-import sys, urllib.request, urllib.error
-url, limit = sys.stdin.read(), int(sys.argv[2])
-if url.split(':', 1)[0].lower() not in ('http', 'https'): sys.exit('not http')
+import base64, sys, urllib.request, urllib.error, urllib.parse
+url, limit = urllib.parse.urlsplit(sys.stdin.read()), int(sys.argv[2])
+if url.scheme not in ('http', 'https'): sys.exit('not http')
+user, at, host = url.netloc.rpartition('@')
+request = urllib.request.Request(urllib.parse.urlunsplit(url._replace(netloc=host)))
+if at:
+    word = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+    request.add_unredirected_header('Authorization', 'Basic ' + word)
 try:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(sys.argv[1], 'wb') as out:
+    with urllib.request.urlopen(request, timeout=60) as answer, open(sys.argv[1], 'wb') as out:
         while True:
             piece = answer.read(1 << 20)
             if not piece: break
@@ -48,13 +53,6 @@ std::string quoted(const std::string& text) {
 
 bool may_pass(int status) {
   return status == 0 || status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
-}
-
-/// The host of an address, which is all that is shown of it.
-std::string host_of(const std::string& url) {
-  const std::size_t start = url.find("://") + 3;
-  const std::string authority = url.substr(start, url.find_first_of("/?#", start) - start);
-  return authority.substr(authority.rfind('@') + 1);  // npos + 1: all of it
 }
 
 /// curl's exit codes that another attempt does not change: a malformed address, a scheme, a file too large, a full disk, TLS.
