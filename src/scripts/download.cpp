@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "host/files.h"
@@ -62,6 +63,12 @@ bool is_final(int exit_code) {
   return false;
 }
 
+void sleep(std::chrono::milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, stop, time, [] { return false; });
+}
+
 }  // namespace
 
 void Downloads::fetch(const WantedFile& file, const fs::path& folder) {
@@ -77,12 +84,13 @@ void Downloads::fetch(const WantedFile& file, const fs::path& folder) {
       if (pause)
         pause(wait);
       else
-        std::this_thread::sleep_for(wait);
+        sleep(wait, stop);
     }
     std::error_code ignored;
     fs::remove(target, ignored);  // what an earlier run left is not writable
     RunOptions options;
     options.limit = one_attempt;
+    options.stop = stop;
     RunResult result;
     if (has_curl) {
       options.input = fmt::format(

@@ -21,6 +21,14 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t shown_output = 4u << 10;
 constexpr std::size_t largest_settings = 8u << 20;
+constexpr std::chrono::seconds stop_grace{5};  ///< for a worker to end its command and itself
+constexpr const char* interrupted =
+    "Enable failed: the command was interrupted (the machine went down, the extension was removed, or the "
+    "handler was killed), and is not run again. Change the settings, or 'forceUpdateTag', to run it.";
+/// The command comes on standard input: what stands on a command line, every user reads, and a variable for a program is short.
+constexpr const char* run_input =
+    "script_extension_command=$(cat)\nexec </dev/null\n"
+    "eval \"unset script_extension_command\n$script_extension_command\"";
 
 std::string sentence(const Error& error) {
   return error.advice.empty() ? std::string(error.what()) : fmt::format("{} {}", error.what(), error.advice);
@@ -51,7 +59,12 @@ std::string tail_of(const fs::path& file, std::size_t most) {
 
 ScriptHandler::ScriptHandler(Invocation invocation, const ScriptKind& kind, Root root, Runner& runner,
                              Log& log)
-    : invocation_(std::move(invocation)), kind_(kind), root_(std::move(root)), runner_(runner), log_(log) {}
+    : invocation_(std::move(invocation)),
+      kind_(kind),
+      root_(std::move(root)),
+      runner_(runner),
+      log_(log),
+      folder_(invocation_.environment.handler_folder) {}
 
 int ScriptHandler::run(const std::string& operation) {
   log_.line(fmt::format("started operation={} version={} handler={}", operation,
@@ -79,8 +92,13 @@ fs::path ScriptHandler::data_folder() const {
                               : root_(fmt::format("/var/lib/waagent/{}", kind_.folder));
 }
 
+fs::path ScriptHandler::locks_folder() const {
+  return root_(fmt::format("/run/{}", kind_.handler));
+}
+
+/// By the handler's folder, too: the numbers of one that is unpacked anew begin at 0 again.
 fs::path ScriptHandler::lock_folder(std::uint64_t number) const {
-  return root_(fmt::format("/run/{}/{}", kind_.handler, number));
+  return locks_folder() / folder_.key() / std::to_string(number);
 }
 
 bool ScriptHandler::is_done(std::uint64_t number) const {
@@ -89,8 +107,8 @@ bool ScriptHandler::is_done(std::uint64_t number) const {
 }
 
 void ScriptHandler::report(std::uint64_t number, const Report& report) {
-  // A worker may outlive its version's folder, which must not come back.
-  if (!fs::exists(invocation_.environment.handler_folder)) return;
+  // A worker may outlive its version's folder, which must not come back, and has nothing to say in the next one.
+  if (!folder_.is_there_still()) return;
   write_status(invocation_.environment.status_folder, number, report, std::chrono::system_clock::now(),
                log_.redactor);
 }
@@ -121,14 +139,14 @@ int ScriptHandler::enable() {
   const Sequence sequence = choose_sequence(invocation_.environment.config_folder, invocation_.told_sequence);
   if (is_done(sequence.number)) {
     log_.line(fmt::format("nothing to do seq={}", sequence.number));
-    // Begun, and nobody is at it any more: the machine was switched off, or the worker killed.
+    // Begun, and nobody is at it any more? Then the machine was switched off, or the worker killed. Read under the lock,
+    // for a worker says its last word before it lets go.
+    const EnableLock lock =
+        EnableLock::take(lock_folder(sequence.number), "look", std::chrono::milliseconds(0));
+    if (!lock.held()) return 0;
     const auto status = read_status(invocation_.environment.status_folder, sequence.number);
-    if (status && status->outcome == Outcome::transitioning &&
-        EnableLock::take(lock_folder(sequence.number), "look", std::chrono::milliseconds(0)).held())
-      report(sequence.number, make(Outcome::error,
-                                   "Enable failed: the command was interrupted (the machine went down, or "
-                                   "the handler was killed), and "
-                                   "is not run again. Change the settings, or 'forceUpdateTag', to run it."));
+    if (status && status->outcome == Outcome::transitioning)
+      report(sequence.number, make(Outcome::error, interrupted));
     return 0;
   }
   report(sequence.number,
@@ -141,9 +159,8 @@ int ScriptHandler::enable() {
 int ScriptHandler::work() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
-  const EnableLock lock =
-      EnableLock::take(lock_folder(sequence.number), "work", std::chrono::milliseconds(1000));
-  if (!lock.held() || is_done(sequence.number)) {
+  const WorkerLock lock(lock_folder(sequence.number), std::chrono::milliseconds(1000));
+  if (!lock.held() || !folder_.is_there_still() || is_done(sequence.number)) {
     log_.line(fmt::format("seq={} is being carried out already, or was", sequence.number));
     return 0;
   }
@@ -152,7 +169,8 @@ int ScriptHandler::work() {
   try {
     result = carry_out(sequence.number, sequence.file);
   } catch (const Error& error) {
-    result = make(Outcome::error, fmt::format("Enable failed: {}", sentence(error)));
+    const bool stopped = error.code == "Stopped" || error.code == "OperationCanceled";
+    result = make(Outcome::error, stopped ? interrupted : fmt::format("Enable failed: {}", sentence(error)));
   } catch (const std::exception& error) {
     result = make(Outcome::error, fmt::format("Enable failed: {}", error.what()));
   }
@@ -178,7 +196,7 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   const fs::path folder = data_folder() / "download" / std::to_string(number);
   make_folder(folder, 0700);
   Downloads downloads(runner_, log_);
-  downloads.pause = download_pause;
+  downloads.stop = stop;
   for (const WantedFile& file : order.files) {
     log_.timed(fmt::format("downloaded file={}", file.name), [&] {
       try {
@@ -218,13 +236,12 @@ RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& f
   RunOptions options;
   options.folder = folder;
   options.limit = limit;
+  options.stop = stop;
   options.out_file = folder / "stdout";
   options.err_file = folder / "stderr";
   if (!order.script) {
-    // Through a variable that is gone before the command begins: what stands on a command line, every user reads.
-    options.environment["script_extension_command"] = order.command.reveal();
-    return berth::run({"/bin/sh", "-c", "eval \"unset script_extension_command\n$script_extension_command\""},
-                      options);
+    options.input = order.command.reveal();
+    return berth::run({"/bin/sh", "-c", run_input}, options);
   }
   // By a shell, so that a script without "#!" runs as well; `exec "$0" "$@"` has no secret in it.
   std::vector<std::string> argv{"/bin/sh", "-c", "exec \"$0\" \"$@\"", put_script(order, folder).string()};
@@ -280,6 +297,7 @@ int ScriptHandler::uninstall() {
         fs::exists(entry.path() / "HandlerManifest.json", trouble))
       return 0;
   }
+  end_workers(locks_folder(), stop_grace);
   if (!kind_.folder.empty()) fs::remove_all(data_folder(), trouble);
   if (trouble)
     throw Error(ErrorKind::unavailable, "FileUnavailable",

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <stop_token>
 #include <string>
 
 #include "handler/invocation.h"
@@ -13,6 +13,7 @@
 #include "handler/status.h"
 #include "scripts/kind.h"
 #include "scripts/settings.h"
+#include "scripts/worker.h"
 
 namespace berth::extension {
 
@@ -28,7 +29,7 @@ class ScriptHandler {
   int run(const std::string& operation);
 
   std::chrono::milliseconds limit = std::chrono::minutes(90);  ///< for the user's command, as Azure allows it
-  std::function<void(std::chrono::milliseconds)> download_pause;  ///< between attempts; empty: waits
+  std::stop_token stop;  ///< the worker's: when requested, it ends what it runs, and itself
 
  private:
   int install();
@@ -44,6 +45,7 @@ class ScriptHandler {
   std::string output_of(const std::filesystem::path& folder) const;
   bool is_done(std::uint64_t number) const;
   std::filesystem::path data_folder() const;
+  std::filesystem::path locks_folder() const;
   std::filesystem::path lock_folder(std::uint64_t number) const;
   void report(std::uint64_t number, const Report& report);
   Report make(Outcome outcome, std::string message) const;
@@ -53,6 +55,7 @@ class ScriptHandler {
   Root root_;
   Runner& runner_;
   Log& log_;
+  FolderIdentity folder_;
 };
 
 /// The last `most` bytes of a file, from the beginning of a character on; "" when there is none.

@@ -1,7 +1,11 @@
 #include "scripts/handler.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "crypto/certificate.h"
@@ -62,7 +66,7 @@ class ScriptWorld : public testing::Test {
     number_ = number;
   }
 
-  int operate(const std::string& operation) {
+  int operate(const std::string& operation, std::stop_token stop = {}) {
     Invocation invocation{
         .environment = {}, .executable = "/handler", .told_sequence = std::to_string(number_)};
     invocation.environment = {.name = std::string(kind_.handler),
@@ -75,12 +79,40 @@ class ScriptWorld : public testing::Test {
     log.quiet = true;
     ScriptHandler handler(std::move(invocation), kind_, Root(folder_.path()), runner_, log);
     handler.limit = limit_;
+    handler.stop = std::move(stop);
     return handler.run(operation);
   }
   /// Enable, and what it left to the background.
   void enable() {
     EXPECT_EQ(operate("enable"), 0);
     for (; !runner_.detached.empty(); runner_.detached.pop_back()) operate("work");
+  }
+
+  /// Enable, whose worker is a process of its own; returns once its command says in a fifo that it has begun.
+  pid_t enable_apart() {
+    ::mkfifo(at("/begun").c_str(), 0600);
+    ::mkfifo(at("/go-on").c_str(), 0600);
+    EXPECT_EQ(operate("enable"), 0);
+    runner_.detached.clear();
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      const EndSignal end;
+      operate("work", end.token());
+      ::_exit(0);
+    }
+    std::ifstream(at("/begun")).get();
+    return worker;
+  }
+  void reap(pid_t worker) { EXPECT_EQ(::waitpid(worker, nullptr, 0), worker); }
+
+  /// As the agent does it.
+  void unpack_anew() {
+    fs::remove_all(handler_folder_);
+    for (const char* name : {"config", "status"}) make_folder(handler_folder_ / name);
+  }
+  json waiting_command() const {
+    return {{"commandToExecute", fmt::format("echo $$ > {0}/pid; echo > {0}/begun; cat {0}/go-on; echo OLD",
+                                             folder_.path().string())}};
   }
 
   json status() const {
@@ -241,6 +273,55 @@ TEST_F(CustomScript, LeavesNothingWhenItIsRemoved) {
   EXPECT_EQ(operate("uninstall"), 0);
 
   EXPECT_FALSE(fs::exists(at("/var/lib/waagent/custom-script")));
+}
+
+TEST_F(CustomScript, RunsTheCommandOfAnExtensionThatIsSetAgain) {
+  settings(0, waiting_command());
+  const pid_t old = enable_apart();
+  unpack_anew();
+  settings(0, {{"commandToExecute", "echo NEW"}});
+
+  enable();
+  std::ofstream(at("/go-on")) << "now";
+  reap(old);
+
+  EXPECT_EQ(message(), "Enable succeeded: \n[stdout]\nNEW\n\n[stderr]\n");
+}
+
+TEST_F(CustomScript, EndsItsCommandWhenItIsRemoved) {
+  settings(0, waiting_command());
+  const pid_t worker = enable_apart();
+  const pid_t command = std::stoi(read_file(at("/pid")));
+
+  EXPECT_EQ(operate("disable"), 0);
+  EXPECT_EQ(word(), "transitioning");
+  EXPECT_EQ(operate("uninstall"), 0);
+
+  EXPECT_NE(::kill(command, 0), 0);
+  reap(worker);
+  EXPECT_THAT(message(), HasSubstr("interrupted"));
+  EXPECT_FALSE(fs::exists(at(fmt::format("/run/{}", kind_.handler))));
+}
+
+TEST_F(CustomScript, LeavesACommandAloneThatIsAtWork) {
+  settings(0, waiting_command());
+  const pid_t worker = enable_apart();
+
+  EXPECT_EQ(operate("enable"), 0);
+
+  EXPECT_EQ(word(), "transitioning");
+  EXPECT_THAT(runner_.detached, SizeIs(0));
+  std::ofstream(at("/go-on")) << "now";
+  reap(worker);
+  EXPECT_EQ(word(), "success");
+}
+
+TEST_F(CustomScript, RunsACommandOfAnyLength) {
+  settings(0, {{"commandToExecute", ": " + std::string(140'000, 'x') + "\ncat; echo end"}});
+
+  enable();
+
+  EXPECT_EQ(message(), "Enable succeeded: \n[stdout]\nend\n\n[stderr]\n");
 }
 
 class CustomScriptForLinux : public ScriptWorld {
