@@ -85,6 +85,9 @@ void Downloads::fetch(const WantedFile& file, const fs::path& folder) {
         pause(wait);
       else
         sleep(wait, stop);
+      if (stop.stop_requested())
+        throw Error(ErrorKind::unavailable, "OperationCanceled",
+                    fmt::format("The download of {} was stopped.", file.name));
     }
     std::error_code ignored;
     fs::remove(target, ignored);  // what an earlier run left is not writable

@@ -34,6 +34,10 @@ std::string sentence(const Error& error) {
   return error.advice.empty() ? std::string(error.what()) : fmt::format("{} {}", error.what(), error.advice);
 }
 
+long long in_seconds(std::chrono::milliseconds time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+}
+
 bool is_variable(const std::string& name) {
   if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0]))) return false;
   return std::all_of(name.begin(), name.end(),
@@ -169,7 +173,7 @@ int ScriptHandler::work() {
   try {
     result = carry_out(sequence.number, sequence.file);
   } catch (const Error& error) {
-    const bool stopped = error.code == "Stopped" || error.code == "OperationCanceled";
+    const bool stopped = error.code == "OperationCanceled";
     result = make(Outcome::error, stopped ? interrupted : fmt::format("Enable failed: {}", sentence(error)));
   } catch (const std::exception& error) {
     result = make(Outcome::error, fmt::format("Enable failed: {}", error.what()));
@@ -195,31 +199,19 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   const ScriptOrder order = read_order(settings);
   const fs::path folder = data_folder() / "download" / std::to_string(number);
   make_folder(folder, 0700);
-  Downloads downloads(runner_, log_);
-  downloads.stop = stop;
-  for (const WantedFile& file : order.files) {
-    log_.timed(fmt::format("downloaded file={}", file.name), [&] {
-      try {
-        downloads.fetch(file, folder);
-      } catch (const Error& error) {
-        if (!order.managed_identity) throw;
-        throw Error(error.kind, error.code, error.what(),
-                    "It was asked for without managedIdentity: identities of this region open nothing in "
-                    "Azure's storage.");
-      }
-    });
-    if (order.dos2unix) make_unix_text(folder / file.name);
-  }
+  Allowance allowance(std::chrono::steady_clock::now);
+  allowance.limit(limit);
+  fetch_files(order, folder, allowance);
   std::string why;
   int code = 0;
   try {
-    code = log_.timed("ran the command", [&] { return run_command(order, folder).exit_code; });
+    code = log_.timed("ran the command", [&] { return run_command(order, folder, allowance).exit_code; });
     if (code != 0)
       why = fmt::format("failed to execute command: command terminated with exit status={}", code);
   } catch (const Error& error) {
-    if (error.code != "Timeout") throw;
+    if (error.code != "Timeout" && error.code != "OutOfTime") throw;
     why = fmt::format("failed to execute command: command was stopped, it did not end within {} s",
-                      std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+                      in_seconds(limit));
   }
   log_.line(fmt::format("command ended exit={}", code));
   const bool good = why.empty() || (kind_.any_exit && code != 0);
@@ -232,10 +224,37 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   return report;
 }
 
-RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& folder) {
+void ScriptHandler::fetch_files(const ScriptOrder& order, const fs::path& folder,
+                                const Allowance& allowance) {
+  BoundedRunner bounded(runner_, allowance);
+  Downloads downloads(bounded, log_);
+  downloads.stop = stop;
+  for (const WantedFile& file : order.files) {
+    log_.timed(fmt::format("downloaded file={}", file.name), [&] {
+      try {
+        downloads.fetch(file, folder);
+      } catch (const Error& error) {
+        if (error.code == "OutOfTime")
+          throw Error(
+              error.kind, error.code,
+              fmt::format("{} was not fetched from {} in time: the files and the command have {} s together.",
+                          file.name, host_of(file.url.reveal()), in_seconds(limit)),
+              "Fetch less, or from nearer by.");
+        if (!order.managed_identity || error.code != "DownloadFailed") throw;
+        throw Error(error.kind, error.code, error.what(),
+                    "It was asked for without managedIdentity: identities of this region open nothing in "
+                    "Azure's storage.");
+      }
+    });
+    if (order.dos2unix) make_unix_text(folder / file.name);
+  }
+}
+
+RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& folder,
+                                     const Allowance& allowance) {
   RunOptions options;
   options.folder = folder;
-  options.limit = limit;
+  options.limit = allowance.bound(limit);
   options.stop = stop;
   options.out_file = folder / "stdout";
   options.err_file = folder / "stderr";

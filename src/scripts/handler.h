@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <string>
 
+#include "handler/allowance.h"
 #include "handler/invocation.h"
 #include "handler/log.h"
 #include "handler/root.h"
@@ -28,8 +29,9 @@ class ScriptHandler {
   /// it failed; 2 when it is no operation.
   int run(const std::string& operation);
 
-  std::chrono::milliseconds limit = std::chrono::minutes(90);  ///< for the user's command, as Azure allows it
-  std::stop_token stop;  ///< the worker's: when requested, it ends what it runs, and itself
+  std::chrono::milliseconds limit =
+      std::chrono::minutes(90);  ///< for files and command together, as Azure allows it
+  std::stop_token stop;          ///< the worker's: when requested, it ends what it runs, and itself
 
  private:
   int install();
@@ -40,7 +42,9 @@ class ScriptHandler {
 
   ScriptOrder read_order(const std::filesystem::path& settings);
   Report carry_out(std::uint64_t number, const std::filesystem::path& settings);
-  RunResult run_command(const ScriptOrder& order, const std::filesystem::path& folder);
+  void fetch_files(const ScriptOrder& order, const std::filesystem::path& folder, const Allowance& allowance);
+  RunResult run_command(const ScriptOrder& order, const std::filesystem::path& folder,
+                        const Allowance& allowance);
   std::filesystem::path put_script(const ScriptOrder& order, const std::filesystem::path& folder);
   std::string output_of(const std::filesystem::path& folder) const;
   bool is_done(std::uint64_t number) const;

@@ -36,10 +36,13 @@ const Certificate& machine_certificate() {
 class KeepingRunner final : public Runner {
  public:
   RunResult run(const std::vector<std::string>& argv, const RunOptions& options) override {
-    return berth::run(argv, options);
+    if (argv[0] != "curl" && argv[0] != "python3") return berth::run(argv, options);
+    ++fetches;
+    return berth::run({"sleep", "1000"}, options);  // a server that sends little
   }
   void detach(const std::vector<std::string>& argv) override { detached.push_back(argv); }
   std::vector<std::vector<std::string>> detached;
+  int fetches = 0;
 };
 
 /// A guest with an agent's folders, in which commands really run.
@@ -220,6 +223,30 @@ TEST_F(CustomScript, StopsACommandThatDoesNotEnd) {
 
   EXPECT_EQ(word(), "error");
   EXPECT_THAT(message(), AllOf(HasSubstr("did not end"), HasSubstr("begun")));
+}
+
+TEST_F(CustomScript, FetchesAllFilesWithinOneLimit) {
+  settings(0, {{"commandToExecute", "touch ../../ran"},
+               {"fileUris", {"https://files.example/slow", "https://files.example/other"}}});
+  limit_ = std::chrono::milliseconds(300);
+
+  enable();
+
+  EXPECT_EQ(word(), "error");
+  EXPECT_THAT(message(), HasSubstr("slow was not fetched from files.example in time"));
+  EXPECT_EQ(runner_.fetches, 1);
+  EXPECT_FALSE(fs::exists(at("/var/lib/waagent/custom-script/ran")));
+}
+
+TEST_F(CustomScript, FetchesNothingMoreWhenItIsToStop) {
+  settings(0, {{"commandToExecute", "true"}, {"fileUris", {"https://files.example/slow"}}});
+  EXPECT_EQ(operate("enable"), 0);
+  std::stop_source source;
+  source.request_stop();
+
+  EXPECT_EQ(operate("work", source.get_token()), 1);
+
+  EXPECT_THAT(message(), HasSubstr("interrupted"));
 }
 
 TEST_F(CustomScript, RunsAScriptThatIsPackedOrHasLineEndsOfWindows) {
