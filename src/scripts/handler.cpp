@@ -273,7 +273,7 @@ RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& f
 
 fs::path ScriptHandler::put_script(const ScriptOrder& order, const fs::path& folder) {
   fs::path file = folder / "script.sh";
-  std::string bytes = order.script.value().reveal();
+  std::string bytes = order.script ? order.script->reveal() : std::string();
   if (bytes.starts_with("\x1F\x8B")) {
     RunOptions options;
     options.input = bytes;

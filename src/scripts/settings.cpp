@@ -15,6 +15,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t largest_script = 256u << 10, most_files = 100;
+constexpr std::size_t largest_parameter =
+    (128u << 10) - 2;  ///< Linux: "NAME=VALUE" with its end is at most 128 KiB
 
 /// A setting that may stand in either part, never in both. `is_secret` tells where it was found.
 template <class Value>
@@ -97,7 +99,13 @@ std::vector<std::pair<std::string, Secret>> read_parameters(Section& section) {
   for (const json& item : *list) {
     if (!item.is_object()) throw_bad("parameters holds something that is not an object.");
     Section parameter(&item, "parameters[]");
-    result.emplace_back(parameter.line("name").value_or(""), Secret(parameter.text("value").value_or("")));
+    const std::string name = parameter.line("name").value_or("");
+    Secret value(parameter.text("value").value_or(""));
+    if (name.size() + value.reveal().size() > largest_parameter)
+      throw_bad(fmt::format("The parameter '{}' has {} bytes; a program takes at most {}.",
+                            name.substr(0, 100), name.size() + value.reveal().size(), largest_parameter),
+                "Have the script fetch it.");
+    result.emplace_back(name, std::move(value));
   }
   return result;
 }

@@ -50,7 +50,7 @@ TEST(ScriptSettings, RefuseACommandInBothPartsBesideAScriptOrNone) {
 }
 
 TEST(ScriptSettings, DecodeAScript) {
-  EXPECT_EQ(parsed(R"({"script":"ZWNobyBoaQo="})").script->reveal(), "echo hi\n");
+  EXPECT_EQ(parsed(R"({"script":"ZWNobyBoaQo="})").script.value_or(Secret()).reveal(), "echo hi\n");
   EXPECT_THAT(script_refusal(R"({"script":"!"})"), HasSubstr("base64"));
   EXPECT_THAT(script_refusal(R"({"script":")" + std::string(300'000, 'A') + "\"}"),
               HasSubstr("maximum allowed length"));
@@ -135,6 +135,11 @@ TEST(ScriptSettings, HaveParametersInRunCommandOnly) {
   EXPECT_EQ(parameters[0].first, "a");
   EXPECT_EQ(parameters[1].second.reveal(), "2");
   EXPECT_THAT(script_refusal("{}", closed), HasSubstr("parameters"));
+  EXPECT_THAT(script_refusal("{}",
+                             fmt::format(R"({{"script":"aWQ=","parameters":[{{"name":"a","value":"{}"}}]}})",
+                                         std::string(140'000, 'x')),
+                             run_command),
+              HasSubstr("'a' has 140001 bytes"));
 }
 
 }  // namespace
