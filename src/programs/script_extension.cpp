@@ -23,6 +23,10 @@ int main(int argc, char** argv) {
               fmt::format("{} is none of the handlers that this program is.", told.empty() ? folder : told));
         Log log(invocation.environment.log_folder / (kind->classic ? "extension.log" : "handler.log"));
         ProcessRunner runner(log);
-        return ScriptHandler(std::move(invocation), *kind, Root(), runner, log).run(operation);
+        ScriptHandler handler(std::move(invocation), *kind, Root(), runner, log);
+        if (operation != "work") return handler.run(operation);
+        const EndSignal end;
+        handler.stop = end.token();
+        return handler.run(operation);
       });
 }

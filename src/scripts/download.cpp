@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "host/files.h"
@@ -21,11 +22,16 @@ constexpr seconds one_attempt{1800};
 
 /// For the agent's own Python: address on standard input, file as argument; prints the status.
 constexpr const char* python_program = R"(
-import sys, urllib.request, urllib.error
-url, limit = sys.stdin.read(), int(sys.argv[2])
-if url.split(':', 1)[0].lower() not in ('http', 'https'): sys.exit('not http')
+import base64, sys, urllib.request, urllib.error, urllib.parse
+url, limit = urllib.parse.urlsplit(sys.stdin.read()), int(sys.argv[2])
+if url.scheme not in ('http', 'https'): sys.exit('not http')
+user, at, host = url.netloc.rpartition('@')
+request = urllib.request.Request(urllib.parse.urlunsplit(url._replace(netloc=host)))
+if at:
+    word = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+    request.add_unredirected_header('Authorization', 'Basic ' + word)
 try:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(sys.argv[1], 'wb') as out:
+    with urllib.request.urlopen(request, timeout=60) as answer, open(sys.argv[1], 'wb') as out:
         while True:
             piece = answer.read(1 << 20)
             if not piece: break
@@ -50,18 +56,17 @@ bool may_pass(int status) {
   return status == 0 || status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
 }
 
-/// The host of an address, which is all that is shown of it.
-std::string host_of(const std::string& url) {
-  const std::size_t start = url.find("://") + 3;
-  const std::string authority = url.substr(start, url.find_first_of("/?#", start) - start);
-  return authority.substr(authority.rfind('@') + 1);  // npos + 1: all of it
-}
-
 /// curl's exit codes that another attempt does not change: a malformed address, a scheme, a file too large, a full disk, TLS.
 bool is_final(int exit_code) {
   for (const int code : {1, 3, 23, 51, 60, 63, 77})
     if (exit_code == code) return true;
   return false;
+}
+
+void sleep(std::chrono::milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, stop, time, [] { return false; });
 }
 
 }  // namespace
@@ -79,12 +84,16 @@ void Downloads::fetch(const WantedFile& file, const fs::path& folder) {
       if (pause)
         pause(wait);
       else
-        std::this_thread::sleep_for(wait);
+        sleep(wait, stop);
+      if (stop.stop_requested())
+        throw Error(ErrorKind::unavailable, "OperationCanceled",
+                    fmt::format("The download of {} was stopped.", file.name));
     }
     std::error_code ignored;
     fs::remove(target, ignored);  // what an earlier run left is not writable
     RunOptions options;
     options.limit = one_attempt;
+    options.stop = stop;
     RunResult result;
     if (has_curl) {
       options.input = fmt::format(

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <stop_token>
 #include <string>
 
 #include "handler/log.h"
@@ -23,6 +24,7 @@ class Downloads {
   void fetch(const WantedFile& file, const std::filesystem::path& folder);
 
   std::function<void(std::chrono::milliseconds)> pause;  ///< between attempts; tests need not wait
+  std::stop_token stop;  ///< when requested: Error(unavailable, "OperationCanceled")
 
  private:
   Runner& runner_;

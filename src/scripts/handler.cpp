@@ -21,9 +21,21 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t shown_output = 4u << 10;
 constexpr std::size_t largest_settings = 8u << 20;
+constexpr std::chrono::seconds stop_grace{5};  ///< for a worker to end its command and itself
+constexpr const char* interrupted =
+    "Enable failed: the command was interrupted (the machine went down, the extension was removed, or the "
+    "handler was killed), and is not run again. Change the settings, or 'forceUpdateTag', to run it.";
+/// The command comes on standard input: what stands on a command line, every user reads, and a variable for a program is short.
+constexpr const char* run_input =
+    "script_extension_command=$(cat)\nexec </dev/null\n"
+    "eval \"unset script_extension_command\n$script_extension_command\"";
 
 std::string sentence(const Error& error) {
   return error.advice.empty() ? std::string(error.what()) : fmt::format("{} {}", error.what(), error.advice);
+}
+
+long long in_seconds(std::chrono::milliseconds time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
 }
 
 bool is_variable(const std::string& name) {
@@ -51,7 +63,12 @@ std::string tail_of(const fs::path& file, std::size_t most) {
 
 ScriptHandler::ScriptHandler(Invocation invocation, const ScriptKind& kind, Root root, Runner& runner,
                              Log& log)
-    : invocation_(std::move(invocation)), kind_(kind), root_(std::move(root)), runner_(runner), log_(log) {}
+    : invocation_(std::move(invocation)),
+      kind_(kind),
+      root_(std::move(root)),
+      runner_(runner),
+      log_(log),
+      folder_(invocation_.environment.handler_folder) {}
 
 int ScriptHandler::run(const std::string& operation) {
   log_.line(fmt::format("started operation={} version={} handler={}", operation,
@@ -79,8 +96,13 @@ fs::path ScriptHandler::data_folder() const {
                               : root_(fmt::format("/var/lib/waagent/{}", kind_.folder));
 }
 
+fs::path ScriptHandler::locks_folder() const {
+  return root_(fmt::format("/run/{}", kind_.handler));
+}
+
+/// By the handler's folder, too: the numbers of one that is unpacked anew begin at 0 again.
 fs::path ScriptHandler::lock_folder(std::uint64_t number) const {
-  return root_(fmt::format("/run/{}/{}", kind_.handler, number));
+  return locks_folder() / folder_.key() / std::to_string(number);
 }
 
 bool ScriptHandler::is_done(std::uint64_t number) const {
@@ -89,8 +111,8 @@ bool ScriptHandler::is_done(std::uint64_t number) const {
 }
 
 void ScriptHandler::report(std::uint64_t number, const Report& report) {
-  // A worker may outlive its version's folder, which must not come back.
-  if (!fs::exists(invocation_.environment.handler_folder)) return;
+  // A worker may outlive its version's folder, which must not come back, and has nothing to say in the next one.
+  if (!folder_.is_there_still()) return;
   write_status(invocation_.environment.status_folder, number, report, std::chrono::system_clock::now(),
                log_.redactor);
 }
@@ -121,14 +143,14 @@ int ScriptHandler::enable() {
   const Sequence sequence = choose_sequence(invocation_.environment.config_folder, invocation_.told_sequence);
   if (is_done(sequence.number)) {
     log_.line(fmt::format("nothing to do seq={}", sequence.number));
-    // Begun, and nobody is at it any more: the machine was switched off, or the worker killed.
+    // Begun, and nobody is at it any more? Then the machine was switched off, or the worker killed. Read under the lock,
+    // for a worker says its last word before it lets go.
+    const EnableLock lock =
+        EnableLock::take(lock_folder(sequence.number), "look", std::chrono::milliseconds(0));
+    if (!lock.held()) return 0;
     const auto status = read_status(invocation_.environment.status_folder, sequence.number);
-    if (status && status->outcome == Outcome::transitioning &&
-        EnableLock::take(lock_folder(sequence.number), "look", std::chrono::milliseconds(0)).held())
-      report(sequence.number, make(Outcome::error,
-                                   "Enable failed: the command was interrupted (the machine went down, or "
-                                   "the handler was killed), and "
-                                   "is not run again. Change the settings, or 'forceUpdateTag', to run it."));
+    if (status && status->outcome == Outcome::transitioning)
+      report(sequence.number, make(Outcome::error, interrupted));
     return 0;
   }
   report(sequence.number,
@@ -141,9 +163,8 @@ int ScriptHandler::enable() {
 int ScriptHandler::work() {
   const HandlerEnvironment& environment = invocation_.environment;
   const Sequence sequence = choose_sequence(environment.config_folder, invocation_.told_sequence);
-  const EnableLock lock =
-      EnableLock::take(lock_folder(sequence.number), "work", std::chrono::milliseconds(1000));
-  if (!lock.held() || is_done(sequence.number)) {
+  const WorkerLock lock(lock_folder(sequence.number), std::chrono::milliseconds(1000));
+  if (!lock.held() || !folder_.is_there_still() || is_done(sequence.number)) {
     log_.line(fmt::format("seq={} is being carried out already, or was", sequence.number));
     return 0;
   }
@@ -152,7 +173,8 @@ int ScriptHandler::work() {
   try {
     result = carry_out(sequence.number, sequence.file);
   } catch (const Error& error) {
-    result = make(Outcome::error, fmt::format("Enable failed: {}", sentence(error)));
+    const bool stopped = error.code == "OperationCanceled";
+    result = make(Outcome::error, stopped ? interrupted : fmt::format("Enable failed: {}", sentence(error)));
   } catch (const std::exception& error) {
     result = make(Outcome::error, fmt::format("Enable failed: {}", error.what()));
   }
@@ -177,31 +199,19 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   const ScriptOrder order = read_order(settings);
   const fs::path folder = data_folder() / "download" / std::to_string(number);
   make_folder(folder, 0700);
-  Downloads downloads(runner_, log_);
-  downloads.pause = download_pause;
-  for (const WantedFile& file : order.files) {
-    log_.timed(fmt::format("downloaded file={}", file.name), [&] {
-      try {
-        downloads.fetch(file, folder);
-      } catch (const Error& error) {
-        if (!order.managed_identity) throw;
-        throw Error(error.kind, error.code, error.what(),
-                    "It was asked for without managedIdentity: identities of this region open nothing in "
-                    "Azure's storage.");
-      }
-    });
-    if (order.dos2unix) make_unix_text(folder / file.name);
-  }
+  Allowance allowance(std::chrono::steady_clock::now);
+  allowance.limit(limit);
+  fetch_files(order, folder, allowance);
   std::string why;
   int code = 0;
   try {
-    code = log_.timed("ran the command", [&] { return run_command(order, folder).exit_code; });
+    code = log_.timed("ran the command", [&] { return run_command(order, folder, allowance).exit_code; });
     if (code != 0)
       why = fmt::format("failed to execute command: command terminated with exit status={}", code);
   } catch (const Error& error) {
-    if (error.code != "Timeout") throw;
+    if (error.code != "Timeout" && error.code != "OutOfTime") throw;
     why = fmt::format("failed to execute command: command was stopped, it did not end within {} s",
-                      std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+                      in_seconds(limit));
   }
   log_.line(fmt::format("command ended exit={}", code));
   const bool good = why.empty() || (kind_.any_exit && code != 0);
@@ -214,17 +224,43 @@ Report ScriptHandler::carry_out(std::uint64_t number, const fs::path& settings) 
   return report;
 }
 
-RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& folder) {
+void ScriptHandler::fetch_files(const ScriptOrder& order, const fs::path& folder,
+                                const Allowance& allowance) {
+  BoundedRunner bounded(runner_, allowance);
+  Downloads downloads(bounded, log_);
+  downloads.stop = stop;
+  for (const WantedFile& file : order.files) {
+    log_.timed(fmt::format("downloaded file={}", file.name), [&] {
+      try {
+        downloads.fetch(file, folder);
+      } catch (const Error& error) {
+        if (error.code == "OutOfTime")
+          throw Error(
+              error.kind, error.code,
+              fmt::format("{} was not fetched from {} in time: the files and the command have {} s together.",
+                          file.name, host_of(file.url.reveal()), in_seconds(limit)),
+              "Fetch less, or from nearer by.");
+        if (!order.managed_identity || error.code != "DownloadFailed") throw;
+        throw Error(error.kind, error.code, error.what(),
+                    "It was asked for without managedIdentity: identities of this region open nothing in "
+                    "Azure's storage.");
+      }
+    });
+    if (order.dos2unix) make_unix_text(folder / file.name);
+  }
+}
+
+RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& folder,
+                                     const Allowance& allowance) {
   RunOptions options;
   options.folder = folder;
-  options.limit = limit;
+  options.limit = allowance.bound(limit);
+  options.stop = stop;
   options.out_file = folder / "stdout";
   options.err_file = folder / "stderr";
   if (!order.script) {
-    // Through a variable that is gone before the command begins: what stands on a command line, every user reads.
-    options.environment["script_extension_command"] = order.command.reveal();
-    return berth::run({"/bin/sh", "-c", "eval \"unset script_extension_command\n$script_extension_command\""},
-                      options);
+    options.input = order.command.reveal();
+    return berth::run({"/bin/sh", "-c", run_input}, options);
   }
   // By a shell, so that a script without "#!" runs as well; `exec "$0" "$@"` has no secret in it.
   std::vector<std::string> argv{"/bin/sh", "-c", "exec \"$0\" \"$@\"", put_script(order, folder).string()};
@@ -237,7 +273,7 @@ RunResult ScriptHandler::run_command(const ScriptOrder& order, const fs::path& f
 
 fs::path ScriptHandler::put_script(const ScriptOrder& order, const fs::path& folder) {
   fs::path file = folder / "script.sh";
-  std::string bytes = order.script.value().reveal();
+  std::string bytes = order.script ? order.script->reveal() : std::string();
   if (bytes.starts_with("\x1F\x8B")) {
     RunOptions options;
     options.input = bytes;
@@ -280,6 +316,7 @@ int ScriptHandler::uninstall() {
         fs::exists(entry.path() / "HandlerManifest.json", trouble))
       return 0;
   }
+  end_workers(locks_folder(), stop_grace);
   if (!kind_.folder.empty()) fs::remove_all(data_folder(), trouble);
   if (trouble)
     throw Error(ErrorKind::unavailable, "FileUnavailable",

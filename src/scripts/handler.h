@@ -3,9 +3,10 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <stop_token>
 #include <string>
 
+#include "handler/allowance.h"
 #include "handler/invocation.h"
 #include "handler/log.h"
 #include "handler/root.h"
@@ -13,6 +14,7 @@
 #include "handler/status.h"
 #include "scripts/kind.h"
 #include "scripts/settings.h"
+#include "scripts/worker.h"
 
 namespace berth::extension {
 
@@ -27,8 +29,9 @@ class ScriptHandler {
   /// it failed; 2 when it is no operation.
   int run(const std::string& operation);
 
-  std::chrono::milliseconds limit = std::chrono::minutes(90);  ///< for the user's command, as Azure allows it
-  std::function<void(std::chrono::milliseconds)> download_pause;  ///< between attempts; empty: waits
+  std::chrono::milliseconds limit =
+      std::chrono::minutes(90);  ///< for files and command together, as Azure allows it
+  std::stop_token stop;          ///< the worker's: when requested, it ends what it runs, and itself
 
  private:
   int install();
@@ -39,11 +42,14 @@ class ScriptHandler {
 
   ScriptOrder read_order(const std::filesystem::path& settings);
   Report carry_out(std::uint64_t number, const std::filesystem::path& settings);
-  RunResult run_command(const ScriptOrder& order, const std::filesystem::path& folder);
+  void fetch_files(const ScriptOrder& order, const std::filesystem::path& folder, const Allowance& allowance);
+  RunResult run_command(const ScriptOrder& order, const std::filesystem::path& folder,
+                        const Allowance& allowance);
   std::filesystem::path put_script(const ScriptOrder& order, const std::filesystem::path& folder);
   std::string output_of(const std::filesystem::path& folder) const;
   bool is_done(std::uint64_t number) const;
   std::filesystem::path data_folder() const;
+  std::filesystem::path locks_folder() const;
   std::filesystem::path lock_folder(std::uint64_t number) const;
   void report(std::uint64_t number, const Report& report);
   Report make(Outcome outcome, std::string message) const;
@@ -53,6 +59,7 @@ class ScriptHandler {
   Root root_;
   Runner& runner_;
   Log& log_;
+  FolderIdentity folder_;
 };
 
 /// The last `most` bytes of a file, from the beginning of a character on; "" when there is none.

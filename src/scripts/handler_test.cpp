@@ -1,7 +1,11 @@
 #include "scripts/handler.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "crypto/certificate.h"
@@ -32,10 +36,13 @@ const Certificate& machine_certificate() {
 class KeepingRunner final : public Runner {
  public:
   RunResult run(const std::vector<std::string>& argv, const RunOptions& options) override {
-    return berth::run(argv, options);
+    if (argv[0] != "curl" && argv[0] != "python3") return berth::run(argv, options);
+    ++fetches;
+    return berth::run({"sleep", "1000"}, options);  // a server that sends little
   }
   void detach(const std::vector<std::string>& argv) override { detached.push_back(argv); }
   std::vector<std::vector<std::string>> detached;
+  int fetches = 0;
 };
 
 /// A guest with an agent's folders, in which commands really run.
@@ -62,7 +69,7 @@ class ScriptWorld : public testing::Test {
     number_ = number;
   }
 
-  int operate(const std::string& operation) {
+  int operate(const std::string& operation, std::stop_token stop = {}) {
     Invocation invocation{
         .environment = {}, .executable = "/handler", .told_sequence = std::to_string(number_)};
     invocation.environment = {.name = std::string(kind_.handler),
@@ -75,12 +82,40 @@ class ScriptWorld : public testing::Test {
     log.quiet = true;
     ScriptHandler handler(std::move(invocation), kind_, Root(folder_.path()), runner_, log);
     handler.limit = limit_;
+    handler.stop = std::move(stop);
     return handler.run(operation);
   }
   /// Enable, and what it left to the background.
   void enable() {
     EXPECT_EQ(operate("enable"), 0);
     for (; !runner_.detached.empty(); runner_.detached.pop_back()) operate("work");
+  }
+
+  /// Enable, whose worker is a process of its own; returns once its command says in a fifo that it has begun.
+  pid_t enable_apart() {
+    ::mkfifo(at("/begun").c_str(), 0600);
+    ::mkfifo(at("/go-on").c_str(), 0600);
+    EXPECT_EQ(operate("enable"), 0);
+    runner_.detached.clear();
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      const EndSignal end;
+      operate("work", end.token());
+      ::_exit(0);
+    }
+    std::ifstream(at("/begun")).get();
+    return worker;
+  }
+  void reap(pid_t worker) { EXPECT_EQ(::waitpid(worker, nullptr, 0), worker); }
+
+  /// As the agent does it.
+  void unpack_anew() {
+    fs::remove_all(handler_folder_);
+    for (const char* name : {"config", "status"}) make_folder(handler_folder_ / name);
+  }
+  json waiting_command() const {
+    return {{"commandToExecute", fmt::format("echo $$ > {0}/pid; echo > {0}/begun; cat {0}/go-on; echo OLD",
+                                             folder_.path().string())}};
   }
 
   json status() const {
@@ -190,6 +225,30 @@ TEST_F(CustomScript, StopsACommandThatDoesNotEnd) {
   EXPECT_THAT(message(), AllOf(HasSubstr("did not end"), HasSubstr("begun")));
 }
 
+TEST_F(CustomScript, FetchesAllFilesWithinOneLimit) {
+  settings(0, {{"commandToExecute", "touch ../../ran"},
+               {"fileUris", {"https://files.example/slow", "https://files.example/other"}}});
+  limit_ = std::chrono::milliseconds(300);
+
+  enable();
+
+  EXPECT_EQ(word(), "error");
+  EXPECT_THAT(message(), HasSubstr("slow was not fetched from files.example in time"));
+  EXPECT_EQ(runner_.fetches, 1);
+  EXPECT_FALSE(fs::exists(at("/var/lib/waagent/custom-script/ran")));
+}
+
+TEST_F(CustomScript, FetchesNothingMoreWhenItIsToStop) {
+  settings(0, {{"commandToExecute", "true"}, {"fileUris", {"https://files.example/slow"}}});
+  EXPECT_EQ(operate("enable"), 0);
+  std::stop_source source;
+  source.request_stop();
+
+  EXPECT_EQ(operate("work", source.get_token()), 1);
+
+  EXPECT_THAT(message(), HasSubstr("interrupted"));
+}
+
 TEST_F(CustomScript, RunsAScriptThatIsPackedOrHasLineEndsOfWindows) {
   settings(0, {{"script", base64_encode("#!/bin/sh\r\necho from $0\r\n")}});
   enable();
@@ -241,6 +300,55 @@ TEST_F(CustomScript, LeavesNothingWhenItIsRemoved) {
   EXPECT_EQ(operate("uninstall"), 0);
 
   EXPECT_FALSE(fs::exists(at("/var/lib/waagent/custom-script")));
+}
+
+TEST_F(CustomScript, RunsTheCommandOfAnExtensionThatIsSetAgain) {
+  settings(0, waiting_command());
+  const pid_t old = enable_apart();
+  unpack_anew();
+  settings(0, {{"commandToExecute", "echo NEW"}});
+
+  enable();
+  std::ofstream(at("/go-on")) << "now";
+  reap(old);
+
+  EXPECT_EQ(message(), "Enable succeeded: \n[stdout]\nNEW\n\n[stderr]\n");
+}
+
+TEST_F(CustomScript, EndsItsCommandWhenItIsRemoved) {
+  settings(0, waiting_command());
+  const pid_t worker = enable_apart();
+  const pid_t command = std::stoi(read_file(at("/pid")));
+
+  EXPECT_EQ(operate("disable"), 0);
+  EXPECT_EQ(word(), "transitioning");
+  EXPECT_EQ(operate("uninstall"), 0);
+
+  EXPECT_NE(::kill(command, 0), 0);
+  reap(worker);
+  EXPECT_THAT(message(), HasSubstr("interrupted"));
+  EXPECT_FALSE(fs::exists(at(fmt::format("/run/{}", kind_.handler))));
+}
+
+TEST_F(CustomScript, LeavesACommandAloneThatIsAtWork) {
+  settings(0, waiting_command());
+  const pid_t worker = enable_apart();
+
+  EXPECT_EQ(operate("enable"), 0);
+
+  EXPECT_EQ(word(), "transitioning");
+  EXPECT_THAT(runner_.detached, SizeIs(0));
+  std::ofstream(at("/go-on")) << "now";
+  reap(worker);
+  EXPECT_EQ(word(), "success");
+}
+
+TEST_F(CustomScript, RunsACommandOfAnyLength) {
+  settings(0, {{"commandToExecute", ": " + std::string(140'000, 'x') + "\ncat; echo end"}});
+
+  enable();
+
+  EXPECT_EQ(message(), "Enable succeeded: \n[stdout]\nend\n\n[stderr]\n");
 }
 
 class CustomScriptForLinux : public ScriptWorld {

@@ -15,6 +15,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t largest_script = 256u << 10, most_files = 100;
+constexpr std::size_t largest_parameter =
+    (128u << 10) - 2;  ///< Linux: "NAME=VALUE" with its end is at most 128 KiB
 
 /// A setting that may stand in either part, never in both. `is_secret` tells where it was found.
 template <class Value>
@@ -41,6 +43,11 @@ std::optional<std::string> text_of(Section& section, const char* key) {
 
 std::optional<std::vector<std::string>> texts_of(Section& section, const char* key) {
   return section.lines(key);
+}
+
+std::string authority_of(const std::string& url) {
+  const std::size_t start = url.find("://") + 3;
+  return url.substr(start, url.find_first_of("/?#", start) - start);
 }
 
 int hexadecimal(char c) {
@@ -92,12 +99,37 @@ std::vector<std::pair<std::string, Secret>> read_parameters(Section& section) {
   for (const json& item : *list) {
     if (!item.is_object()) throw_bad("parameters holds something that is not an object.");
     Section parameter(&item, "parameters[]");
-    result.emplace_back(parameter.line("name").value_or(""), Secret(parameter.text("value").value_or("")));
+    const std::string name = parameter.line("name").value_or("");
+    Secret value(parameter.text("value").value_or(""));
+    if (name.size() + value.reveal().size() > largest_parameter)
+      throw_bad(fmt::format("The parameter '{}' has {} bytes; a program takes at most {}.",
+                            name.substr(0, 100), name.size() + value.reveal().size(), largest_parameter),
+                "Have the script fetch it.");
+    result.emplace_back(name, std::move(value));
   }
   return result;
 }
 
+/// What stands before the host's '@': whole, and what is behind its colon alone, as programs quote it.
+std::vector<Secret> credentials_of(const std::string& url) {
+  const std::string authority = authority_of(url);
+  const std::size_t at = authority.rfind('@');
+  if (at == authority.npos) return {};
+  const std::string user = authority.substr(0, at);
+  return {Secret(user), Secret(user.substr(std::min(user.find(':'), user.size() - 1) + 1))};
+}
+
 }  // namespace
+
+std::string host_of(const std::string& url) {
+  const std::string authority = authority_of(url);
+  std::string host = authority.substr(authority.rfind('@') + 1);  // npos + 1: all of it
+  const std::size_t colon = host.rfind(':');
+  if (colon == host.npos || host.ends_with(']')) return host;
+  // What is no port may be half a password, cut by a slash.
+  const bool port = host.find_first_not_of("0123456789", colon + 1) == host.npos;
+  return port ? host : host.substr(0, host.find(':'));
+}
 
 WantedFile parse_file_uri(const std::string& uri) {
   std::string scheme = uri.substr(0, std::min(uri.find("://"), uri.size()));
@@ -111,10 +143,13 @@ WantedFile parse_file_uri(const std::string& uri) {
   path = path.substr(0, std::min(path.find_first_of("?#"), path.size()));
   const std::size_t slash = path.find('/');
   const std::string name = slash == path.npos ? "" : percent_decoded(path.substr(path.rfind('/') + 1));
-  if (name.empty() || name == "." || name == ".." ||
-      name.find_first_of(std::string_view("/\0", 2)) != name.npos || name.size() > 255)
-    throw_bad(fmt::format("cannot extract file name from URL on {}.", path.substr(0, slash)),
+  if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos || name.size() > 255)
+    throw_bad(fmt::format("cannot extract file name from URL on {}.", host_of(uri)),
               "What stands behind the last slash of its path is the file's name.");
+  if (std::any_of(name.begin(), name.end(),
+                  [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7F; }))
+    throw_bad(fmt::format("The name of a file on {} holds a control character.", host_of(uri)),
+              "Give the file a name without it; what stands behind the last slash is decoded.");
   return {Secret(uri), name};
 }
 
@@ -153,6 +188,12 @@ ScriptOrder parse_script_settings(const ScriptKind& kind, std::string_view publi
   for (const std::string& uri : files.value.value_or(std::vector<std::string>())) {
     order.files.push_back(parse_file_uri(uri));
     order.secrets.push_back(order.files.back().url);
+    for (Secret& secret : credentials_of(uri)) order.secrets.push_back(std::move(secret));
+    const std::string& name = order.files.back().name;
+    if (name == "stdout" || name == "stderr" || (order.script && name == "script.sh"))
+      throw_bad(fmt::format("A file of fileUris is named {}, as {} in the same folder.", name,
+                            name == "script.sh" ? "the script" : "the command's output"),
+                "Give it another name.");
   }
   order.managed_identity = read_identity(closed);
   order.dos2unix = !open.flag("skipDos2Unix").value_or(false);

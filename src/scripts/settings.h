@@ -33,6 +33,9 @@ struct ScriptOrder {
 ScriptOrder parse_script_settings(const ScriptKind& kind, std::string_view public_settings,
                                   const Secret& protected_settings);
 
+/// The host of an http or https address with its port, which is all that is ever shown of one.
+std::string host_of(const std::string& url);
+
 /// Throws Error(invalid) when it is no http or https address of a file.
 WantedFile parse_file_uri(const std::string& uri);
 

@@ -1,6 +1,9 @@
 #include "scripts/settings.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <algorithm>
 
 #include "base/error.h"
 
@@ -47,7 +50,7 @@ TEST(ScriptSettings, RefuseACommandInBothPartsBesideAScriptOrNone) {
 }
 
 TEST(ScriptSettings, DecodeAScript) {
-  EXPECT_EQ(parsed(R"({"script":"ZWNobyBoaQo="})").script->reveal(), "echo hi\n");
+  EXPECT_EQ(parsed(R"({"script":"ZWNobyBoaQo="})").script.value_or(Secret()).reveal(), "echo hi\n");
   EXPECT_THAT(script_refusal(R"({"script":"!"})"), HasSubstr("base64"));
   EXPECT_THAT(script_refusal(R"({"script":")" + std::string(300'000, 'A') + "\"}"),
               HasSubstr("maximum allowed length"));
@@ -93,6 +96,38 @@ TEST(ScriptSettings, DoNotRepeatAnAddressInTheirRefusal) {
               testing::Not(HasSubstr("hunter2")));
 }
 
+TEST(ScriptSettings, ShowNoCredentialsOfAnAddress) {
+  EXPECT_THAT(
+      script_refusal(R"({"commandToExecute":"a","fileUris":["https://bob:S3cretPw@files.example.com/"]})"),
+      testing::AllOf(HasSubstr("on files.example.com."), testing::Not(HasSubstr("S3cret"))));
+  EXPECT_EQ(host_of("https://bob:S3@cret@h:8080/a@b"), "h:8080");
+  EXPECT_EQ(host_of("https://bob:S3/cret@h/a"), "bob");
+  EXPECT_EQ(host_of("http://[::1]/a"), "[::1]");
+  const auto secrets = parsed(R"({"commandToExecute":"a","fileUris":["https://bob:S3cretPw@h/a"]})").secrets;
+  EXPECT_TRUE(std::any_of(secrets.begin(), secrets.end(),
+                          [](const Secret& secret) { return secret.reveal() == "S3cretPw"; }));
+}
+
+TEST(ScriptSettings, RefuseAFileWhoseNameHoldsAControlCharacter) {
+  for (const char* name : {"a%0Aoutput%20=%20b", "a%0d", "a%00b", "%1b", "a%7F"})
+    EXPECT_THAT(
+        script_refusal(fmt::format(R"({{"commandToExecute":"a","fileUris":["https://h/{}"]}})", name)),
+        HasSubstr("control character"))
+        << name;
+}
+
+TEST(ScriptSettings, RefuseAFileThatHasTheNameOfOneOfOurs) {
+  for (const char* name : {"stdout", "stderr", "std%6Fut"})
+    EXPECT_THAT(
+        script_refusal(fmt::format(R"({{"commandToExecute":"a","fileUris":["https://h/{}"]}})", name)),
+        HasSubstr("named std"))
+        << name;
+  EXPECT_THAT(script_refusal(R"({"script":"aWQ=","fileUris":["https://h/script.sh"]})"),
+              HasSubstr("named script.sh"));
+  EXPECT_EQ(script_refusal(R"({"commandToExecute":"sh script.sh","fileUris":["https://h/script.sh"]})"),
+            "it was accepted");
+}
+
 TEST(ScriptSettings, HaveParametersInRunCommandOnly) {
   const std::string closed = R"({"script":"aWQ=","parameters":[{"name":"a","value":"1"},{"value":"2"}]})";
   const auto parameters = parsed("{}", closed, run_command).parameters;
@@ -100,6 +135,11 @@ TEST(ScriptSettings, HaveParametersInRunCommandOnly) {
   EXPECT_EQ(parameters[0].first, "a");
   EXPECT_EQ(parameters[1].second.reveal(), "2");
   EXPECT_THAT(script_refusal("{}", closed), HasSubstr("parameters"));
+  EXPECT_THAT(script_refusal("{}",
+                             fmt::format(R"({{"script":"aWQ=","parameters":[{{"name":"a","value":"{}"}}]}})",
+                                         std::string(140'000, 'x')),
+                             run_command),
+              HasSubstr("'a' has 140001 bytes"));
 }
 
 }  // namespace

@@ -42,10 +42,11 @@ printf '%s\n' ${old:+"$old"} "$new" >"$file.new" && mv "$file.new" "$file")";
   throw Error(ErrorKind::unavailable, "AccessFailed", happened, advice);
 }
 
+/// sudo passes over files with a dot; no user's name has a '%', so each has a file of his own.
 std::string sudoers_file(const std::string& user) {
-  std::string name = user;
-  std::replace(name.begin(), name.end(), '.', '_');  // sudo passes over files with a dot
-  return "/etc/sudoers.d/90-vmaccess-" + name;
+  std::string file = "/etc/sudoers.d/90-vmaccess-";
+  for (const char c : user) file += c == '.' ? "%2E" : std::string(1, c);
+  return file;
 }
 
 }  // namespace
@@ -171,12 +172,14 @@ void AccessHandler::make_user(const AccessOrder& order) {
     options.input = fmt::format("{}:{}\n", order.user, order.password.reveal());
     ran({"chpasswd"}, options);
   }
-  if (fs::is_directory(root_("/etc/sudoers.d")))
-    write_file(root_(sudoers_file(order.user)),
-               fmt::format("{} ALL=(ALL) {}ALL\n", order.user, order.password.empty() ? "NOPASSWD: " : ""),
-               0440);
   if (!order.ssh_key.empty()) give_key(order, account);
   if (!order.password.empty()) let_passwords_in();
+  // Last, for who cannot come in needs none; by number, for names may mean more in that file (ALL, Defaults, an alias).
+  if (fs::is_directory(root_("/etc/sudoers.d")))
+    write_file(
+        root_(sudoers_file(order.user)),
+        fmt::format("#{} ALL=(ALL) {}ALL\n", account.number, order.password.empty() ? "NOPASSWD: " : ""),
+        0440);
   log_.line(fmt::format("{} user={} password={} key={}", is_new ? "made" : "changed", order.user,
                         !order.password.empty(), !order.ssh_key.empty()));
 }
@@ -191,8 +194,24 @@ void AccessHandler::give_key(const AccessOrder& order, const Account& account) {
     runner_.run({"restorecon", "-R", account.home + "/.ssh"}, {});  // where SELinux wants it
 }
 
+bool AccessHandler::has_ssh_server() const {
+  for (const char* folder : {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"})
+    if (fs::exists(root_(fmt::format("{}/sshd", folder)))) return true;
+  return false;
+}
+
+void AccessHandler::need_ssh_server() const {
+  if (!has_ssh_server())
+    throw Error(ErrorKind::invalid, "NoSshServer", "There is no ssh server (sshd) on this machine.",
+                "Install one, which is openssh-server in most distributions.");
+}
+
 /// Of two values of one key sshd takes the first: ours goes before all others, where there is need of it.
 void AccessHandler::let_passwords_in() {
+  if (!has_ssh_server()) {
+    log_.line("there is no ssh server to let passwords in");
+    return;
+  }
   const RunResult now = runner_.run({"sshd", "-T"}, {});
   if (now.exit_code == 0 && now.out.find("\npasswordauthentication no") == std::string::npos) return;
   const auto before = read_file_if_there(root_(configuration_file));
@@ -237,6 +256,7 @@ void AccessHandler::restart_ssh() {
 }
 
 void AccessHandler::reset_ssh() {
+  need_ssh_server();
   const auto before = read_file_if_there(root_(configuration_file));
   if (before) {
     make_folder(root_(backup_folder), 0700);
@@ -256,6 +276,7 @@ void AccessHandler::reset_ssh() {
 }
 
 void AccessHandler::restore_ssh() {
+  need_ssh_server();
   const auto backup = read_file_if_there(root_(fmt::format("{}/sshd_config", backup_folder)));
   if (!backup)
     throw Error(ErrorKind::invalid, "NoBackup",

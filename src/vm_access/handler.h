@@ -33,6 +33,8 @@ class AccessHandler {
   Account get_ordinary(const std::string& user) const;
   void make_user(const AccessOrder& order);
   void give_key(const AccessOrder& order, const Account& account);
+  bool has_ssh_server() const;
+  void need_ssh_server() const;
   void let_passwords_in();
   void remove_user(const std::string& user);
   void reset_ssh();

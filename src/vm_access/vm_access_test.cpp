@@ -43,7 +43,10 @@ class FakeAccounts final : public Runner {
     for (const auto& [start, answer] : answers)
       if (command.starts_with(start)) return answer;
     if (argv[0] == "getent") return lookup(argv.back());
-    if (argv[0] == "useradd") users[argv.back()] = 1001;
+    if (argv[0] == "useradd") {
+      users[argv.back()] = next_number++;
+      fs::create_directories(home(argv.back()));
+    }
     if (argv[0] == "userdel") users.erase(argv.back());
     if (argv[0] == "runuser") return berth::run({argv.begin() + 4, argv.end()}, options);
     return {};
@@ -53,6 +56,7 @@ class FakeAccounts final : public Runner {
   fs::path home(const std::string& user) const { return top_ / "home" / user; }
 
   std::map<std::string, int> users{{"root", 0}, {"ops", 1000}, {"nobody", 65534}};
+  int next_number = 1001;
   std::map<std::string, RunResult> answers;
   std::map<std::string, std::string> inputs;
   std::vector<std::string> commands;
@@ -71,10 +75,11 @@ class FakeAccounts final : public Runner {
 class VmAccess : public testing::Test {
  protected:
   VmAccess() {
-    for (const char* name : {"etc/ssh", "etc/sudoers.d", "home/ops", "home/eve",
+    for (const char* name : {"etc/ssh", "etc/sudoers.d", "usr/sbin", "home/ops", "home/eve",
                              "var/lib/waagent/h-1.5.25/config", "var/lib/waagent/h-1.5.25/status"})
       fs::create_directories(folder_ / name);
     write_file(folder_ / "etc/ssh/sshd_config", "Port 2222\n");
+    write_file(folder_ / "usr/sbin/sshd", "");
     write_file(folder_ / "var/lib/waagent" / (access_certificate().thumbprint() + ".crt"),
                access_certificate().to_pem());
     write_file(folder_ / "var/lib/waagent" / (access_certificate().thumbprint() + ".prv"),
@@ -124,7 +129,53 @@ TEST_F(VmAccess, MakesAUserWithAKey) {
   EXPECT_THAT(machine_.commands,
               Contains(AllOf(StartsWith("useradd --create-home"), HasSubstr("--expiredate 2030-01-31 eve"))));
   EXPECT_EQ(read("home/eve/.ssh/authorized_keys"), std::string(some_key) + "\n");
-  EXPECT_EQ(read("etc/sudoers.d/90-vmaccess-eve"), "eve ALL=(ALL) NOPASSWD: ALL\n");
+  EXPECT_EQ(read("etc/sudoers.d/90-vmaccess-eve"), "#1001 ALL=(ALL) NOPASSWD: ALL\n");
+  EXPECT_EQ(read("etc/ssh/sshd_config"), "Port 2222\n");
+}
+
+TEST_F(VmAccess, GivesSudoToNobodyElseWhateverTheUserIsCalled) {
+  int number = 1001;
+  for (const char* name : {"ALL", "Defaults", "User_Alias", "OPS"}) {
+    EXPECT_EQ(enable({{"username", name}, {"ssh_key", some_key}}), 0);
+    EXPECT_EQ(read_file(folder_ / fmt::format("etc/sudoers.d/90-vmaccess-{}", name)),
+              fmt::format("#{} ALL=(ALL) NOPASSWD: ALL\n", number++));
+  }
+}
+
+TEST_F(VmAccess, KeepsTheSudoOfUsersWithLikeNamesApart) {
+  for (const char* name : {"a.b", "a_b"}) EXPECT_EQ(enable({{"username", name}, {"ssh_key", some_key}}), 0);
+
+  EXPECT_EQ(enable({{"remove_user", "a.b"}}), 0);
+
+  EXPECT_FALSE(fs::exists(folder_ / "etc/sudoers.d/90-vmaccess-a%2Eb"));
+  EXPECT_EQ(read("etc/sudoers.d/90-vmaccess-a_b"), "#1002 ALL=(ALL) NOPASSWD: ALL\n");
+}
+
+TEST_F(VmAccess, GivesSudoToNobodyWhoseKeyCannotBePut) {
+  machine_.answers["runuser"] = {1, "", "no space left"};
+
+  EXPECT_EQ(enable({{"username", "eve"}, {"ssh_key", some_key}}), 1);
+
+  EXPECT_THAT(message(), HasSubstr("no space left"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "etc/sudoers.d"));
+}
+
+TEST_F(VmAccess, SetsAPasswordWhereThereIsNoSshServer) {
+  fs::remove(folder_ / "usr/sbin/sshd");
+
+  EXPECT_EQ(enable({{"username", "ops"}, {"password", "hunter22!"}}), 0);
+
+  EXPECT_EQ(message(), "Enable succeeded.");
+  EXPECT_EQ(read("etc/sudoers.d/90-vmaccess-ops"), "#1000 ALL=(ALL) ALL\n");
+  EXPECT_THAT(machine_.commands, Not(Contains(StartsWith("sshd"))));
+}
+
+TEST_F(VmAccess, ResetsNoSshServerThatIsNotThere) {
+  fs::remove(folder_ / "usr/sbin/sshd");
+
+  EXPECT_EQ(enable({{"reset_ssh", true}}), 1);
+
+  EXPECT_THAT(message(), HasSubstr("no ssh server"));
   EXPECT_EQ(read("etc/ssh/sshd_config"), "Port 2222\n");
 }
 
