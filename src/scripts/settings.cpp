@@ -46,7 +46,9 @@ std::optional<std::vector<std::string>> texts_of(Section& section, const char* k
 }
 
 std::string authority_of(const std::string& url) {
-  const std::size_t start = url.find("://") + 3;
+  const std::size_t scheme = url.find("://");
+  if (scheme == url.npos) return {};
+  const std::size_t start = scheme + 3;
   return url.substr(start, url.find_first_of("/?#", start) - start);
 }
 
@@ -132,7 +134,8 @@ std::string host_of(const std::string& url) {
 }
 
 WantedFile parse_file_uri(const std::string& uri) {
-  std::string scheme = uri.substr(0, std::min(uri.find("://"), uri.size()));
+  const std::size_t scheme_end = uri.find("://");
+  std::string scheme = scheme_end == uri.npos ? "" : uri.substr(0, scheme_end);
   std::transform(scheme.begin(), scheme.end(), scheme.begin(),
                  [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
   if (scheme != "http" && scheme != "https")

@@ -85,9 +85,9 @@ TEST(ScriptSettings, RefuseWhatTheyDoNotKnowAsTheHandlerOfToday) {
 TEST(ScriptSettings, NameAFileByTheEndOfItsPath) {
   EXPECT_EQ(parse_file_uri("https://h/a/b/run.sh?sig=a/b#c").name, "run.sh");
   EXPECT_EQ(parse_file_uri("HTTP://h:80/a%20b.sh").name, "a b.sh");
-  for (const char* uri :
-       {"https://h", "https://h/", "https://h/..", "https://h/a/%2e%2e", "https://h/a%2fb", "https://h/a%00b",
-        "ftp://h/a", "file:///etc/shadow", "https://h/a b", "https://h/a\n", "-o /etc/x", ""})
+  for (const char* uri : {"https://h", "https://h/", "https://h/..", "https://h/a/%2e%2e", "https://h/a%2fb",
+                          "https://h/a%00b", "ftp://h/a", "http", "https:", "file:///etc/shadow",
+                          "https://h/a b", "https://h/a\n", "-o /etc/x", ""})
     EXPECT_THROW(parse_file_uri(uri), Error) << uri;
 }
 
