@@ -563,6 +563,27 @@ TEST_F(ArmEndpointsTest, ALockedInterfaceIsNotDeletedWithItsVm) {
   EXPECT_EQ(region.finish(region.arm("DELETE", vm_path))["status"], "Succeeded");
 }
 
+TEST_F(ArmEndpointsTest, AListOfLargeDocumentsHasSmallerPages) {
+  region.arm("PUT", "resourceGroups/g", {{"location", "westus"}});
+  const std::string tables = "resourceGroups/g/providers/Microsoft.Network/routeTables";
+  for (const char* name : {"a", "b", "c", "d"})
+    ASSERT_EQ(region
+                  .arm("PUT", tables + "/" + name,
+                       {{"location", "westus"}, {"properties", {{"routes", {std::string(600'000, 'x')}}}}})
+                  .status,
+              201);
+
+  const json first = region.get(tables);
+  ASSERT_EQ(first["value"].size(), 2u);
+  const std::string link = first["nextLink"];
+  const json second =
+      json::parse(region.call("GET", link.substr(std::string(TestRegion::origin).size())).body);
+
+  EXPECT_EQ(second["value"].size(), 2u);
+  EXPECT_EQ(second["value"][0]["name"], "c");
+  EXPECT_FALSE(second.contains("nextLink"));
+}
+
 TEST_F(ArmEndpointsTest, PartsOfALoadBalancerAreObjectsWithTextsForNames) {
   const std::string network = "/providers/Microsoft.Network/";
   region.arm("PUT", "resourceGroups/g", {{"location", "westus"}});

@@ -21,7 +21,7 @@ using nlohmann::json;
 
 /// What a list answers at once; then nextLink. The region's one thread makes it, so that others wait no
 /// longer than for this.
-constexpr std::size_t page = 100;
+constexpr std::size_t page = 100, page_bytes = 1024 * 1024;
 
 std::size_t number_in(const Request& request, std::string_view name, std::size_t otherwise) {
   const std::string text = request.parameter(name);
@@ -36,7 +36,8 @@ std::size_t number_in(const Request& request, std::string_view name, std::size_t
 Response list_of(Arm& arm, const Request& request, const Kind& kind, const std::string& group) {
   const auto all = kind.all(arm.region, group);
   const std::size_t first = std::min(number_in(request, "$skiptoken", 0), all.size());
-  const std::size_t most = is_classic_client(request) ? all.size() : number_in(request, "$top", page);
+  const bool whole = is_classic_client(request);  // it follows no nextLink
+  const std::size_t most = whole ? all.size() : number_in(request, "$top", page);
   const std::size_t last = first + std::min(std::max<std::size_t>(most, 1), all.size() - first);
   View view{.origin = request.origin};
   view.instance_view =
@@ -48,9 +49,11 @@ Response list_of(Arm& arm, const Request& request, const Kind& kind, const std::
   }
   JsonText out;
   out.open().open_list("value");
-  for (std::size_t i = first; i < last; ++i) kind.write(arm, out, *all[i], view);
+  std::size_t next = first;
+  while (next < last && (whole || next == first || out.size() < page_bytes))
+    kind.write(arm, out, *all[next++], view);
   out.close_list();
-  if (last < all.size()) out.put("nextLink", next_page_url(request, last));
+  if (next < all.size()) out.put("nextLink", next_page_url(request, next));
   out.close();
   return json_response(200, out.take());
 }
