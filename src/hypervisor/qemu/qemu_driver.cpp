@@ -66,24 +66,26 @@ void require_memory(const MachineSpec& spec, const fs::path& memory_info) {
               "Stop another machine ('azure vm list'), or choose a smaller size ('--vm-size').");
 }
 
-sockaddr_un address_of(const fs::path& path) {
+/// nullopt for a path that is too long: nobody listens there.
+std::optional<sockaddr_un> address_of(const fs::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof address.sun_path)
-    throw Error(
-        ErrorKind::invalid, "PathTooLong",
-        fmt::format("The socket {} has more than {} bytes.", path.string(), sizeof address.sun_path - 1),
-        "Choose a shorter BERTH_HOME.");
+  if (path.native().size() >= sizeof address.sun_path) return std::nullopt;
   std::memcpy(address.sun_path, path.c_str(), path.native().size());
   return address;
 }
 
 /// Listens before QEMU runs, so that we can connect at once; with the mode that QEMU would not give it.
 Fd listen_at(const fs::path& path) {
-  const sockaddr_un address = address_of(path);
+  const auto address = address_of(path);
+  if (!address)
+    throw Error(
+        ErrorKind::invalid, "PathTooLong",
+        fmt::format("The socket {} has more than {} bytes.", path.string(), sizeof address->sun_path - 1),
+        "Choose a shorter BERTH_HOME.");
   ::unlink(path.c_str());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
       ::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), 4) != 0)
     throw unavailable(fmt::format("The socket {} cannot be made: {}.", path.string(), std::strerror(errno)));
   return fd;
@@ -91,10 +93,11 @@ Fd listen_at(const fs::path& path) {
 
 /// True when a process has this socket, whether or not it has time for us.
 bool somebody_listens(const fs::path& path) {
-  const sockaddr_un address = address_of(path);
+  const auto address = address_of(path);
+  if (!address) return false;
   const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) throw unavailable(fmt::format("No socket can be made: {}.", std::strerror(errno)));
-  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0 ||
          errno == EAGAIN;
 }
 
