@@ -108,8 +108,8 @@ nlohmann::json shown_deployment_operation(const Arm& arm, const nlohmann::json& 
                                           const nlohmann::json& entry);
 /// The outputs of a kept deployment whose shown values are not the whole ones: they held a secret.
 std::vector<std::string> hidden_outputs(const Arm& arm, const ResourceId& id);
-/// All of a group.
-nlohmann::json shown_deployments(const Arm& arm, const std::string& group);
+/// {"value":[...]}: all of a group.
+asio::awaitable<std::string> shown_deployments(const Arm& arm, std::string group);
 nlohmann::json problem_json(const Problem& problem);
 Problem problem_from(const nlohmann::json& error);
 /// Now, as deployments tell the time.

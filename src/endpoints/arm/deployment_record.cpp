@@ -10,6 +10,7 @@
 #include "api/arm/json_text.h"
 #include "crypto/random.h"
 #include "endpoints/arm/deployment.h"
+#include "endpoints/arm/turns.h"
 
 /// The document of a deployment, as it is kept, and what is shown of it.
 namespace berth::arm {
@@ -186,11 +187,16 @@ json shown_deployment_operation(const Arm& arm, const json& document, const json
           {"properties", std::move(properties)}};
 }
 
-json shown_deployments(const Arm& arm, const std::string& group) {
-  json list = json::array();
-  for (const auto& [key, text] : arm.region.documents().list(table, lower(group) + "/"))
-    if (const auto document = find_deployment(arm, key)) list.push_back(shown_deployment(arm, *document));
-  return list;
+asio::awaitable<std::string> shown_deployments(const Arm& arm, std::string group) {
+  JsonText out;
+  Turns turns;
+  out.open().open_list("value");
+  for (const auto& [key, text] : arm.region.documents().list(table, lower(group) + "/")) {
+    if (const auto document = find_deployment(arm, key)) out.raw_item(dump(shown_deployment(arm, *document)));
+    co_await turns.next();
+  }
+  out.close_list().close();
+  co_return out.take();
 }
 
 std::optional<std::string> show_deployment(Arm& arm, const ResourceId& id) {

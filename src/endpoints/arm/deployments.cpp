@@ -5,6 +5,7 @@
 #include "api/arm/json_text.h"
 #include "base/error.h"
 #include "endpoints/arm/deployment.h"
+#include "endpoints/arm/turns.h"
 
 /// The routes of deployments.
 namespace berth::arm {
@@ -38,7 +39,7 @@ std::string status_url(const Arm& arm, const Request& request, const DeploymentP
 
 asio::awaitable<Response> list_deployments(Arm& arm, Request request) {
   const std::string group = arm.region.groups().get(request.params["group"]).name;
-  co_return json_response(200, dump({{"value", shown_deployments(arm, group)}}));
+  co_return json_response(200, co_await shown_deployments(arm, group));
 }
 
 asio::awaitable<Response> get_deployment(Arm& arm, Request request) {
@@ -141,28 +142,36 @@ asio::awaitable<Response> refuse_subscription_deployment(Arm&, Request) {
 /// A template that makes what is in the group now. Secrets are not in it: nobody can read them.
 asio::awaitable<Response> export_group_template(Arm& arm, Request request) {
   const std::string group = arm.region.groups().get(request.params["group"]).name;
-  json resources = json::array();
+  std::vector<std::pair<const Kind*, ResourceId>> all;  // what they are may change before their turn comes
   for (const Kind& kind : kinds()) {
     if (!kind.all || !kind.put) continue;
-    for (const Resource* resource : kind.all(arm.region, group)) {
-      const std::string id = make_id(arm.subscription(), resource->group, kind.type, resource->name);
-      json document = json::parse(kind.show(arm, *ResourceId::parse(id), {}).value_or("{}"));
-      for (const char* told : {"id", "etag", "managedBy", "resources"}) document.erase(told);
-      if (const auto properties = document.find("properties"); properties != document.end())
-        for (const char* told : {"provisioningState", "resourceGuid", "vmId", "timeCreated", "instanceView"})
-          properties->erase(told);
-      document["apiVersion"] = request.parameter("api-version");
-      resources.push_back(std::move(document));
-    }
+    for (const Resource* resource : kind.all(arm.region, group))
+      all.emplace_back(
+          &kind, *ResourceId::parse(make_id(arm.subscription(), resource->group, kind.type, resource->name)));
   }
-  co_return json_response(
-      200,
-      dump({{"template",
-             {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
-              {"contentVersion", "1.0.0.0"},
-              {"parameters", json::object()},
-              {"variables", json::object()},
-              {"resources", std::move(resources)}}}}));
+  JsonText out;
+  Turns turns;
+  out.open()
+      .open("template")
+      .put("$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#")
+      .put("contentVersion", "1.0.0.0")
+      .raw("parameters", "{}")
+      .raw("variables", "{}")
+      .open_list("resources");
+  for (const auto& [kind, id] : all) {
+    co_await turns.next();
+    const auto shown = kind->show(arm, id, {});
+    if (!shown) continue;
+    json document = json::parse(*shown);
+    for (const char* told : {"id", "etag", "managedBy", "resources"}) document.erase(told);
+    if (const auto properties = document.find("properties"); properties != document.end())
+      for (const char* told : {"provisioningState", "resourceGuid", "vmId", "timeCreated", "instanceView"})
+        properties->erase(told);
+    document["apiVersion"] = request.parameter("api-version");
+    out.raw_item(dump(document));
+  }
+  out.close_list().close().close();
+  co_return json_response(200, out.take());
 }
 
 asio::awaitable<Response> export_deployment_template(Arm& arm, Request request) {
