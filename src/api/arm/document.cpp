@@ -17,7 +17,7 @@ constexpr std::size_t most_bytes = 4 * 1024 * 1024;
 constexpr std::size_t most_levels = 100;
 /// Each value costs about a hundred bytes of memory and as many nanoseconds, though it may be two bytes of
 /// text.
-constexpr std::size_t most_values = 100'000, most_values_of_deployment = 400'000;
+constexpr std::size_t most_values = 30'000, most_values_of_deployment = 400'000;
 
 Error bad_content(const std::string& why) {
   return Error(ErrorKind::invalid, "InvalidRequestContent",
@@ -219,6 +219,26 @@ json parse_document(std::string_view text) {
 json parse_lenient_document(std::string_view text) {
   check_size(text);
   return parse_strictly(Normalizer(text).run(), most_values_of_deployment);
+}
+
+namespace {
+
+void count_values(const json& value, std::size_t& left) {
+  if (left == 0) return;
+  --left;
+  if (value.is_structured())
+    for (const json& item : value) count_values(item, left);
+}
+
+}  // namespace
+
+void check_values(const json& document, std::string_view name) {
+  std::size_t left = most_values + 1;
+  count_values(document, left);
+  if (left == 0)
+    throw Error(ErrorKind::invalid, "RequestContentTooLarge",
+                fmt::format("The resource '{}' has more than {} values.", name, most_values),
+                "Make several resources of it.");
 }
 
 const json* find_member(const json& object, std::string_view key) {

@@ -13,10 +13,14 @@ namespace berth::arm {
 
 /// Reads the JSON text of a request. Throws Error(invalid, "InvalidRequestContent") with line and column:
 /// for what is not JSON, for a key that stands twice in one object (who checks and who acts could read
-/// different ones), for nesting deeper than 100, for more than 100,000 values (deployments: 400,000) and for
+/// different ones), for nesting deeper than 100, for more than 30,000 values (deployments: 400,000) and for
 /// more than 4 MiB. Never repeats the text: it may hold
 /// a password.
 nlohmann::json parse_document(std::string_view text);
+
+/// The same limit for a resource that a template makes: what is done with one keeps all others waiting. Throws
+/// Error(invalid, "RequestContentTooLarge") naming it.
+void check_values(const nlohmann::json& document, std::string_view name);
 
 /// The same for deployments: also takes comments, trailing commas, 'single quotes', bare keys and raw line
 /// breaks in strings. `az deployment group create` splices the user's file, as it is, behind a bare

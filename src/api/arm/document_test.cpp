@@ -62,6 +62,19 @@ TEST(RequestDocument, RefusesMoreThanFourMebibytes) {
             "RequestContentTooLarge");
 }
 
+TEST(RequestDocument, RefusesMoreValuesThanOneResourceMayHave) {
+  json most = json::array(), more = json::array();
+  for (int i = 0; i < 30'000; ++i) more.push_back(i);
+  most = more;
+  most.erase(0);
+
+  EXPECT_NO_THROW(parse_document(most.dump()));
+  EXPECT_NO_THROW(check_values(most, "r"));
+  EXPECT_THROW(parse_document(more.dump()), Error);
+  EXPECT_EQ(error_of([&] { check_values(more, "r"); }).code, "RequestContentTooLarge");
+  EXPECT_NO_THROW(parse_lenient_document(more.dump()));
+}
+
 TEST(RequestDocument, RefusesAnEmptyBodyAndTextAfterTheEnd) {
   EXPECT_EQ(error_of([] { parse_document(""); }).code, "InvalidRequestContent");
   EXPECT_EQ(error_of([] { parse_document("{} {}"); }).code, "InvalidRequestContent");

@@ -145,6 +145,7 @@ void check_resource(Arm& arm, const PlannedResource& resource, const PreparedRes
   check_resource_name(id.name(), kind.type);
   if (!id.group.empty()) arm.region.groups().get(id.group);
   if (!known.body) return;
+  check_values(*known.body, id.full_name());
   if (kind.check) kind.check(arm, id, *known.body);
   if (planned.all_known) check_references(arm, id, *known.body, planned);
 }
