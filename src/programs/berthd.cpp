@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "api/arm/identities.h"
+#include "api/arm/ids.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop_watch.h"
@@ -140,9 +142,16 @@ class Daemon {
         egress_(egress_setting()),
         settings_(make_settings()),
         region_(make_services(), settings_),
-        guest_host_(with_identities(
-            region_.guests(),
-            {.subscription = access_.subscription, .tenant = access_.tenant, .key = access_.token_key})),
+        guest_host_(with_identities(region_.guests(),
+                                    {.subscription = access_.subscription,
+                                     .tenant = access_.tenant,
+                                     .key = access_.token_key,
+                                     .exists =
+                                         [this](const std::string& identity) {
+                                           const auto id = arm::ResourceId::parse(identity);
+                                           return id && region_.inert().find(
+                                                            std::string(arm::user_identity_type), id->ref());
+                                         }})),
         guest_endpoints_(io_.get_executor(), *guest_host_),
         arm_(region_, access_),
         classic_(region_, access_, options_.home) {

@@ -310,14 +310,28 @@ std::optional<Applied> patch_extension_resource(Arm& arm, const ResourceId& id, 
   return change_tags(arm, id, change);
 }
 
-bool has_role(const Arm& arm, std::string_view principal) {
-  bool found = false;
-  each_of_type(arm, kept_types[0], [&](const std::string&, const json& assignment) {
+namespace {
+
+/// Keys of the assignments to it.
+std::vector<std::string> roles_of(const Arm& arm, std::string_view principal) {
+  std::vector<std::string> keys;
+  each_of_type(arm, kept_types[0], [&](const std::string& key, const json& assignment) {
     const json* properties = find_member(assignment, "properties");
     const json* named = properties ? find_member(*properties, "principalId") : nullptr;
-    found |= named && named->is_string() && same_name(named->get_ref<const std::string&>(), principal);
+    if (named && named->is_string() && same_name(named->get_ref<const std::string&>(), principal))
+      keys.push_back(key);
   });
-  return found;
+  return keys;
+}
+
+}  // namespace
+
+bool has_role(const Arm& arm, std::string_view principal) {
+  return !roles_of(arm, principal).empty();
+}
+
+void drop_roles_of(Arm& arm, std::string_view principal) {
+  for (const std::string& key : roles_of(arm, principal)) arm.region.documents().drop(extension_table, key);
 }
 
 std::string list_extension_resources(Arm& arm, std::string_view type, const std::string& about) {

@@ -74,11 +74,19 @@ void write_inert(Arm& arm, JsonText& out, const Resource& resource, const View&)
   });
 }
 
+/// An identity that is made anew is nobody yet, whoever had its name before.
+void forget_roles(Arm& arm, const ResourceId& identity) {
+  drop_roles_of(arm,
+                principal_of(make_id(arm.subscription(), identity.group, user_identity_type, identity.name()))
+                    .principal);
+}
+
 Applied put_inert(Arm& arm, const std::string& type, const ResourceId& id, const json& body) {
   const Field document(body);
   document.require_object();
   check_resource_name(id.name(), type);
   const InertResource* before = arm.region.inert().find(type, id.ref());
+  if (!before && same_name(type, user_identity_type)) forget_roles(arm, id);
   InertResource wanted;
   wanted.group = id.group;
   wanted.name = id.name();

@@ -272,6 +272,7 @@ bool is_extension_resource(std::string_view type);
 std::optional<Applied> patch_extension_resource(Arm& arm, const ResourceId& id, const nlohmann::json& change);
 /// Whether a role was assigned to that principal anywhere: without one, an identity may do nothing.
 bool has_role(const Arm& arm, std::string_view principal);
+void drop_roles_of(Arm& arm, std::string_view principal);
 /// {"value":[…]} of a type, of all that is about `about` or about something in it.
 std::string list_extension_resources(Arm& arm, std::string_view type, const std::string& about);
 /// With what they are about.

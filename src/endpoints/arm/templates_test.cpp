@@ -905,6 +905,23 @@ TEST_F(TemplatesTest, MachinesHaveIdentitiesOfTheirOwnAndOnesThatTheUserMade) {
   EXPECT_THAT(gone.body, HasSubstr("was not found"));
 }
 
+TEST_F(TemplatesTest, AnIdentityThatIsMadeAgainHasNoRoles) {
+  const std::string identity =
+      "resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+  const std::string roles = "resourceGroups/g/providers/Microsoft.Authorization/roleAssignments";
+  const json body = {{"location", "westus"}};
+  region.arm("PUT", identity, body);
+  const json principal = region.get(identity)["properties"]["principalId"];
+  ASSERT_EQ(region.arm("PUT", roles + "/r", {{"properties", {{"principalId", principal}}}}).status, 201);
+  region.arm("PUT", identity, body);
+  EXPECT_EQ(region.get(roles)["value"].size(), 1u);
+
+  region.arm("DELETE", identity);
+  region.arm("PUT", identity, body);
+
+  EXPECT_EQ(region.get(roles)["value"].size(), 0u);
+}
+
 TEST_F(TemplatesTest, AnIdentityMayDoNothingUntilARoleIsAssignedToIt) {
   arm::TokenClaims claims;
   claims.audience = "https://management.azure.com/";

@@ -46,12 +46,12 @@ Error identity_refused(const std::string& why) {
 }
 
 /// The one of the VM's identities that is meant.
-arm::Principal identity_meant(const Vm& vm, const IdentityQuestion& question,
-                              const std::string& subscription) {
+arm::Principal identity_meant(const Vm& vm, const IdentityQuestion& question, const IdentityTokens& tokens) {
   const arm::VmIdentities known = arm::identities_of(vm);
   std::vector<arm::Principal> all;
-  if (known.system) all.push_back(arm::principal_of(vm, subscription));
-  for (const std::string& user : known.users) all.push_back(arm::principal_of(user));
+  if (known.system) all.push_back(arm::principal_of(vm, tokens.subscription));
+  for (const std::string& user : known.users)
+    if (tokens.exists(user)) all.push_back(arm::principal_of(user));
   if (all.empty()) throw identity_refused("Identity not found");
   const bool named =
       !question.client_id.empty() || !question.object_id.empty() || !question.identity_id.empty();
@@ -74,7 +74,7 @@ Secret IdentityHost::identity_token(const std::string& vm_id, const IdentityQues
   if (!vm || tokens_.key.empty()) throw identity_refused("Identity not found");
   if (question.resource.empty() || question.resource.size() > 512)
     throw identity_refused("Required audience parameter not specified");
-  const arm::Principal meant = identity_meant(*vm, question, tokens_.subscription);
+  const arm::Principal meant = identity_meant(*vm, question, tokens_);
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   arm::TokenClaims claims;
   claims.issuer = "https://sts.windows.net/" + tokens_.tenant + "/";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,7 @@ class Guests;
 struct IdentityTokens {
   std::string subscription, tenant;
   Secret key;
+  std::function<bool(const std::string& id)> exists;  ///< whether a user-assigned identity is (still) there
 };
 
 /// The guests of a region, with tokens for the managed identities of their machines. `guests` outlives it.
