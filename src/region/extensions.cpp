@@ -105,6 +105,17 @@ void check_runs(const Vm& vm) {
                 "Start it first.");
 }
 
+/// Each handler serves one extension of a machine: this one, if it is there already.
+void check_handler_is_free(const Vm& vm, const Extension* known, const ExtensionPackage& package,
+                           const char* advice) {
+  for (const Extension& other : vm.extensions)
+    if (&other != known && same_name(other.handler(), package.handler()))
+      throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
+                  fmt::format("Extension '{}' of {} already uses the handler {}.", other.name, vm.name,
+                              package.handler()),
+                  advice);
+}
+
 /// What an extension waits for before its turn comes; "" when it is its turn.
 std::string waits_for(const Vm& vm, const Extension& extension) {
   for (const std::string& name : extension.after) {
@@ -146,12 +157,7 @@ Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
   check_runs(vm);
   const ExtensionPackage package = package_for(order);
   const Extension* known = find_extension(vm, order.name);
-  for (const Extension& other : vm.extensions)
-    if (&other != known && same_name(other.handler(), package.handler()))
-      throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
-                  fmt::format("Extension '{}' of {} already uses the handler {}.", other.name, vm.name,
-                              package.handler()),
-                  "Change that one, or remove it first.");
+  check_handler_is_free(vm, known, package, "Change that one, or remove it first.");
   if (known && known->state == "uninstall")
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 fmt::format("Extension '{}' of {} is being removed.", known->name, vm.name));
@@ -214,12 +220,7 @@ Accepted Extensions::run_command(const Ref& ref, const Secret& settings) {
     throw Error(ErrorKind::not_found, "VMExtensionNotFound",
                 "The handler Microsoft.CPlat.Core.RunCommandLinux is not in this region's gallery.",
                 "It comes with Berth; build its packages (target extension-packages).");
-  for (const Extension& other : vm.extensions)
-    if (&other != known && same_name(other.handler(), package->handler()))
-      throw Error(ErrorKind::conflict, "OnlyOneExtensionPerHandler",
-                  fmt::format("Extension '{}' of {} already uses the handler {}.", other.name, vm.name,
-                              package->handler()),
-                  "Remove it first: run command brings its own.");
+  check_handler_is_free(vm, known, *package, "Remove it first: run command brings its own.");
   return records_.change([&]() -> Accepted {
     Vm& changed = vms_.edit(ref);
     if (!known) changed.extensions.push_back({.name = std::string(run_command_extension), .sequence = -1});
