@@ -36,6 +36,7 @@ TEST(Recipe, OfTheDockerImageHoldsTheEngineAndTheAgent) {
   EXPECT_TRUE(docker_recipe().image.docker);
   EXPECT_THAT(docker_recipe().packages(), Contains("docker.io"));
   EXPECT_THAT(docker_recipe().packages(), Contains("waagent"));
+  EXPECT_THAT(docker_recipe().packages(), Contains("stunnel4"));
   EXPECT_THAT(docker_recipe().packages(), Not(Contains(testing::HasSubstr("#"))));
 }
 
@@ -43,6 +44,7 @@ TEST(Recipe, OfAPlainImageHoldsNoEngine) {
   for (const char* alias : {"Debian-12", "Debian-13"}) {
     EXPECT_FALSE(recipe_called(alias).image.docker);
     EXPECT_THAT(recipe_called(alias).packages(), Not(Contains("docker.io")));
+    EXPECT_THAT(recipe_called(alias).packages(), Not(Contains("stunnel4")));
   }
 }
 
@@ -97,6 +99,18 @@ TEST(RecipeFiles, AreWrittenAsTheyAreWithProgramsExecutable) {
   EXPECT_THAT(read_file(folder / "build"), testing::HasSubstr("--architectures=amd64 --verbose \\\n"));
   EXPECT_THAT(read_file(folder / "customize"), testing::HasSubstr("|| { mkdir -p"));
   EXPECT_TRUE(read_file(folder / "build").ends_with("\n"));
+}
+
+TEST(RecipeFiles, TellTheFrontOneListenerAndWhomItLetsIn) {
+  const TemporaryFolder folder;
+  write_recipe_files(folder.path());
+
+  const std::string front = read_file(folder / "root/usr/local/lib/docker-tls/front.conf");
+
+  EXPECT_EQ(front.find("@ACCEPT@"), front.rfind("@ACCEPT@"));
+  for (const char* line : {"\naccept = @ACCEPT@\n", "\nconnect = /run/docker.sock\n", "\nverifyChain = yes\n",
+                           "\nCAfile = /etc/docker/ca.pem\n", "\nsslVersionMin = TLSv1.2\n"})
+    EXPECT_THAT(front, testing::HasSubstr(line));
 }
 
 }  // namespace
