@@ -12,7 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "base/secret.h"
+
 namespace berth {
+
+constexpr std::size_t longest_word = 64 << 10;  ///< bytes of a line that a guest says to converse()
 
 /// What runs a guest's instructions.
 enum class Accelerator { kvm, tcg, none };  ///< none: the fake
@@ -45,6 +49,16 @@ struct MachineSpec {
   std::optional<DirectBoot> direct_boot;                ///< else the disk's own boot loader
   std::vector<DataDisk> data_disks;
   std::vector<Nic> nics;
+  /// A file that is made to hold the machine's memory, as large as that but for the holes in it: freeze() asks for
+  /// it. Empty: memory of QEMU's own.
+  std::filesystem::path memory_file;
+};
+
+/// A machine that stands still: what freeze() wrote, and others go on from. Both files belong to one disk as it was at
+/// that moment. They are only read: each machine has what it changes in memory of its own.
+struct Frozen {
+  std::filesystem::path memory;   ///< MachineSpec::memory_file
+  std::filesystem::path devices;  ///< QEMU's migration stream, without the memory
 };
 
 /// What a machine did by itself, or what befell it. no_space: it is halted since the host has no space for
@@ -67,6 +81,26 @@ class Driver {
   /// when the machine already runs, unavailable when the host lacks QEMU, memory or a file of the
   /// specification (the text holds the last lines of QEMU's own log).
   virtual boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) = 0;
+
+  /// The same, but the machine does not boot: it goes on where a frozen one stood. That had the same devices
+  /// (template_layout()), no data disks and one network interface; `spec.os_disk` and `spec.temporary_disk` stand
+  /// on its disks. Its guest knows nothing of a new name, address or medium until converse() tells it.
+  virtual boost::asio::awaitable<void> restore(MachineSpec spec, std::string medium, Frozen from) = 0;
+
+  /// Halts a machine that was started with a memory_file, writes its devices to a new file and ends it. What
+  /// it wrote to its disks is on them. Throws Error: conflict when it does not run, unavailable.
+  virtual boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) = 0;
+
+  /// Sends a line to the unit of the guest that gives a machine its identity (images/recipe), or none when it is
+  /// empty, and returns the next line that it says: at most longest_word bytes. One conversation of a machine at a
+  /// time. Throws Error: conflict when it does not run, unavailable when nothing came within `limit`.
+  virtual boost::asio::awaitable<std::string> converse(std::string id, Secret line,
+                                                       std::chrono::milliseconds limit) = 0;
+
+  /// All that a machine of another specification must have in common with this one to go on where it was frozen:
+  /// devices, memory, processors, QEMU's version, the accelerator. "" when this host freezes none, or none of these
+  /// devices.
+  virtual boost::asio::awaitable<std::string> template_layout(MachineSpec spec) = 0;
 
   /// Presses the power button, waits up to `grace`, then cuts the power. Zero grace: cuts it at once.
   /// Idempotent.

@@ -109,6 +109,13 @@ class DriverContract : public testing::TestWithParam<std::unique_ptr<TestHost> (
     run(driver->start(spec, ""));
     return spec;
   }
+  MachineSpec start_to_be_frozen(TestGuest guest) {
+    MachineSpec spec = machine(guest);
+    spec.memory_file = host->home / "memory";
+    run(driver->start(spec, ""));
+    EXPECT_TRUE(said(spec.id, "hello"));
+    return spec;
+  }
   std::filesystem::path data_disk(const std::string& name) {
     write_empty_disk(host->home / name);
     return host->home / name;
@@ -395,6 +402,65 @@ TEST_P(DriverContract, TheMediumIsInNoFile) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(host->home.path()))
     if (entry.is_regular_file())
       EXPECT_THAT(read_file(entry.path()), testing::Not(HasSubstr("swordfish"))) << entry.path();
+}
+
+TEST_P(DriverContract, AFrozenMachineEndsAndLeavesWhatOthersGoOnFrom) {
+  const MachineSpec frozen = start_to_be_frozen(TestGuest::heeds_button);
+
+  run(driver->freeze(web1, host->home / "devices"));
+
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  EXPECT_TRUE(std::filesystem::exists(frozen.memory_file));
+  EXPECT_GT(std::filesystem::file_size(host->home / "devices"), 0U);
+  EXPECT_THAT(events, IsEmpty());
+}
+
+TEST_P(DriverContract, ARestoredMachineGoesOnAndDoesNotBoot) {
+  const std::string web2 = "ba9876543210";
+  const MachineSpec frozen = start_to_be_frozen(TestGuest::heeds_button);
+  run(driver->freeze(web1, host->home / "devices"));
+  const MachineSpec spec = machine(TestGuest::heeds_button, web2);
+
+  run(driver->restore(spec, "", {frozen.memory_file, host->home / "devices"}));
+  EXPECT_EQ(driver->observe(web2), MachineState::running);
+  run(driver->stop(web2, 60s));  // its guest hears the power button at once
+
+  EXPECT_EQ(driver->observe(web2), MachineState::stopped);
+  EXPECT_EQ(read_file_if_there(driver->serial_log(web2)).value_or(""), "");
+}
+
+TEST_P(DriverContract, ManyMachinesGoOnFromFilesThatStayAsTheyWere) {
+  const MachineSpec frozen = start_to_be_frozen(TestGuest::heeds_button);
+  run(driver->freeze(web1, host->home / "devices"));
+  const std::string memory = read_file(frozen.memory_file), devices = read_file(host->home / "devices");
+
+  for (const std::string& id : {std::string("000000000001"), std::string("000000000002")}) {
+    const MachineSpec spec = machine(TestGuest::heeds_button, id);
+    run(driver->restore(spec, "swordfish" + std::string(2048, ' '),
+                        {frozen.memory_file, host->home / "devices"}));
+    EXPECT_EQ(driver->observe(id), MachineState::running);
+  }
+
+  EXPECT_TRUE(read_file(frozen.memory_file) == memory);
+  EXPECT_TRUE(read_file(host->home / "devices") == devices);
+}
+
+TEST_P(DriverContract, AMachineWhoseMemoryIsInNoFileIsNotFrozen) {
+  start(TestGuest::heeds_button);
+
+  EXPECT_EQ(error_of(driver->freeze(web1, host->home / "devices")).kind, ErrorKind::conflict);
+
+  EXPECT_EQ(driver->observe(web1), MachineState::running);
+  EXPECT_FALSE(std::filesystem::exists(host->home / "devices"));
+}
+
+TEST_P(DriverContract, WithoutTheFilesOfAFrozenMachineNothingStarts) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+
+  const Error error = error_of(driver->restore(spec, "", {host->home / "memory", host->home / "devices"}));
+
+  EXPECT_THAT(error.what(), HasSubstr("memory"));
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
 }
 
 }  // namespace berth

@@ -45,12 +45,41 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
 
   Machine machine;
   machine.watched = true;
+  machine.memory_file = spec.memory_file;
   for (const MachineSpec::DataDisk& disk : spec.data_disks)
     if (!machine.luns.insert(disk.lun).second) throw lun_taken(spec.id, disk.lun);
   fs::create_directories(folder(spec.id));  // unsynced: make_folder() would cost 4 ms a machine
   remember(spec.id, machine);
   running_[spec.id] = std::move(machine);
-  if (on_start) on_start(spec, medium);
+  if (on_start && !going_on_.contains(spec.id)) on_start(spec, medium);
+}
+
+asio::awaitable<void> FakeDriver::restore(MachineSpec spec, std::string medium, Frozen from) {
+  for (const fs::path& file : {from.memory, from.devices}) require_file(spec.name, file);
+  const std::string id = spec.id;
+  going_on_.insert(id);
+  const std::shared_ptr<void> no_longer(nullptr, [&](void*) { going_on_.erase(id); });
+  co_await start(std::move(spec), std::move(medium));
+}
+
+asio::awaitable<void> FakeDriver::freeze(std::string id, fs::path devices) {
+  co_await next_turn();
+  if (get(id).memory_file.empty()) throw no_memory_file(id);
+  for (const fs::path& file : {get(id).memory_file, devices})
+    if (!(std::ofstream(file) << "frozen\n").flush())
+      throw Error(ErrorKind::unavailable, "FileUnavailable", file.string() + " cannot be written.");
+  end(id);
+}
+
+asio::awaitable<std::string> FakeDriver::converse(std::string id, Secret line, std::chrono::milliseconds) {
+  co_await next_turn();
+  get(id);
+  if (on_word) co_return on_word(id, line.reveal());
+  co_return line.empty() ? R"({"state":"waiting"})" : R"({"state":"done"})";
+}
+
+asio::awaitable<std::string> FakeDriver::template_layout(MachineSpec spec) {
+  co_return freezes&& spec.data_disks.empty() ? std::to_string(spec.memory_mib) : "";
 }
 
 asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds grace) {

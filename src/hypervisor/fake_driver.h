@@ -18,6 +18,11 @@ class FakeDriver final : public Driver {
   ~FakeDriver() override;
 
   boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) override;
+  boost::asio::awaitable<void> restore(MachineSpec spec, std::string medium, Frozen from) override;
+  boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) override;
+  boost::asio::awaitable<std::string> converse(std::string id, Secret line,
+                                               std::chrono::milliseconds limit) override;
+  boost::asio::awaitable<std::string> template_layout(MachineSpec spec) override;
   boost::asio::awaitable<void> stop(std::string id, std::chrono::milliseconds grace) override;
   boost::asio::awaitable<void> reset(std::string id) override;
   boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) override;
@@ -40,9 +45,14 @@ class FakeDriver final : public Driver {
   std::optional<Error> fail_next_stop;
   /// Thrown by the next destroy(), once: an Error, or what the host's file system throws.
   std::exception_ptr fail_next_destroy;
-  /// Called inside start() once the machine runs: plays what the guest does at boot. `medium` is what start()
+  /// Called inside start(), not restore(), once the machine runs: plays what the guest does at boot. `medium` is what start()
   /// was given.
   std::function<void(const MachineSpec& spec, const std::string& medium)> on_start;
+  /// Whether machines can be frozen: template_layout() names their size then.
+  bool freezes = false;
+  /// What the guest's unit answers to a line of converse(). None: `{"state":"done"}`, to an empty one
+  /// `{"state":"waiting"}`.
+  std::function<std::string(const std::string& id, const std::string& line)> on_word;
   /// Called when stop() presses the power button: true if the guest heeds it. None: every guest does.
   std::function<bool(const std::string& id)> on_power_button;
 
@@ -55,6 +65,7 @@ class FakeDriver final : public Driver {
  private:
   struct Machine {
     std::set<int> luns;
+    std::filesystem::path memory_file;                 ///< of one that may be frozen
     bool watched = false;                              ///< by start() or adopt()
     std::shared_ptr<boost::asio::steady_timer> ended;  ///< cancelled when it ends; made when someone waits
   };
@@ -70,6 +81,7 @@ class FakeDriver final : public Driver {
   std::filesystem::path home_;
   std::map<std::string, Machine> running_;
   std::map<std::string, bool> starting_;  ///< true: stop() came meanwhile
+  std::set<std::string> going_on_;        ///< that are restored just now
   std::shared_ptr<std::function<void(std::string, MachineEvent)>> handler_;
 };
 

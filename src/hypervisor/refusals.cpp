@@ -31,6 +31,10 @@ Error lun_empty(const std::string& id, int lun) {
   return not_allowed(fmt::format("Machine {} has no disk at lun {}.", id, lun));
 }
 
+Error no_memory_file(const std::string& id) {
+  return not_allowed(fmt::format("Machine {} cannot be frozen: its memory is in no file.", id));
+}
+
 void require_file(const std::string& machine, const std::filesystem::path& file) {
   std::error_code error;
   if (std::filesystem::is_regular_file(file, error)) return;

@@ -18,6 +18,7 @@
 #include "images/build.h"
 #include "images/disk.h"
 #include "images/recipe.h"
+#include "images/templates.h"
 
 namespace berth {
 namespace {
@@ -96,7 +97,8 @@ void write_description(const fs::path& folder, const GalleryImage& image, const 
                       {"kernel", files.kernel.filename().string()},
                       {"initrd", files.initrd.filename().string()},
                       {"commandLine", files.command_line},
-                      {"azureDisks", files.azure_disks}};
+                      {"azureDisks", files.azure_disks},
+                      {"takesIdentity", files.takes_identity}};
   write_file(folder / "image.json", document.dump(2) + "\n");
 }
 
@@ -113,8 +115,13 @@ ImageFiles files_from(const json& document, const fs::path& folder) {
     const std::string name = document.value(key, "");
     return name.empty() ? fs::path() : folder / name;
   };
-  return {file("disk"),   document.value("format", "qcow2"), file("kernel"),
-          file("initrd"), document.value("commandLine", ""), document.value("azureDisks", false)};
+  return {file("disk"),
+          document.value("format", "qcow2"),
+          file("kernel"),
+          file("initrd"),
+          document.value("commandLine", ""),
+          document.value("azureDisks", false),
+          document.value("takesIdentity", false)};
 }
 
 GalleryImage own_image_from(const json& document) {
@@ -249,7 +256,8 @@ ImageFiles Gallery::Impl::build(const Recipe& recipe, const ImageProgress& progr
                          .kernel = folder / "kernel",
                          .initrd = folder / "initrd",
                          .command_line = command_line,
-                         .azure_disks = true};
+                         .azure_disks = true,
+                         .takes_identity = recipe.takes_identity};
   GalleryImage image = recipe.image;
   image.added = utc_now();
   write_description(draft, image, files);
@@ -280,7 +288,7 @@ GalleryImage Gallery::Impl::add(GalleryImage image, const ImageFiles& boot,
   make_folder(draft);
 
   const DiskFile disk = make(draft / "disk");
-  ImageFiles files{draft / "disk", disk.format, {}, {}, boot.command_line, boot.azure_disks};
+  ImageFiles files{draft / "disk", disk.format, {}, {}, boot.command_line, boot.azure_disks, false};
   if (!boot.kernel.empty()) {
     files.kernel = draft / "kernel";
     files.initrd = draft / "initrd";
@@ -327,8 +335,9 @@ ImageFiles Gallery::ensure(const std::string& name, const ImageProgress& progres
 
 ImageFiles Gallery::files_of(const fs::path& disk) const {
   const DiskFile overlay = read_disk(disk);
-  const auto files = overlay.backing.empty() ? std::nullopt : files_in(overlay.backing.parent_path());
-  if (!files || files->disk != overlay.backing)
+  const fs::path folder = Templates::image_folder(overlay.backing);
+  const auto files = overlay.backing.empty() ? std::nullopt : files_in(folder);
+  if (!files || (files->disk != overlay.backing && folder == overlay.backing.parent_path()))
     throw Error(ErrorKind::not_found, "ImageNotFound",
                 fmt::format("The disk {} stands on no image of the gallery.", disk.string()));
   return *files;
@@ -401,7 +410,7 @@ void Gallery::sweep(const std::vector<fs::path>& disks) {
   std::set<fs::path> needed;
   for (const fs::path& disk : disks) {
     std::error_code none;
-    if (fs::exists(disk, none)) needed.insert(read_disk(disk).backing.parent_path());
+    if (fs::exists(disk, none)) needed.insert(Templates::image_folder(read_disk(disk).backing));
   }
   const auto lock = FileLock::try_take(impl_->own / ".lock");
   if (!lock) return;  // an image is being added, which takes minutes: the next sweep does it

@@ -38,6 +38,8 @@ struct ImageFiles {
   /// The disks of its machines stand as on Azure: the OS disk on a SCSI bus, a temporary disk beside it. Not
   /// so for images that may have no driver for it at boot: those that users bring, and those built before.
   bool azure_disks = false;
+  /// Its machines can be frozen before they are anybody's, and be told who they are (images/templates.h).
+  bool takes_identity = false;
 };
 
 /// Says how far a long job is: one short line for people ("Installing packages, 120 of 214"), and a fraction

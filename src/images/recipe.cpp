@@ -32,6 +32,7 @@ Recipe debian(const std::string& number, const std::string& suite, const std::st
   recipe.image.docker = !docker.empty();
   recipe.alias = fmt::format("Debian-{}{}", number, docker.empty() ? "" : "-docker");
   recipe.suite = suite;
+  recipe.takes_identity = suite != "bookworm";
   recipe.package_lists = {"base"};
   if (recipe.image.docker) recipe.package_lists.push_back("docker");
   if (recipe.image.docker && suite != "bookworm") recipe.package_lists.push_back("docker-client");

@@ -259,6 +259,7 @@ struct Vm : Resource {
   std::optional<Problem> problem;  ///< why provisioning failed
   PowerState power = PowerState::deallocated;
   bool provisioned = false;  ///< the agent once reported Ready
+  bool restored = false;     ///< it went on from a template when it was made, and did not boot
   bool generalized = false;
   // The guest protocol's side of it.
   unsigned incarnation = 1;

@@ -16,6 +16,7 @@
 #include "region/settings.h"
 #include "region/vm_certificates.h"
 #include "region/vm_records.h"
+#include "region/vm_restoring.h"
 
 namespace berth {
 
@@ -130,12 +131,13 @@ std::string waits_for(const Vm& vm, const Extension& extension) {
 }  // namespace
 
 Extensions::Extensions(RegionRecords& records, Operations& operations, VmRecords& vms,
-                       VmCertificates& certificates, ExtensionGallery& gallery, Workers& workers,
-                       const RegionSettings& settings)
+                       VmCertificates& certificates, VmRestoring& restoring, ExtensionGallery& gallery,
+                       Workers& workers, const RegionSettings& settings)
     : records_(records),
       operations_(operations),
       vms_(vms),
       certificates_(certificates),
+      restoring_(restoring),
       gallery_(gallery),
       workers_(workers),
       settings_(settings) {}
@@ -189,6 +191,9 @@ Accepted Extensions::put(const Ref& ref, ExtensionOrder order) {
     extension.after = order.after;
     extension.state = order.state;
     if (order.has_protected_settings) set_protected(changed, extension, order.protected_settings.reveal());
+    if (created)
+      records_.after([&restoring = restoring_, id = changed.id, given = extension,
+                      secret = order.protected_settings] { restoring.hand_over(id, given, secret); });
     return {begin(changed, extension, created), created};
   });
 }

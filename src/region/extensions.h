@@ -15,6 +15,7 @@ namespace berth {
 class RegionRecords;
 class VmCertificates;
 class VmRecords;
+class VmRestoring;
 class Workers;
 struct RegionSettings;
 
@@ -29,7 +30,8 @@ struct ExtensionMove {
 class Extensions {
  public:
   Extensions(RegionRecords& records, Operations& operations, VmRecords& vms, VmCertificates& certificates,
-             ExtensionGallery& gallery, Workers& workers, const RegionSettings& settings);
+             VmRestoring& restoring, ExtensionGallery& gallery, Workers& workers,
+             const RegionSettings& settings);
 
   Accepted put(const Ref& vm, ExtensionOrder order);
   /// Runs a script by the platform's own handler (docs/wire/script-handlers.md), with these protected settings. The operation ends
@@ -83,6 +85,7 @@ class Extensions {
   Operations& operations_;
   VmRecords& vms_;
   VmCertificates& certificates_;
+  VmRestoring& restoring_;
   ExtensionGallery& gallery_;
   Workers& workers_;
   const RegionSettings& settings_;

@@ -23,6 +23,7 @@
 #include "region/vm_records.h"
 #include "region/vm_recovery.h"
 #include "region/vm_removal.h"
+#include "region/vm_restoring.h"
 
 namespace berth {
 
@@ -43,6 +44,7 @@ struct Parts {
   Switches switches;
   Networks networks;
   VmCertificates certificates;
+  VmRestoring restoring;
   Extensions extensions;
   Guests guests;
   VmAttachments attachments;

@@ -85,6 +85,7 @@ asio::awaitable<std::vector<std::string>> recover(Parts& parts, const Region::Se
                          [&](const Operation& operation) { return has_happened(parts, operation); });
     parts.images.forget_captures();
   });
+  co_await parts.restoring.sweep();
   parts.names.rewrite();
   co_await parts.disks.sweep_files();
   co_await parts.images.finish_removals();

@@ -43,8 +43,10 @@ TEST(Region, TellsThePhasesOfACreation) {
     names.push_back(phase.name);
     EXPECT_FALSE(phase.ended.empty());
   }
-  EXPECT_THAT(names, ElementsAre("Preparing the image", "Making the disk", "Connecting the network",
-                                 "Starting the virtual machine", "Waiting for the guest agent"));
+  EXPECT_THAT(
+      names, ElementsAre("Preparing the image", "Making the disk",
+                         "It boots, because machines of its image take no identity", "Connecting the network",
+                         "Starting the virtual machine", "Waiting for the guest agent"));
 }
 
 TEST(Region, MovesAPortThatTheHostHasNotGot) {

@@ -1,12 +1,14 @@
 #include "region/vm_making.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "base/as_error.h"
 #include "crypto/random.h"
 #include "host/files.h"
+#include "images/disk.h"
 #include "model/catalog.h"
 #include "region/disks.h"
 #include "region/images.h"
@@ -16,6 +18,7 @@
 #include "region/vm_certificates.h"
 #include "region/vm_power.h"
 #include "region/vm_records.h"
+#include "region/vm_restoring.h"
 
 namespace berth {
 
@@ -52,6 +55,7 @@ VmMaking::VmMaking(RegionRecords& records, Operations& operations, Neighbours ne
       attachments_(neighbours.attachments),
       certificates_(neighbours.certificates),
       power_(neighbours.power),
+      restoring_(neighbours.restoring),
       images_(neighbours.images),
       switches_(neighbours.switches),
       threads_(std::move(threads)),
@@ -160,22 +164,70 @@ asio::awaitable<void> VmMaking::make(std::string operation, Ref ref, std::string
                   [&gallery = images_.gallery(), image, progress = images_.progress(operation),
                    stop = state->giving_up.get_token()] { return gallery.ensure(image, progress, stop); });
 
+  const Vm& vm = vms_.current(ref, id);
+  const VmSize* size = find_vm_size(vm.size);
+  const MachineSpec spec = power_.machine(vm, files);
+  const VmRestoring::Beginning beginning =
+      as_it_is
+          ? VmRestoring::Beginning{{}, "its image is set up already"}
+          : co_await restoring_.prepare(
+                operation, vm,
+                {.spec = spec, .temporary_mib = spec.temporary_disk ? size->resource_disk_mib : 0}, files);
+  const auto& from = beginning.from;
+
   operations_.phase(operation, "Making the disk");
   const Disk* disk = records_.disks.find(vms_.current(ref, id).os_disk);
   if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
   const auto file = home_ / disk->file;
-  co_await on(threads_.pool, [&gallery = images_.gallery(), files, file, size = disk->size_gib] {
+  const bool grow = co_await on(threads_.pool, [&gallery = images_.gallery(), files, file, from,
+                                                size = disk->size_gib, temporary = spec.temporary_disk] {
     make_folder(file.parent_path());
     std::filesystem::remove(file);  // of an attempt that ended early
-    gallery.make_disk(files, file, size);
-    return 0;
+    ImageFiles base = files;
+    if (from) {
+      base.disk = from->disk;
+      base.format = "qcow2";
+    }
+    gallery.make_disk(base, file, size);
+    if (from && temporary) {
+      make_folder(temporary->parent_path());
+      std::filesystem::remove(*temporary);
+      create_disk(*temporary, read_disk(from->temporary_disk).virtual_size, from->temporary_disk, "qcow2");
+    }
+    return from && read_disk(file).virtual_size > read_disk(from->disk).virtual_size;
   });
   co_await attachments_.make_data_disks(ref, id);
   co_await certificates_.make(ref, id);
-  co_await power_.switch_on(
-      operation, ref, id,
-      as_it_is ? std::string() : provisioning_medium(vms_.current(ref, id), password, custom_data));
+  const std::string medium =
+      as_it_is ? std::string() : provisioning_medium(vms_.current(ref, id), password, custom_data);
+  if (from && co_await restore(operation, ref, id, password, medium, {from->memory, from->devices}, grow))
+    co_return;
+  if (!beginning.why_not.empty())
+    operations_.phase(operation, fmt::format("It boots, because {}", beginning.why_not));
+  co_await power_.switch_on(operation, ref, id, medium);
   co_await power_.await_agent(operation, ref, id);
+}
+
+/// False when it has to boot after all: its disk is as good for that.
+asio::awaitable<bool> VmMaking::restore(std::string operation, Ref ref, std::string id, Secret password,
+                                        std::string medium, Frozen from, bool grow) {
+  std::optional<Error> trouble;
+  vms_.change(ref, [](Vm& vm) { vm.restored = true; });
+  try {
+    co_await power_.switch_on(operation, ref, id, std::move(medium), std::move(from));
+    co_await restoring_.introduce(operation, ref, id, password, grow);
+    co_return true;
+  } catch (const Error& error) {
+    if (error.kind != ErrorKind::unavailable) throw;
+    trouble = error;
+  }
+  spdlog::warn("not restored, it boots vm={} {}", ref.name, trouble->what());
+  operations_.phase(operation,
+                    fmt::format("It boots, because it could not be restored ({})", trouble->what()));
+  if (power_.runs(vms_.current(ref, id)))
+    co_await power_.switch_off(operation, ref, id, std::chrono::milliseconds(0), false);
+  vms_.change(ref, [](Vm& vm) { vm.restored = false; });
+  co_return false;
 }
 
 asio::awaitable<void> VmMaking::conclude(Ref ref, std::string id, asio::awaitable<void> steps) {
@@ -200,6 +252,18 @@ asio::awaitable<void> VmMaking::conclude(Ref ref, std::string id, asio::awaitabl
   if (trouble) throw *trouble;
 }
 
+/// A restored machine whose identity went with the process that had it is nobody.
+asio::awaitable<void> VmMaking::give_up(Ref ref, std::string id) {
+  co_await power_.destroy(id);
+  co_await operations_.insist([&] {
+    if (const Vm* known = records_.vms.find(ref); !known || known->id != id) return;
+    Vm& vm = vms_.edit(ref);
+    vm.power = next(vm.power, PowerEvent::released);
+  });
+  const Problem why = interrupted("the VM was being made");
+  throw Error(ErrorKind::unavailable, why.code, why.message, why.advice);
+}
+
 asio::awaitable<void> VmMaking::resume(std::string operation, Ref ref, std::string id) {
   const NetworkInterface* nic = records_.interfaces.find(vms_.current(ref, id).interfaces.front());
   if (!nic)
@@ -211,7 +275,12 @@ asio::awaitable<void> VmMaking::resume(std::string operation, Ref ref, std::stri
 void VmMaking::take_up(const Vm& vm, bool runs, Operations::Unfinished& unfinished) {
   const Ref ref = vm.ref();
   const std::string id = vm.id, target = vm_target(ref);
-  if (runs) {
+  if (runs && vm.restored && !vm.provisioned) {
+    vms_.begin(
+        vm, OperationKind::vm_create,
+        [this, ref, id](std::string) { return conclude(ref, id, give_up(ref, id)); },
+        take_unfinished(unfinished, OperationKind::vm_create, target));
+  } else if (runs) {
     // The machine has its provisioning medium in memory and goes on: only the waiting is left to do.
     Vm& running = vms_.edit(ref);
     running.power = next(running.power, PowerEvent::found_running);

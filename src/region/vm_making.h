@@ -11,6 +11,7 @@
 
 namespace berth {
 
+struct Frozen;
 class Disks;
 class Images;
 class RegionRecords;
@@ -19,6 +20,7 @@ class VmAttachments;
 class VmCertificates;
 class VmPower;
 class VmRecords;
+class VmRestoring;
 
 /// Makes virtual machines: checks the order, writes its record, and does the steps that follow.
 class VmMaking {
@@ -28,6 +30,7 @@ class VmMaking {
     VmAttachments& attachments;
     VmCertificates& certificates;
     VmPower& power;
+    VmRestoring& restoring;
     Images& images;
     Switches& switches;
   };
@@ -46,7 +49,10 @@ class VmMaking {
   Disk os_disk_of(const VmOrder& order, const Vm* before) const;
   boost::asio::awaitable<void> make(std::string operation, Ref ref, std::string id, Secret password,
                                     std::string custom_data, bool as_it_is);
+  boost::asio::awaitable<bool> restore(std::string operation, Ref ref, std::string id, Secret password,
+                                       std::string medium, Frozen from, bool grow);
   boost::asio::awaitable<void> start_attached(std::string operation, Ref ref, std::string id);
+  boost::asio::awaitable<void> give_up(Ref ref, std::string id);
   boost::asio::awaitable<void> resume(std::string operation, Ref ref, std::string id);
 
   RegionRecords& records_;
@@ -55,6 +61,7 @@ class VmMaking {
   VmAttachments& attachments_;
   VmCertificates& certificates_;
   VmPower& power_;
+  VmRestoring& restoring_;
   Images& images_;
   Switches& switches_;
   Threads threads_;

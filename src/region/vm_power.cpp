@@ -18,20 +18,6 @@ namespace berth {
 
 namespace asio = boost::asio;
 
-namespace {
-
-/// Azure hands out the VM's id with the first three groups of the SMBIOS uuid in the other byte order.
-std::string smbios_uuid(const std::string& vm_id) {
-  const auto swapped = [&](std::size_t at, std::size_t bytes) {
-    std::string out;
-    for (std::size_t i = bytes; i-- > 0;) out += vm_id.substr(at + 2 * i, 2);
-    return out;
-  };
-  return swapped(0, 4) + "-" + swapped(9, 2) + "-" + swapped(14, 2) + vm_id.substr(18);
-}
-
-}  // namespace
-
 VmPower::VmPower(RegionRecords& records, Operations& operations, VmRecords& vms, Switches& switches,
                  Ground ground, const RegionSettings& settings)
     : records_(records),
@@ -77,7 +63,8 @@ std::filesystem::path VmPower::temporary_disk(const std::string& id) const {
   return driver_.folder(id) / "temporary.qcow2";
 }
 
-asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::string id, std::string medium) {
+asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::string id, std::string medium,
+                                         std::optional<Frozen> from) {
   vms_.current(ref, id);
   vms_.change(ref, [](Vm& vm) {
     vm.power = next(vm.power, PowerEvent::switch_on);
@@ -98,13 +85,13 @@ asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::st
       guest_endpoints_(id, switches_.folder(*network));
       co_await switches_.settle(network_ref);
     }
-    operations_.phase(operation, "Starting the virtual machine");
+    operations_.phase(operation, from ? "Restoring the virtual machine" : "Starting the virtual machine");
     const Disk* disk = records_.disks.find(vms_.current(ref, id).os_disk);
     if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
     const ImageFiles files = co_await on(
         threads_.pool, [&gallery = gallery_, file = home_ / disk->file] { return gallery.files_of(file); });
     if (driver_.observe(id) != MachineState::running) {
-      const MachineSpec spec = machine(vms_.current(ref, id), files);
+      MachineSpec spec = machine(vms_.current(ref, id), files);
       if (spec.temporary_disk)
         co_await on(threads_.pool, [&gallery = gallery_, file = *spec.temporary_disk,
                                     size = find_vm_size(vms_.current(ref, id).size)->resource_disk_mib] {
@@ -112,7 +99,13 @@ asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::st
           gallery.make_temporary_disk(file, size);
           return 0;
         });
-      co_await driver_.start(spec, std::move(medium));
+      if (!from) {
+        co_await driver_.start(spec, std::move(medium));
+      } else {
+        const auto data_disks = std::exchange(spec.data_disks, {});
+        co_await driver_.restore(spec, std::move(medium), std::move(*from));
+        for (const MachineSpec::DataDisk& data : data_disks) co_await driver_.attach_disk(id, data);
+      }
     }
   } catch (const std::exception& caught) {
     trouble = as_error(caught);

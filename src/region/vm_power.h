@@ -34,12 +34,17 @@ class VmPower {
   VmPower(RegionRecords& records, Operations& operations, VmRecords& vms, Switches& switches, Ground ground,
           const RegionSettings& settings);
 
-  boost::asio::awaitable<void> switch_on(std::string operation, Ref vm, std::string id, std::string medium);
+  /// `from`: it does not boot, but goes on from there.
+  boost::asio::awaitable<void> switch_on(std::string operation, Ref vm, std::string id, std::string medium,
+                                         std::optional<Frozen> from = {});
   boost::asio::awaitable<void> switch_off(std::string operation, Ref vm, std::string id,
                                           std::chrono::milliseconds grace, bool deallocate);
   boost::asio::awaitable<void> await_agent(std::string operation, Ref vm, std::string id);
   boost::asio::awaitable<void> cut(std::string id);      ///< whatever it is doing
   boost::asio::awaitable<void> destroy(std::string id);  ///< and closes its guest endpoints
+
+  /// What its machine is made of.
+  MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
 
   /// What the host sees now.
   bool runs(const Vm& vm) const;
@@ -48,7 +53,6 @@ class VmPower {
   void take_event(const std::string& id, MachineEvent event);
 
  private:
-  MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
   std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
 
   RegionRecords& records_;

@@ -109,4 +109,13 @@ void VmRecords::stop() {
   }
 }
 
+std::string smbios_uuid(const std::string& vm_id) {
+  const auto swapped = [&](std::size_t at, std::size_t bytes) {
+    std::string out;
+    for (std::size_t i = bytes; i-- > 0;) out += vm_id.substr(at + 2 * i, 2);
+    return out;
+  };
+  return swapped(0, 4) + "-" + swapped(9, 2) + "-" + swapped(14, 2) + vm_id.substr(18);
+}
+
 }  // namespace berth

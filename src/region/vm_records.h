@@ -78,6 +78,8 @@ class VmRecords {
 
 /// What an operation on a VM names as its target.
 std::string vm_target(const Ref& vm);
+/// Azure hands out the VM's id with the first three groups of the SMBIOS uuid in the other byte order.
+std::string smbios_uuid(const std::string& vm_id);
 /// "web1 is stopped and cannot be restarted now."
 Error not_now(const Vm& vm, const std::string& what);
 

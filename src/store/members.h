@@ -168,7 +168,7 @@ inline constexpr auto members<Vm> = resource_with(
     Member("image_publisher", &Vm::image_publisher), Member("image_offer", &Vm::image_offer),
     Member("image_sku", &Vm::image_sku), Member("image_version", &Vm::image_version),
     Member("image_id", &Vm::image_id), Member("os_disk", &Vm::os_disk),
-    Member("os_disk_attached", &Vm::os_disk_attached),
+    Member("os_disk_attached", &Vm::os_disk_attached), Member("restored", &Vm::restored),
     Member("os_disk_deleted_with_vm", &Vm::os_disk_deleted_with_vm),
     Member("os_disk_caching", &Vm::os_disk_caching), Member("data_disks", &Vm::data_disks),
     Member("interfaces", &Vm::interfaces),

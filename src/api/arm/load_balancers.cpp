@@ -92,7 +92,7 @@ json parse_load_balancer(const json& body, const Place& place) {
     json& list = properties[part] = json::array();
     for (const Field& item : given[part].items()) {
       item.require_object();
-      if (const Field properties = item["properties"]; !properties.missing()) properties.require_object();
+      if (const Field inner = item["properties"]; !inner.missing()) inner.require_object();
       json kept = item.value();
       const std::string name = item["name"].required_text();
       check_resource_name(name, part);

@@ -375,18 +375,20 @@ ArmAccepted ArmClient::remove(const std::string& path) {
   return impl_->change(*this, "DELETE", path, {});
 }
 
-void ArmClient::wait(const ArmAccepted& accepted, const std::string& path, milliseconds limit,
-                     const std::function<void(const std::vector<Phase>&)>& on_phases) {
+bool ArmClient::wait(const ArmAccepted& accepted, const std::string& path, milliseconds limit,
+                     const std::function<void(const std::vector<Phase>&)>& on_phases,
+                     const std::function<bool()>& enough) {
   const bool nothing_to_poll = accepted.operation.empty() && accepted.location.empty();
   if (nothing_to_poll) {
     const json document = parse(accepted.document);
     const std::string state = text_of(member(document, "properties"), "provisioningState");
-    if (state.empty() || progress_of(state) == Progress::succeeded) return;
+    if (state.empty() || progress_of(state) == Progress::succeeded) return true;
   }
   const auto end = steady_clock::now() + limit;
   while (true) {
     milliseconds interval = default_poll;
-    if (impl_->poll(*this, accepted, path, interval, on_phases) == Progress::succeeded) return;
+    if (impl_->poll(*this, accepted, path, interval, on_phases) == Progress::succeeded) return true;
+    if (enough && enough()) return false;
     if (steady_clock::now() >= end)
       throw Error(ErrorKind::unavailable, "TimedOut",
                   fmt::format("It did not end within {} seconds.",

@@ -71,9 +71,11 @@ class ArmClient {
 
   /// Waits for the end of what was accepted (`path` as it was given), and tells its phases as they are known.
   /// Throws the operation's own error when it failed, unavailable("TimedOut") after `limit`, and
-  /// unavailable("OperationCanceled") when cancelled.
-  void wait(const ArmAccepted& accepted, const std::string& path, std::chrono::milliseconds limit,
-            const std::function<void(const std::vector<Phase>&)>& on_phases = {});
+  /// unavailable("OperationCanceled") when cancelled. `enough` is asked while it goes on: true to wait no longer, and the
+  /// result is false then.
+  bool wait(const ArmAccepted& accepted, const std::string& path, std::chrono::milliseconds limit,
+            const std::function<void(const std::vector<Phase>&)>& on_phases = {},
+            const std::function<bool()>& enough = {});
 
  private:
   struct Impl;

@@ -89,6 +89,35 @@ void check_files(const std::filesystem::path& certificates) {
 
 }  // namespace
 
+namespace {
+
+DockerAnswer ask_once(const std::string& url, const ClientOptions& options) {
+  Client client(options);
+  const json version = ask(client, url + "/version"), info = ask(client, url + "/info");
+  return {.version = text(version, {"Version"}),
+          .api_version = text(version, {"ApiVersion"}),
+          .least_api_version = text(version, {"MinAPIVersion"}),
+          .os = text(info, {"OperatingSystem"}),
+          .kernel = text(version, {"KernelVersion"}),
+          .storage_driver = text(info, {"Driver"}),
+          .containers = count_at(info, "Containers"),
+          .running = count_at(info, "ContainersRunning")};
+}
+
+}  // namespace
+
+std::optional<DockerAnswer> try_docker(const std::string& name, const std::string& address,
+                                       std::uint16_t port, const std::filesystem::path& certificates,
+                                       std::chrono::milliseconds limit) {
+  check_files(certificates);
+  try {
+    return ask_once(fmt::format("https://{}:{}", name, port), client_options(address, certificates, limit));
+  } catch (const Error& error) {
+    if (error.code == "OperationCanceled") throw;
+    return std::nullopt;
+  }
+}
+
 DockerAnswer ask_docker(const std::string& name, const std::string& address, std::uint16_t port,
                         const std::filesystem::path& certificates, std::chrono::milliseconds limit,
                         const std::function<void()>& on_try) {
@@ -98,16 +127,7 @@ DockerAnswer ask_docker(const std::string& name, const std::string& address, std
   while (true) {
     on_try();
     try {
-      Client client(client_options(address, certificates, 30s));
-      const json version = ask(client, url + "/version"), info = ask(client, url + "/info");
-      return {.version = text(version, {"Version"}),
-              .api_version = text(version, {"ApiVersion"}),
-              .least_api_version = text(version, {"MinAPIVersion"}),
-              .os = text(info, {"OperatingSystem"}),
-              .kernel = text(version, {"KernelVersion"}),
-              .storage_driver = text(info, {"Driver"}),
-              .containers = count_at(info, "Containers"),
-              .running = count_at(info, "ContainersRunning")};
+      return ask_once(url, client_options(address, certificates, 30s));
     } catch (const Error& error) {
       if (error.code == "OperationCanceled") throw;
       if (std::chrono::steady_clock::now() >= end)

@@ -24,6 +24,11 @@ DockerAnswer ask_docker(const std::string& name, const std::string& address, std
                         const std::filesystem::path& certificates, std::chrono::milliseconds limit,
                         const std::function<void()>& on_try);
 
+/// The same, once, and nullopt when it does not answer within `limit`.
+std::optional<DockerAnswer> try_docker(const std::string& name, const std::string& address,
+                                       std::uint16_t port, const std::filesystem::path& certificates,
+                                       std::chrono::milliseconds limit);
+
 /// One GET of the Docker API, in the same way, once; the answer as JSON. Throws as above.
 nlohmann::json ask_docker_api(const std::string& name, const std::string& address, std::uint16_t port,
                               const std::filesystem::path& certificates, const std::string& path,

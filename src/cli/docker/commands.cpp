@@ -88,6 +88,8 @@ void vm_docker_create(CommandLine& app, Session& session) {
   app.add_flag("--use", options->use, "Make the docker context the current one");
   app.add_flag("--strict-ports", options->strict_ports, "Fail when a port cannot be had as it was asked for");
   app.add_flag("--keep-failed", options->keep_failed, "Do not remove what was made when it fails");
+  app.add_flag("--wait", options->wait, "Wait for the guest agent's own report, too");
+  app.add_flag("--cold", options->cold, "Boot it, rather than restore it from the image's template");
   app.add_option("--count", options->count, "Make NAME-1 to NAME-N at once")->type_name("<n>");
   text("--template", options->template_file, "<file>", "Write the deployment there and make nothing");
   text("--timeout", options->timeout, "<seconds>", "How long it may take [3600]");

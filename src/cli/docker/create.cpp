@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/docker/certificates.h"
@@ -31,6 +32,7 @@ using namespace std::chrono_literals;
 constexpr const char* creation_tag = "berth:creation";
 constexpr std::uintmax_t least_space = std::uintmax_t{1} << 30;
 constexpr auto docker_answer_limit = 90s;
+constexpr auto try_limit = 2s;
 constexpr auto removal_limit = 300s;
 
 Error invalid_choice(const std::string& what, const std::string& advice = {}) {
@@ -80,6 +82,7 @@ class Creation {
   void deploy(const Secret& password);
   void wait_for_deployment(const ArmAccepted& accepted, const std::string& path);
   void check_ports();
+  bool docker_answers();
   void meet_docker();
   void write_context();
   void report() const;
@@ -106,8 +109,10 @@ class Creation {
   PhaseDisplay phases_;
   const std::string creation_ = new_uuid();  ///< tells our group from one made by someone else just now
 
+  std::chrono::steady_clock::time_point next_try_;
   std::optional<DockerCertificates> certificates_;
   std::string ssh_key_file_;
+  bool reported_ = false;  ///< the deployment is done: agent and extension have reported
   bool made_group_ = false, made_address_ = false;
   PublicAddressView address_;
   bool name_resolves_ = false;
@@ -357,11 +362,34 @@ void Creation::deploy(const Secret& password) {
 
 void Creation::wait_for_deployment(const ArmAccepted& accepted, const std::string& path) {
   phases_.begin("Creating VM");
-  session_.arm().wait(accepted, path, plan_.limit, [this](const std::vector<Phase>& phases) {
+  const auto tell = [this](const std::vector<Phase>& phases) {
     if (phases.empty()) return phases_.tick();
     phases_.update(phases);
-  });
+  };
+  std::function<bool()> enough;
+  // On Azure, an engine that answers may be in the middle of being set up.
+  if (session_.is_local() && !options_.wait) enough = [this] { return docker_answers(); };
+  reported_ = session_.arm().wait(accepted, path, plan_.limit, tell, enough);
   phases_.end();
+}
+
+/// A restored host answers long before its agent reports: whoever has the key of the certificate that we issued has our
+/// settings.
+bool Creation::docker_answers() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_try_) return false;
+  if (const auto address = session_.arm().find(address_path())) address_ = parse_public_address(*address);
+  const bool open = std::ranges::any_of(address_.ports, [this](const PublicPort& port) {
+    return port.port == plan_.host.docker_port && port.host_port != 0;
+  });
+  const auto answer =
+      open ? try_docker(address_.fqdn.empty() ? address_.address : address_.fqdn, address_.address,
+                        address_.host_port(plan_.host.docker_port), plan_.certificates, try_limit)
+           : std::nullopt;
+  if (answer) docker_ = *answer;
+  // A host that boots is not asked all the time.
+  next_try_ = std::chrono::steady_clock::now() + 2 * (std::chrono::steady_clock::now() - now);
+  return answer.has_value();
 }
 
 void Creation::check_ports() {
@@ -376,12 +404,14 @@ void Creation::check_ports() {
 }
 
 void Creation::meet_docker() {
-  phases_.begin("Calling Docker over TLS");
-  const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
-  docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
-                       std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
-                       [this] { phases_.tick(); });
-  phases_.end();
+  if (docker_.version.empty()) {
+    phases_.begin("Calling Docker over TLS");
+    const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
+    docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port),
+                         plan_.certificates, std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
+                         [this] { phases_.tick(); });
+    phases_.end();
+  }
   const auto client = installed_docker_client();
   if (client) misfit_ = docker_misfit(*client, docker_, plan_.host.name);
   if (!misfit_.problem.empty()) out_.warn(fmt::format("{}. {}", misfit_.problem, misfit_.advice));
@@ -431,6 +461,7 @@ void Creation::report() const {
                {"dockerHost", fmt::format("tcp://{}:{}", reachable_name(), port)},
                {"dockerCertPath", plan_.certificates.string()},
                {"dockerVersion", docker_.version},
+               {"agentReported", reported_},
                {"dockerClientProblem", misfit_.problem},
                {"dockerContext", context_.name},
                {"dockerCommand", command},
@@ -439,6 +470,8 @@ void Creation::report() const {
   }
   out_.info(fmt::format("Docker {} answers at tcp://{}:{} over mutual TLS ({}, kernel {})", docker_.version,
                         reachable_name(), port, docker_.os, docker_.kernel));
+  if (!reported_)
+    out_.info(fmt::format("The guest agent's own report follows: azure vm docker show {}", plan_.host.name));
   out_.help("Use it:");
   out_.help("  " + command);
   if (!context_.name.empty()) out_.help(fmt::format("  docker --context {} info", context_.name));

@@ -20,7 +20,7 @@ struct DockerCreateOptions {
   std::string group, context, subscription, template_file, timeout, virtual_network, subnet, static_ip;
   bool no_ssh_password = false, no_ssh_endpoint = false, generate_ssh_keys = false;
   unsigned count = 1;
-  bool strict_ports = false, keep_failed = false, no_context = false, use = false;
+  bool strict_ports = false, keep_failed = false, cold = false, wait = false, no_context = false, use = false;
   /// Options of the classic client that need a thing which this region does not have: name and reason.
   std::vector<std::pair<std::string, std::string>> unsupported;
 };
@@ -41,8 +41,9 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options);
 /// when it is too weak; empty when the host has none.
 Secret docker_host_password(const DockerCreateOptions& options);
 
-/// `azure vm docker create`: ends when Docker has answered us over mutual TLS at the host's address, or
-/// throws, and then has removed what it made (but for --keep-failed).
+/// `azure vm docker create`: ends when Docker has answered us over mutual TLS at the host's address, which can be
+/// before the guest's agent has reported (not with --wait), or throws, and then has removed what it made (but for
+/// --keep-failed).
 void create_docker_host(Session& session, const DockerCreateOptions& options);
 
 /// `--count N`: NAME-1 … NAME-N at once. Those that could be made stay when others could not, whose own remains are removed; then throws the

@@ -115,6 +115,7 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
   if (const auto problem = user_name_problem(host.user)) throw invalid(*problem);
   check_ssh_options(options);
   if (!options.ssh.empty()) host.ssh_port = parse_port(options.ssh, "--ssh");
+  host.cold = options.cold;
   host.docker_port = parse_port(options.docker_port, "--docker-port");
   check_ports(host);
   host.password_login = !options.no_ssh_password;

@@ -167,6 +167,7 @@ ordered_json os_profile(const DockerHost& host) {
 ordered_json virtual_machine(const DockerHost& host) {
   ordered_json vm = resource(host, vm_type, host.vm_name, compute_version);
   vm["dependsOn"] = ordered_json::array({resource_id(nic_type, host.name + "-nic")});
+  if (host.cold) vm["tags"]["berth:boot"] = "cold";
   ordered_json nic = reference(nic_type, host.name + "-nic");
   nic["properties"] = {{"primary", true}};
   vm["properties"] = {{"hardwareProfile", {{"vmSize", host.size}}},

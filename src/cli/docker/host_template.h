@@ -24,6 +24,7 @@ struct DockerHost {
   std::optional<std::uint16_t> ssh_port;  ///< the public port; nullopt: not reachable by SSH
   std::uint16_t docker_port = 4243;
   std::string custom_data;  ///< bytes; "" for none
+  bool cold = false;        ///< the local region boots it, also where it could restore it from a template
   /// A virtual network that is there already, as it was named, then its resource id; "": one of the host's own.
   std::string virtual_network;
   std::string subnet = "default";

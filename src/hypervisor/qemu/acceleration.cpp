@@ -46,17 +46,13 @@ std::optional<std::string> closed_door(const fs::path& device) {
 }
 
 /// What the answer hangs on: this QEMU, this kernel, this boot (a host may move or change its settings in
-/// between). A QEMU is told by its file: asking for its version costs a process.
+/// between).
 Json circumstances(const AccelerationSettings& settings) {
-  struct stat file {};
-  ::stat(settings.program.c_str(), &file);
   utsname kernel{};
   ::uname(&kernel);
   std::string boot = read_file_if_there("/proc/sys/kernel/random/boot_id").value_or("");
   while (!boot.empty() && boot.back() == '\n') boot.pop_back();
-  return {{"qemu", fmt::format("{} {} {}", settings.program.string(), file.st_size, file.st_mtime)},
-          {"kernel", kernel.release},
-          {"boot", boot}};
+  return {{"qemu", program_print(settings.program)}, {"kernel", kernel.release}, {"boot", boot}};
 }
 
 std::optional<Acceleration> remembered(const AccelerationSettings& settings) {
@@ -86,6 +82,12 @@ std::string first_line(const std::string& text) {
 }
 
 }  // namespace
+
+std::string program_print(const fs::path& program) {
+  struct stat file {};
+  ::stat(program.c_str(), &file);
+  return fmt::format("{} {} {}", program.string(), file.st_size, file.st_mtime);
+}
 
 asio::awaitable<Acceleration> find_acceleration(AccelerationSettings settings) {
   if (const auto wanted = wanted_by_user()) co_return Acceleration{*wanted, "BERTH_ACCELERATOR says so"};

@@ -27,6 +27,9 @@ struct AccelerationSettings {
 /// tcg decides without asking; any other value throws Error(invalid).
 boost::asio::awaitable<Acceleration> find_acceleration(AccelerationSettings settings);
 
+/// Tells one QEMU from another by its file: asking for its version costs a process.
+std::string program_print(const std::filesystem::path& program);
+
 /// Boots a guest of one sector: it halts through timer interrupts in real mode, goes on to paged long mode,
 /// says a word and powers itself off. nullopt when it did, else what happened instead.
 boost::asio::awaitable<std::optional<std::string>> probe(std::filesystem::path program,

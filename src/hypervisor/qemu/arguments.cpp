@@ -14,6 +14,7 @@ using nlohmann::ordered_json;  // QEMU takes any order; people read this one
 
 constexpr int os_disk_slot = 3;
 constexpr int scsi_slot = 4;
+constexpr int channels_slot = 5;
 constexpr int first_nic_slot = 16;
 constexpr int most_nics = 14;  // q35 keeps slot 31
 constexpr int data_disk_target = 1;
@@ -50,18 +51,42 @@ std::vector<std::string> monitor_arguments() {
           "chardev=qmp,mode=control"};
 }
 
+/// How a machine that does not boot learns who it is: a new generation for its kernel's random numbers, and a
+/// port that its identity comes in by.
+std::vector<std::string> identity_arguments() {
+  return {"-device",  "vmgenid,guid=auto",
+          "-device",  fmt::format("virtio-serial-pci,id=channels,addr={:#x}", channels_slot),
+          "-chardev", fmt::format("socket,id=identity,fd={},server=on,wait=off", identity_descriptor),
+          "-device",  "virtserialport,bus=channels.0,nr=1,chardev=identity,name=identity"};
+}
+
+/// Memory is a file's where machines are frozen, or go on: shared with the file by the one that writes it, private
+/// to all that read it. Device state does not hold what is in a shared file.
+std::vector<std::string> memory_arguments(const MachineSpec& spec, const HostSide& host) {
+  const std::string size = fmt::format("{}M", spec.memory_mib);
+  std::vector<std::string> argv = {"-m", size};
+  const bool writes = host.frozen_memory.empty();
+  const std::filesystem::path& file = writes ? spec.memory_file : host.frozen_memory;
+  if (!file.empty())
+    add(argv, {"-object",
+               fmt::format("memory-backend-file,id=memory,size={},mem-path={},share={}", size,
+                           escaped(file.string()), writes ? "on" : "off"),
+               "-machine", "memory-backend=memory"});
+  return argv;
+}
+
+/// The drive of those that have no medium yet.
+std::vector<std::string> drive_arguments() {
+  return {"-device", fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,bootindex=2", medium_device)};
+}
+
+std::vector<std::string> medium_file_arguments() {
+  return {"-add-fd", fmt::format("fd={},set={}", medium_descriptor, medium_descriptor_set)};
+}
+
 /// In the boot order after the OS disk, for the firmware shows its guests no disk outside of a strict one.
 std::vector<std::string> medium_arguments() {
-  const std::string set = fmt::format("/dev/fdset/{}", medium_descriptor_set);
-  const ordered_json node = {{"driver", "raw"},
-                             {"node-name", medium_node},
-                             {"read-only", true},
-                             {"file", {{"driver", "file"}, {"filename", set}}}};
-  return {"-add-fd",
-          fmt::format("fd={},set={}", medium_descriptor, medium_descriptor_set),
-          "-blockdev",
-          node.dump(),
-          "-device",
+  return {"-blockdev", medium_node_json(), "-device",
           fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,drive={},bootindex=2", medium_device,
                       medium_node)};
 }
@@ -93,6 +118,15 @@ std::vector<std::string> nic_arguments(const MachineSpec::Nic& nic, int index) {
 }
 
 }  // namespace
+
+std::string medium_node_json() {
+  return ordered_json{
+      {"driver", "raw"},
+      {"node-name", medium_node},
+      {"read-only", true},
+      {"file", {{"driver", "file"}, {"filename", fmt::format("/dev/fdset/{}", medium_descriptor_set)}}}}
+      .dump();
+}
 
 std::string disk_device(int lun) {
   return fmt::format("disk{}", lun);
@@ -146,17 +180,23 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
                                    "-no-user-config", "-nodefaults", "-S"};
   add(argv, sandbox_arguments());
   add(argv, processor_arguments(host.accelerator));
-  add(argv, {"-smp", std::to_string(spec.cpus), "-m", fmt::format("{}M", spec.memory_mib)});
+  add(argv, {"-smp", std::to_string(spec.cpus)});
+  add(argv, memory_arguments(spec, host));
   add(argv, {"-uuid", spec.uuid, "-rtc", "base=utc", "-boot", "strict=on"});
   // A guest that went to sleep would look like one that hangs.
   add(argv, {"-global", "ICH9-LPC.disable_s3=1", "-global", "ICH9-LPC.disable_s4=1"});
   add(argv, monitor_arguments());
   add(argv, console_arguments());
   add(argv, {"-object", "rng-builtin,id=rng0", "-device", "virtio-rng-pci,rng=rng0,addr=0x2"});
+  add(argv, identity_arguments());
   // Boot index 0 is QEMU's own for a kernel that it boots directly.
   add(argv, system_disk_arguments(spec));
   add(argv, {"-device", fmt::format("virtio-scsi-pci,id=scsi0,addr={:#x}", scsi_slot)});
-  if (host.medium) add(argv, medium_arguments());
+  if (host.medium) add(argv, medium_file_arguments());
+  if (!host.frozen_memory.empty() || !spec.memory_file.empty())
+    add(argv, drive_arguments());
+  else if (host.medium)
+    add(argv, medium_arguments());
   for (const MachineSpec::DataDisk& disk : spec.data_disks)
     add(argv, {"-blockdev", disk_node_json(disk), "-device", disk_device_json(disk)});
   for (std::size_t i = 0; i < spec.nics.size(); ++i)
@@ -164,7 +204,19 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
   if (spec.direct_boot)
     add(argv, {"-kernel", spec.direct_boot->kernel, "-initrd", spec.direct_boot->initrd, "-append",
                spec.direct_boot->command_line});
+  if (!host.frozen_memory.empty()) add(argv, {"-incoming", "defer"});
   return argv;
+}
+
+std::vector<std::string> layout(MachineSpec spec, const HostSide& host) {
+  spec.id = spec.name = spec.uuid = "";
+  spec.memory_file = "memory";
+  spec.os_disk = "os";
+  if (spec.temporary_disk) spec.temporary_disk = "temporary";
+  for (MachineSpec::DataDisk& disk : spec.data_disks) disk.file = "data";
+  for (MachineSpec::Nic& nic : spec.nics) nic = {"mac", "socket"};
+  if (spec.direct_boot) spec.direct_boot = MachineSpec::DirectBoot{"kernel", "initrd", ""};
+  return arguments(spec, {.program = "", .accelerator = host.accelerator});
 }
 
 }  // namespace berth::qemu

@@ -11,8 +11,10 @@
 namespace berth::qemu {
 
 /// What QEMU finds open when it starts.
-constexpr int monitor_descriptor = 3;  ///< the listening QMP socket
-constexpr int medium_descriptor = 4;   ///< the provisioning ISO, read-only
+constexpr int monitor_descriptor = 3;   ///< the listening QMP socket
+constexpr int medium_descriptor = 4;    ///< the provisioning ISO, read-only
+constexpr int identity_descriptor = 5;  ///< the listening socket of the guest's identity
+constexpr int devices_descriptor = 6;   ///< what a frozen machine's devices were, read-only
 
 /// Names of devices and block nodes, as QMP commands and events give them.
 constexpr std::string_view medium_device = "cd0";
@@ -21,12 +23,14 @@ constexpr int medium_descriptor_set = 1;
 std::string disk_device(int lun);                           ///< "disk3"
 std::optional<int> lun_of_device(std::string_view device);  ///< 3 of "disk3", nullopt of any other device
 std::string disk_node(int lun);                             ///< "lun3"
+std::string medium_node_json();                             ///< blockdev-add, -blockdev
 
 /// The part of the specification that this host decides.
 struct HostSide {
   std::filesystem::path program;  ///< qemu-system-x86_64
   Accelerator accelerator = Accelerator::tcg;
-  bool medium = false;  ///< there is one, as medium_descriptor
+  bool medium = false;                  ///< there is one, as medium_descriptor
+  std::filesystem::path frozen_memory;  ///< it goes on from there, once it is told to load; empty: it boots
 };
 
 /// The whole command line, QEMU 7.2 or newer. Runs in the machine's folder and starts paused. No secret is in
@@ -34,6 +38,10 @@ struct HostSide {
 /// vda, the medium sr0, data disks are target 1 of the same SCSI bus by lun, network interface N is enp0sX
 /// with X = 16 + N.
 std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host);
+
+/// The same for all machines of one kind: each has the drive for a medium, and none of its own names, files and
+/// addresses are in it.
+std::vector<std::string> layout(MachineSpec spec, const HostSide& host);
 
 /// The machine type and processor: what a guest of ours meets that a probe must try.
 std::vector<std::string> processor_arguments(Accelerator accelerator);

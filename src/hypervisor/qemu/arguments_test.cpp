@@ -136,4 +136,39 @@ TEST(QemuArguments, RefuseMoreInterfacesThanThereAreSlots) {
   EXPECT_THROW(arguments(spec, tcg), Error);
 }
 
+TEST(QemuArguments, GiveEveryMachineAPortForItsIdentityAndANewGeneration) {
+  EXPECT_THAT(
+      arguments(small_machine(), tcg),
+      AllOf(has("-device", "vmgenid,guid=auto"), has("-device", "name=identity"), has("-chardev", "fd=5")));
+}
+
+TEST(QemuArguments, ShareTheMemoryWithTheFileOfAMachineThatIsToBeFrozen) {
+  MachineSpec spec = small_machine();
+  spec.memory_file = "/templates/a,b/memory";
+
+  EXPECT_THAT(arguments(spec, tcg),
+              AllOf(has("-object", "size=2048M,mem-path=/templates/a,,b/memory,share=on"),
+                    has("-machine", "memory-backend=memory"), has("-device", "scsi-cd,id=cd0"),
+                    Not(Contains("-incoming"))));
+}
+
+TEST(QemuArguments, KeepWhatARestoredMachineWritesToItsMemoryFromTheFile) {
+  HostSide host = tcg;
+  host.frozen_memory = "/templates/memory";
+
+  EXPECT_THAT(arguments(small_machine(), host),
+              AllOf(has("-object", "mem-path=/templates/memory,share=off"), has("-device", "scsi-cd,id=cd0"),
+                    has("-incoming", "defer")));
+}
+
+TEST(QemuArguments, OfALayoutNameNothingThatIsOneMachinesOwn) {
+  MachineSpec spec = small_machine();
+  spec.nics = {{"00:0d:3a:12:34:56", "/net/port"}};
+  spec.direct_boot = MachineSpec::DirectBoot{"/image/kernel", "/image/initrd", "quiet"};
+
+  for (const std::string& word : layout(spec, tcg))
+    for (const char* own : {"web1", "d0df4c54", "/vm/os.qcow2", "12:34:56", "/net/port", "/image", "quiet"})
+      EXPECT_THAT(word, Not(HasSubstr(own)));
+}
+
 }  // namespace berth::qemu

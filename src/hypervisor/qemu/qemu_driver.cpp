@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -17,12 +18,14 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
 #include "host/files.h"
 #include "host/log_tail.h"
 #include "hypervisor/qemu/acceleration.h"
 #include "hypervisor/qemu/arguments.h"
+#include "hypervisor/qemu/channel.h"
 #include "hypervisor/qemu/monitor.h"
 #include "hypervisor/qemu/process_end.h"
 #include "hypervisor/refusals.h"
@@ -41,8 +44,23 @@ constexpr auto adoption_limit = 5s;          // it is up already
 constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
 constexpr auto one_reset = 5s;  // SeaBIOS may answer a reset with another one, for a fresh copy of itself
 constexpr auto detach_limit = 60s;
+constexpr auto load_limit = 60s;        // of a few hundred KiB
+constexpr auto freeze_limit = 120s;     // its disks are flushed
+constexpr unsigned restored_mib = 192;  // what a restored machine takes of the host's memory at once
 constexpr std::size_t shown_lines = 6;  // of QEMU's log
 constexpr std::uintmax_t largest_log = 8 << 20;
+
+/// What a guest sees of this host's processor.
+std::string processor_model(Accelerator accelerator) {
+  if (accelerator != Accelerator::kvm) return {};
+  std::string model;
+  std::istringstream info(read_file("/proc/cpuinfo"));
+  for (std::string line; std::getline(info, line) && !line.empty();)
+    if (line.starts_with("model") || line.starts_with("stepping") || line.starts_with("microcode") ||
+        line.starts_with("flags"))
+      model += line + "\n";
+  return model;
+}
 
 Error unavailable(const std::string& happened, std::string advice = {}) {
   return Error(ErrorKind::unavailable, "HypervisorUnavailable", happened, std::move(advice));
@@ -54,15 +72,16 @@ fs::path find_qemu(const std::string& program) {
                     "Install it: apt-get install qemu-system-x86");
 }
 
-void require_memory(const MachineSpec& spec, const fs::path& memory_info) {
+/// `mib`: what it will take.
+void require_memory(const MachineSpec& spec, unsigned mib, const fs::path& memory_info) {
   const std::string info = read_file(memory_info);
   unsigned long long free_kib = 0;
   const auto at = info.find("MemAvailable:");
   if (at == info.npos || std::sscanf(info.c_str() + at, "MemAvailable: %llu", &free_kib) != 1) return;
-  if (free_kib / 1024 >= spec.memory_mib) return;
+  if (free_kib / 1024 >= mib) return;
   throw Error(ErrorKind::unavailable, "AllocationFailed",
-              fmt::format("Cannot start {}: it needs {} MiB of memory and {} MiB are free.", spec.name,
-                          spec.memory_mib, free_kib / 1024),
+              fmt::format("Cannot start {}: it needs {} MiB of memory and {} MiB are free.", spec.name, mib,
+                          free_kib / 1024),
               "Stop another machine ('azure vm list'), or choose a smaller size ('--vm-size').");
 }
 
@@ -166,6 +185,8 @@ struct QemuDriver::Machine {
   qemu::Turn connecting;
   std::unique_ptr<qemu::Monitor> monitor;
   bool end_is_ours = false;  ///< stop() or start() ends it: nothing befell it
+  bool inserting = false;    ///< the tray moves because of us
+  std::unique_ptr<qemu::Channel> channel;
   std::chrono::steady_clock::time_point last_reset;
   bool powered_off = false;  ///< by its guest
   bool waits_for_space = false;
@@ -197,6 +218,32 @@ struct QemuDriver::Machine {
     for (const Json& device : devices)
       if (const auto lun = qemu::lun_of_device(qemu::text_at(device, "name"))) found.insert(*lun);
     co_return found;
+  }
+
+  /// Has it go on where the frozen one stood; its processors do not run yet.
+  asio::awaitable<void> load() {
+    const Json ignore_shared = {{"capability", "x-ignore-shared"}, {"state", true}};
+    co_await execute("migrate-set-capabilities", {{"capabilities", Json::array({ignore_shared})}});
+    co_await execute("migrate-incoming", {{"uri", fmt::format("fd:{}", qemu::devices_descriptor)}});
+    asio::steady_timer pause(co_await asio::this_coro::executor);
+    const auto until = std::chrono::steady_clock::now() + load_limit;
+    while (qemu::text_at(co_await execute("query-status"), "status") == "inmigrate") {
+      if (std::chrono::steady_clock::now() > until)
+        throw unavailable(fmt::format("The frozen state did not load within {} s.", load_limit.count()));
+      pause.expires_after(3ms);
+      co_await pause.async_wait(no_error);
+    }
+  }
+
+  /// Into the drive that it was frozen with, and that is empty.
+  asio::awaitable<void> insert_medium() {
+    inserting = true;
+    co_await execute("blockdev-add", Json::parse(qemu::medium_node_json()));
+    co_await execute("blockdev-open-tray", {{"id", qemu::medium_device}, {"force", true}});
+    co_await execute("blockdev-insert-medium",
+                     {{"id", qemu::medium_device}, {"node-name", qemu::medium_node}});
+    co_await execute("blockdev-close-tray", {{"id", qemu::medium_device}});
+    inserting = false;
   }
 
   /// Nobody reads it twice: the guest has ejected it, and it holds what only the guest should know.
@@ -252,12 +299,23 @@ QemuDriver::~QemuDriver() {
 // --- starting
 
 asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
+  return begin(std::move(spec), std::move(medium), std::nullopt);
+}
+
+asio::awaitable<void> QemuDriver::restore(MachineSpec spec, std::string medium, Frozen from) {
+  return begin(std::move(spec), std::move(medium), std::move(from));
+}
+
+asio::awaitable<void> QemuDriver::begin(MachineSpec spec, std::string medium, std::optional<Frozen> from) {
   if (starting_.contains(spec.id) || process(spec.id)) throw already_running(spec);
   starting_[spec.id] = false;
   const std::shared_ptr<void> no_longer(nullptr, [this, id = spec.id](void*) { starting_.erase(id); });
 
   require_files(spec);
-  require_memory(spec, settings_.memory_info);
+  if (from)
+    for (const fs::path& file : {from->memory, from->devices}) require_file(spec.name, file);
+  require_memory(spec, from ? std::min(restored_mib, spec.memory_mib) : spec.memory_mib,
+                 settings_.memory_info);
   const Accelerator accelerator = co_await this->accelerator();
   co_await end_stray(spec.id);
   if (was_stopped(spec.id)) throw stopped_while_starting(spec);
@@ -266,16 +324,19 @@ asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
   const fs::path log = folder(spec.id) / "qemu.log";
   for (const fs::path& grown : {log, serial_log(spec.id)}) turn_over(grown);
   const auto log_begins = size_of(log);
-  const ProcessId process = launch(spec, medium, accelerator);
+  const ProcessId process = launch(spec, medium, accelerator, from);
   const MachinePtr machine = watch(spec.id, process);
   machine->end_is_ours = true;
   std::string trouble;
   try {
     co_await connect(machine);
+    if (from) co_await machine->load();
+    if (from && !medium.empty()) co_await machine->insert_medium();
     machine->end_is_ours = was_stopped(spec.id);
     co_await machine->execute("cont");
-    spdlog::info("started machine={} name={} pid={} accelerator={} cpus={} memory_mib={}", spec.id, spec.name,
-                 process.pid, to_string(accelerator), spec.cpus, spec.memory_mib);
+    spdlog::info("{} machine={} name={} pid={} accelerator={} cpus={} memory_mib={}",
+                 from ? "restored" : "started", spec.id, spec.name, process.pid, to_string(accelerator),
+                 spec.cpus, spec.memory_mib);
     co_return;
   } catch (const Error& error) {
     trouble = error.what();
@@ -296,18 +357,30 @@ bool QemuDriver::was_stopped(const std::string& id) const {
   return found != starting_.end() && found->second;
 }
 
-ProcessId QemuDriver::launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator) {
+ProcessId QemuDriver::launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator,
+                             const std::optional<Frozen>& from) {
   const fs::path here = folder(spec.id);
   const Fd monitor = listen_at(here / "qmp.sock");
+  const Fd identity = listen_at(here / "identity.sock");
   const Fd serial(::open(serial_log(spec.id).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  std::vector<std::pair<int, int>> inherit = {{monitor.get(), qemu::monitor_descriptor}};
+  std::vector<std::pair<int, int>> inherit = {{monitor.get(), qemu::monitor_descriptor},
+                                              {identity.get(), qemu::identity_descriptor}};
+  Fd devices;
+  if (from) {
+    devices = Fd(::open(from->devices.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!devices)
+      throw unavailable(fmt::format("{} cannot be read: {}.", from->devices.string(), std::strerror(errno)));
+    inherit.emplace_back(devices.get(), qemu::devices_descriptor);
+  }
   Fd medium_file;
   if (!medium.empty()) {
     medium_file = in_memory(medium);
     inherit.emplace_back(medium_file.get(), qemu::medium_descriptor);
   }
-  const auto argv = qemu::arguments(
-      spec, {.program = find_qemu(settings_.program), .accelerator = accelerator, .medium = !medium.empty()});
+  const auto argv = qemu::arguments(spec, {.program = find_qemu(settings_.program),
+                                           .accelerator = accelerator,
+                                           .medium = !medium.empty(),
+                                           .frozen_memory = from ? from->memory : fs::path()});
   const ProcessId process = spawn_detached(
       argv, {.folder = here, .log = here / "qemu.log", .environment = {}, .inherit = std::move(inherit)});
   try {
@@ -381,6 +454,7 @@ void QemuDriver::forget(const Machine& machine) {
   std::error_code ignored;
   fs::remove(pid_file, ignored);
   fs::remove(folder(machine.id) / "qmp.sock", ignored);
+  fs::remove(folder(machine.id) / "identity.sock", ignored);
 }
 
 asio::awaitable<void> QemuDriver::connect(MachinePtr machine) {
@@ -413,7 +487,7 @@ void QemuDriver::take_event(const MachinePtr& machine, const std::string& event,
     found->second->gone = true;
     found->second->signal.cancel();
   } else if (event == "DEVICE_TRAY_MOVED" && qemu::text_at(data, "id") == qemu::medium_device &&
-             data.value("tray-open", Json()) == true) {
+             data.value("tray-open", Json()) == true && !machine->inserting) {
     asio::co_spawn(executor_, Machine::drop_medium(machine), asio::detached);
   } else if (event == "BLOCK_IO_ERROR" && data.value("nospace", Json()) == true &&
              qemu::text_at(data, "action") == "stop" && !machine->waits_for_space) {
@@ -472,6 +546,53 @@ asio::awaitable<void> QemuDriver::try_reach(std::string id) {
 
 void QemuDriver::on_event(std::function<void(std::string id, MachineEvent)> handler) {
   handler_ = std::move(handler);
+}
+
+// --- frozen machines
+
+asio::awaitable<void> QemuDriver::freeze(std::string id, fs::path devices) {
+  const MachinePtr machine = co_await reach(id);
+  const Json memory = co_await machine->execute("query-memdev");
+  if (std::ranges::none_of(memory, [](const Json& each) { return qemu::text_at(each, "id") == "memory"; }))
+    throw no_memory_file(id);
+  machine->end_is_ours = true;
+  const fs::path socket = folder(id) / "freeze.sock";
+  asio::posix::stream_descriptor listening(executor_, listen_at(socket).release());
+  const std::shared_ptr<void> no_socket(nullptr, [&](void*) { ::unlink(socket.c_str()); });
+  const Json ignore_shared = {{"capability", "x-ignore-shared"}, {"state", true}};
+  co_await machine->execute("migrate-set-capabilities", {{"capabilities", Json::array({ignore_shared})}});
+  co_await machine->execute("stop");
+  co_await machine->execute("migrate", {{"uri", "unix:" + socket.string()}});
+  const auto until = std::chrono::steady_clock::now() + freeze_limit;
+  co_await qemu::receive_file(listening, devices, until);
+  asio::steady_timer pause(executor_);
+  for (std::string status; status != "completed";) {
+    status = qemu::text_at(co_await machine->execute("query-migrate"), "status");
+    if (status == "failed" || status == "cancelled" || std::chrono::steady_clock::now() > until)
+      throw unavailable(fmt::format("Machine {} could not be frozen: the migration is '{}'.", id, status));
+    pause.expires_after(20ms);
+    co_await pause.async_wait(no_error);
+  }
+  co_await stop(id, 0ms);
+}
+
+asio::awaitable<std::string> QemuDriver::converse(std::string id, Secret line,
+                                                  std::chrono::milliseconds limit) {
+  const MachinePtr machine = co_await reach(id);
+  if (!machine->channel || !machine->channel->is_open())
+    machine->channel = std::make_unique<qemu::Channel>(executor_, folder(id) / "identity.sock");
+  co_return co_await machine->channel->converse(std::move(line), limit);
+}
+
+asio::awaitable<std::string> QemuDriver::template_layout(MachineSpec spec) {
+  if (!spec.direct_boot || !spec.data_disks.empty() || spec.nics.size() != 1) co_return "";
+  const Accelerator accelerator = co_await this->accelerator();
+  const std::string program = find_qemu(settings_.program);
+  std::string text = qemu::program_print(program) + "\n" + processor_model(accelerator) + "\n";
+  for (const std::string& word :
+       qemu::layout(std::move(spec), {.program = program, .accelerator = accelerator}))
+    text += word + "\n";
+  co_return text;
 }
 
 // --- ending

@@ -27,6 +27,11 @@ class QemuDriver final : public Driver {
   ~QemuDriver() override;
 
   boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) override;
+  boost::asio::awaitable<void> restore(MachineSpec spec, std::string medium, Frozen from) override;
+  boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) override;
+  boost::asio::awaitable<std::string> converse(std::string id, Secret line,
+                                               std::chrono::milliseconds limit) override;
+  boost::asio::awaitable<std::string> template_layout(MachineSpec spec) override;
   boost::asio::awaitable<void> stop(std::string id, std::chrono::milliseconds grace) override;
   boost::asio::awaitable<void> reset(std::string id) override;
   boost::asio::awaitable<void> attach_disk(std::string id, MachineSpec::DataDisk disk) override;
@@ -49,7 +54,9 @@ class QemuDriver final : public Driver {
   using MachinePtr = std::shared_ptr<Machine>;
 
   bool was_stopped(const std::string& id) const;
-  ProcessId launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator);
+  boost::asio::awaitable<void> begin(MachineSpec spec, std::string medium, std::optional<Frozen> from);
+  ProcessId launch(const MachineSpec& spec, const std::string& medium, Accelerator accelerator,
+                   const std::optional<Frozen>& from);
   MachinePtr watch(const std::string& id, const ProcessId& process);
   /// A guest writes to its console as long as it likes.
   boost::asio::awaitable<void> keep_logs_small(std::weak_ptr<bool> alive);

@@ -270,4 +270,58 @@ TEST_F(QemuDriverTest, AcceleratesAsTheProbeFound) {
   EXPECT_TRUE(said("hello"));
 }
 
+TEST_F(QemuDriverTest, WhatIsNoFrozenMachineDoesNotStartAndIsNamed) {
+  const MachineSpec spec = machine(TestGuest::idles);
+  write_file(home / "memory", std::string(32 << 20, '\0'));
+  write_file(home / "devices", "this is not QEMU's");
+
+  const Error error = error_of(driver->restore(spec, "", {home / "memory", home / "devices"}));
+
+  EXPECT_EQ(error.kind, ErrorKind::unavailable);
+  EXPECT_THAT(error.what(), HasSubstr("did not start"));
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
+}
+
+TEST_F(QemuDriverTest, NothingAMachineIsToldStaysInAFile) {
+  MachineSpec spec = machine(TestGuest::idles);
+  loop.run(driver->start(spec, ""));
+
+  const Error error =
+      loop.error_of([&] { loop.run(driver->converse(machine_id, Secret("swordfish"), 50ms)); });
+
+  EXPECT_THAT(error.what(), HasSubstr("did not answer"));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home.path()))
+    if (entry.is_regular_file())
+      EXPECT_THAT(read_file(entry.path()), Not(HasSubstr("swordfish"))) << entry.path();
+}
+
+TEST_F(QemuDriverTest, MachinesOfOneKindHaveOneLayout) {
+  MachineSpec one = machine(TestGuest::idles), other = one;
+  one.direct_boot = other.direct_boot = MachineSpec::DirectBoot{"/k", "/i", "quiet"};
+  one.nics = other.nics = {{"00:0d:3a:00:00:01", "/net/one"}};
+  other.id = other.name = "ba9876543210";
+  other.uuid = "4c4c4544-4ecb-4a4b-8899-aabbccddeeff";
+  other.os_disk = "/elsewhere/os.qcow2";
+  other.nics = {{"00:0d:3a:00:00:02", "/net/other"}};
+  const std::string layout = loop.run(driver->template_layout(one));
+
+  EXPECT_EQ(loop.run(driver->template_layout(other)), layout);
+  other.memory_mib = 64;
+  EXPECT_NE(loop.run(driver->template_layout(other)), layout);
+  other.memory_mib = 32;
+  other.cpus = 2;
+  EXPECT_NE(loop.run(driver->template_layout(other)), layout);
+}
+
+TEST_F(QemuDriverTest, WhatItCannotFreezeHasNoLayout) {
+  MachineSpec spec = machine(TestGuest::idles);
+  spec.nics = {{"00:0d:3a:00:00:01", "/net/one"}};
+  EXPECT_EQ(loop.run(driver->template_layout(spec)), "");  // a disk with a boot loader of its own
+  spec.direct_boot = MachineSpec::DirectBoot{"/k", "/i", "quiet"};
+  EXPECT_NE(loop.run(driver->template_layout(spec)), "");
+
+  spec.nics.push_back({"00:0d:3a:00:00:02", "/net/two"});
+  EXPECT_EQ(loop.run(driver->template_layout(spec)), "");
+}
+
 }  // namespace berth

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "base/secret.h"
+
+namespace berth::qemu {
+
+/// One conversation with the unit of a guest that gives a machine its identity, a line each way.
+class Channel {
+ public:
+  Channel(const boost::asio::any_io_executor& executor, std::filesystem::path socket);
+
+  /// Sends `line`, none when it is empty, and returns the next line of the guest without its end. Throws
+  /// Error(unavailable): nobody listens, nothing came within `limit`, more than longest_word bytes came. It is closed then.
+  boost::asio::awaitable<std::string> converse(Secret line, std::chrono::milliseconds limit);
+  bool is_open() const { return socket_.is_open(); }
+
+ private:
+  boost::asio::local::stream_protocol::socket socket_;
+  std::filesystem::path path_;
+  std::string heard_;
+};
+
+/// Takes the one connection that comes to `listening`, and writes what it sends to a new file, until it is closed.
+/// Throws Error(unavailable) when nothing comes before `until`, or the file cannot be written; it is removed then.
+boost::asio::awaitable<void> receive_file(boost::asio::posix::stream_descriptor& listening,
+                                          std::filesystem::path file,
+                                          std::chrono::steady_clock::time_point until);
+
+}  // namespace berth::qemu

@@ -1,0 +1,296 @@
+#include "region/vm_restoring.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/as_error.h"
+#include "crypto/encoding.h"
+#include "crypto/password.h"
+#include "crypto/random.h"
+#include "host/files.h"
+#include "images/disk.h"
+#include "model/catalog.h"
+#include "network/addresses.h"
+#include "region/operations.h"
+#include "region/region_records.h"
+#include "region/switches.h"
+#include "region/vm_records.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+constexpr std::string_view machine_prefix = "template-";
+constexpr auto boot_limit = 600s;      // of a machine that is to be frozen, on a busy host
+constexpr auto identity_limit = 120s;  // two tenths of a second on an idle one
+constexpr auto front_limit = 120s;
+constexpr auto other_limit = 700s;  // of waiting for another process that makes the same
+constexpr std::size_t entropy_bytes = 64;
+
+/// What a tag of the VM says; for those who want to see their image boot.
+constexpr std::string_view cold_tag = "berth:boot";
+
+bool wants_to_boot(const Vm& vm) {
+  for (const auto& [name, value] : vm.tags)
+    if (same_name(name, cold_tag) && same_name(value, "cold")) return true;
+  return false;
+}
+
+Error no_identity(const std::string& why) {
+  return Error(ErrorKind::unavailable, "IdentityNotTaken", fmt::format("The restored machine {}.", why));
+}
+
+/// The port and the PEM files of settings that ask for nothing but Docker on a port, over TLS; nullopt for all
+/// others: the engine would have to start again with them.
+std::optional<json> front_of(const Extension& extension, const Secret& protected_settings) {
+  if (!same_name(extension.type, "DockerExtension") || extension.state != "enabled") return std::nullopt;
+  const json open = json::parse(extension.settings, nullptr, false);
+  const json secret = json::parse(protected_settings.reveal(), nullptr, false);
+  if (!open.is_object() || open.size() != 1 || !open.contains("docker") || !open["docker"].is_object() ||
+      open["docker"].size() != 1 || !secret.is_object() || secret.size() != 1 || !secret.contains("certs") ||
+      !secret["certs"].is_object() || secret["certs"].size() != 3)
+    return std::nullopt;
+  const json port = open["docker"].value("port", json());
+  json front = {{"accept", "0.0.0.0:" + (port.is_string() ? port.get<std::string>() : port.dump())}};
+  if (port.is_string() ? port.get<std::string>().find_first_not_of("0123456789") != std::string::npos
+                       : !port.is_number_unsigned())
+    return std::nullopt;
+  for (const char* name : {"ca", "cert", "key"}) {
+    const json text = secret["certs"].value(name, json());
+    if (!text.is_string()) return std::nullopt;
+    const auto pem = base64_decode(text.get<std::string>());
+    if (!pem || !pem->starts_with("-----BEGIN ")) return std::nullopt;
+    front[name] = pem->ends_with('\n') ? *pem : *pem + "\n";
+  }
+  return front;
+}
+
+}  // namespace
+
+VmRestoring::VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Driver& driver,
+                         Threads threads, bool allowed)
+    : records_(records),
+      operations_(operations),
+      vms_(vms),
+      driver_(driver),
+      threads_(std::move(threads)),
+      allowed_(allowed) {}
+
+// --- the template
+
+asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operation, const Vm& vm,
+                                                             Wanted wanted, ImageFiles image) {
+  if (!allowed_) co_return Beginning{{}, "this region restores none"};
+  if (wants_to_boot(vm)) co_return Beginning{{}, "it was asked to"};
+  if (!image.takes_identity) co_return Beginning{{}, "machines of its image take no identity"};
+  if (wanted.spec.nics.size() != 1) co_return Beginning{{}, "it has more than one network interface"};
+  wanted.spec.data_disks.clear();  // they are plugged in later
+  try {
+    const std::string layout = co_await layout_of(wanted);
+    if (layout.empty()) co_return Beginning{{}, "this host freezes no machines"};
+    co_return Beginning{co_await find_or_make(operation, std::move(wanted), std::move(image), layout), {}};
+  } catch (const Error& error) {
+    if (error.kind == ErrorKind::conflict) throw;  // it is being deleted
+    spdlog::warn("no template {}", error.what());
+    co_return Beginning{{}, fmt::format("its template could not be made ({})", error.what())};
+  }
+}
+
+/// Temporary disks have sizes of their own, with a file system that was made for it.
+asio::awaitable<std::string> VmRestoring::layout_of(const Wanted& wanted) {
+  std::string layout = co_await driver_.template_layout(wanted.spec);
+  if (!layout.empty()) layout += fmt::format("temporary_mib={}\n", wanted.temporary_mib);
+  co_return layout;
+}
+
+asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation, Wanted wanted,
+                                                           ImageFiles image, std::string layout) {
+  const auto until = std::chrono::steady_clock::now() + other_limit;
+  for (;;) {
+    if (const auto making = making_.find(layout); making != making_.end()) {
+      operations_.phase(operation, "Waiting for the image's template");
+      const auto signal = making->second;
+      co_await signal->wait(1s);
+      continue;
+    }
+    if (const auto found = co_await on(threads_.pool, [&templates = templates_, image, layout] {
+          return templates.find(image, layout);
+        }))
+      co_return *found;
+    if (making_.contains(layout)) continue;  // someone began while we looked
+    const auto signal = std::make_shared<Signal>(threads_.executor);
+    making_[layout] = signal;
+    making_of_[layout] = image.disk.parent_path();
+    const std::shared_ptr<void> no_longer(nullptr, [&](void*) {
+      making_.erase(layout);
+      making_of_.erase(layout);
+      signal->notify();
+    });
+    std::shared_ptr<Templates::Draft> draft = co_await on(
+        threads_.pool, [&templates = templates_, image, layout,
+                        temporary = wanted.spec.temporary_disk.has_value(), memory = wanted.spec.memory_mib] {
+          return std::shared_ptr<Templates::Draft>(templates.begin(image, layout, temporary, memory));
+        });
+    if (!draft) {  // another region's, of the same cache
+      if (std::chrono::steady_clock::now() > until)
+        throw Error(ErrorKind::unavailable, "TemplateNotMade",
+                    "Another region does not finish the template.");
+      operations_.phase(operation, "Waiting for the image's template");
+      co_await signal->wait(500ms);
+      continue;
+    }
+    operations_.phase(operation, "Making the image's template");
+    co_await make(operation, wanted, image, draft->files());
+    co_await on(threads_.pool, [draft] {
+      draft->keep();
+      return 0;
+    });
+    spdlog::info("made a template image={} memory_mib={} cpus={}",
+                 image.disk.parent_path().filename().string(), wanted.spec.memory_mib, wanted.spec.cpus);
+  }
+}
+
+/// Boots a machine of that image that is nobody's, and freezes it once it has nothing more to do.
+asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, const ImageFiles& image,
+                                        const MachineTemplate& files) {
+  MachineSpec& spec = wanted.spec;
+  spec.id = std::string(machine_prefix) + random_hex(8);
+  spec.name = spec.id;
+  spec.uuid = new_uuid();
+  spec.os_disk = files.disk;
+  spec.memory_file = files.memory;
+  spec.nics.front().socket = driver_.folder(spec.id) / "nic.sock";
+  spec.direct_boot->command_line += " identity=wait";
+  if (spec.temporary_disk) spec.temporary_disk = files.temporary_disk;
+  co_await on(threads_.pool, [files, image, temporary_mib = wanted.temporary_mib] {
+    create_disk(files.disk, read_disk(image.disk, image.format).virtual_size, image.disk, image.format);
+    if (!files.temporary_disk.empty()) create_disk(files.temporary_disk, std::uint64_t{temporary_mib} << 20);
+    return 0;
+  });
+  std::exception_ptr trouble;
+  try {
+    co_await driver_.start(spec, {});
+    co_await talk(spec.id, {}, boot_limit);
+    operations_.detail(operation, "Freezing it");
+    co_await driver_.freeze(spec.id, files.devices);
+  } catch (...) {
+    trouble = std::current_exception();
+  }
+  co_await driver_.destroy(spec.id);
+  if (trouble) std::rethrow_exception(trouble);
+}
+
+asio::awaitable<void> VmRestoring::warm(std::string operation, Wanted wanted, ImageFiles image) {
+  const std::string layout = co_await layout_of(wanted);
+  if (layout.empty() || !image.takes_identity || !allowed_)
+    throw Error(ErrorKind::conflict, "OperationNotAllowed",
+                !allowed_ ? "This region restores no machines."
+                          : "Machines of this image are not frozen on this host: they boot.");
+  co_await find_or_make(std::move(operation), std::move(wanted), std::move(image), layout);
+}
+
+VmRestoring::State VmRestoring::state_of(const ImageFiles& image) const {
+  if (templates_.has_any(image)) return State::ready;
+  for (const auto& [layout, folder] : making_of_)
+    if (folder == image.disk.parent_path()) return State::making;
+  return State::none;
+}
+
+asio::awaitable<void> VmRestoring::sweep() {
+  std::vector<std::string> left;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(driver_.folder("any").parent_path(), none))
+    if (entry.path().filename().string().starts_with(machine_prefix))
+      left.push_back(entry.path().filename().string());
+  for (const std::string& id : left) {
+    spdlog::info("removed what was to be a template machine={}", id);
+    co_await driver_.destroy(id);
+  }
+}
+
+// --- the identity
+
+/// A line each way; throws unless the machine says that it did as it was told, or waits.
+asio::awaitable<void> VmRestoring::talk(std::string id, Secret line, std::chrono::milliseconds limit) {
+  const std::string said = co_await driver_.converse(id, std::move(line), limit);
+  const json answer = json::parse(said, nullptr, false);
+  const json state = answer.is_object() ? answer.value("state", json()) : json();
+  if (state == "done" || state == "waiting") co_return;
+  const json why = answer.is_object() ? answer.value("why", json()) : json();
+  throw no_identity(why.is_string() ? "failed: " + why.get<std::string>().substr(0, 400)
+                                    : "answered with something else");
+}
+
+/// docs/wire/identity.md
+Secret VmRestoring::identity_of(const Vm& vm, const Secret& password, bool grow) const {
+  const NetworkInterface* nic =
+      vm.interfaces.empty() ? nullptr : records_.interfaces.find(vm.interfaces.front());
+  const VirtualNetwork* network = nic ? records_.networks.find(nic->configurations.front().network) : nullptr;
+  const auto block = network ? network::parse_cidr(whole_block(*network)) : std::nullopt;
+  if (!block) throw no_identity("has no network");
+  std::string mac = lower(nic->mac);
+  std::ranges::replace(mac, '-', ':');
+  json keys = json::array();
+  for (const SshKey& key : vm.ssh_keys) keys.push_back({{"path", key.path}, {"key", key.key}});
+  const bool signs_in = vm.password_login && !password.empty();
+  const json identity = {{"entropy", base64_encode(random_bytes(entropy_bytes))},
+                         {"time", static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                                          std::chrono::system_clock::now().time_since_epoch())
+                                                          .count()) /
+                                      1e6},
+                         {"machineId", random_hex(32)},
+                         {"bootId", new_uuid()},
+                         {"vmUuid", smbios_uuid(vm.vm_id)},
+                         {"hostName", vm.computer_name},
+                         {"engineId", new_uuid()},
+                         {"mac", mac},
+                         {"address", nic->configurations.front().private_address},
+                         {"netmask", network::to_string(network::Ipv4{block->mask()})},
+                         {"gateway", network::to_string(network::Subnet{*block}.gateway())},
+                         {"grow", grow},
+                         {"user",
+                          {{"name", vm.admin_user},
+                           {"passwordHash", signs_in ? hash_password(password) : ""},
+                           {"hasPassword", !password.empty()},
+                           {"keys", keys}}}};
+  return Secret(identity.dump());
+}
+
+asio::awaitable<void> VmRestoring::introduce(std::string operation, Ref ref, std::string id, Secret password,
+                                             bool grow) {
+  operations_.phase(operation, "Giving it an identity");
+  co_await talk(id, identity_of(vms_.current(ref, id), password, grow), identity_limit);
+  listening_[id] = true;
+  co_await operations_.insist([&] {
+    vms_.current(ref, id);
+    vms_.edit(ref).provisioned = true;
+  });
+}
+
+void VmRestoring::hand_over(const std::string& vm_id, const Extension& extension,
+                            const Secret& protected_settings) {
+  const auto listening = listening_.find(vm_id);
+  if (listening == listening_.end()) return;
+  auto front = front_of(extension, protected_settings);
+  if (!front) return;
+  listening_.erase(listening);
+  asio::co_spawn(
+      threads_.executor,
+      [](VmRestoring& self, std::string id, Secret line) -> asio::awaitable<void> {
+        try {
+          co_await self.talk(id, std::move(line), front_limit);
+        } catch (const std::exception& error) {
+          spdlog::warn("Docker's files were not taken, its extension brings them machine={} {}", id,
+                       error.what());
+        }
+      }(*this, vm_id, Secret(json{{"front", std::move(*front)}}.dump())),
+      asio::detached);
+}
+
+}  // namespace berth

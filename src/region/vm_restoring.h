@@ -1,0 +1,85 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/secret.h"
+#include "hypervisor/driver.h"
+#include "images/gallery.h"
+#include "images/templates.h"
+#include "model/resources.h"
+#include "region/signal.h"
+#include "region/threads.h"
+
+namespace berth {
+
+class Operations;
+class RegionRecords;
+class VmRecords;
+
+/// Machines that do not boot: they go on where one of their image was frozen, and are told who they are
+/// (docs/instant.md).
+class VmRestoring {
+ public:
+  VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Driver& driver, Threads threads,
+              bool allowed);
+
+  /// A machine that is to be: its specification, and the size of its temporary disk.
+  struct Wanted {
+    MachineSpec spec;
+    unsigned temporary_mib = 0;
+  };
+  /// What a machine begins with.
+  struct Beginning {
+    std::optional<MachineTemplate> from;
+    std::string why_not;  ///< a clause for people when it boots: "its image is one of your own"
+  };
+  /// The template for such a machine; made first where there is none, as part of that operation, by one
+  /// of all that ask for it. Never throws for want of a template: the machine boots then.
+  boost::asio::awaitable<Beginning> prepare(std::string operation, const Vm& vm, Wanted wanted,
+                                            ImageFiles image);
+
+  /// Tells a machine that was just restored who it is, and returns once it is that. `grow`: its disk is larger
+  /// than the template's. Throws Error(unavailable).
+  boost::asio::awaitable<void> introduce(std::string operation, Ref vm, std::string id, Secret password,
+                                         bool grow);
+
+  /// Has Docker answer over TLS at once in a machine that was restored by this process: what its Docker
+  /// extension, which the agent comes to later, will find done. Does nothing for other extensions and
+  /// machines. Never throws: the extension does it all itself.
+  void hand_over(const std::string& vm_id, const Extension& extension, const Secret& protected_settings);
+
+  /// Makes the template that machines of that size and image would go on from.
+  boost::asio::awaitable<void> warm(std::string operation, Wanted wanted, ImageFiles image);
+  enum class State { none, making, ready };
+  State state_of(const ImageFiles& image) const;
+
+  /// Ends and removes the machines that an earlier process wanted to freeze.
+  boost::asio::awaitable<void> sweep();
+
+ private:
+  boost::asio::awaitable<MachineTemplate> find_or_make(std::string operation, Wanted wanted, ImageFiles image,
+                                                       std::string layout);
+  boost::asio::awaitable<void> make(std::string operation, Wanted wanted, const ImageFiles& image,
+                                    const MachineTemplate& files);
+  boost::asio::awaitable<std::string> layout_of(const Wanted& wanted);
+  boost::asio::awaitable<void> talk(std::string id, Secret line, std::chrono::milliseconds limit);
+  Secret identity_of(const Vm& vm, const Secret& password, bool grow) const;
+
+  RegionRecords& records_;
+  Operations& operations_;
+  VmRecords& vms_;
+  Driver& driver_;
+  Threads threads_;
+  bool allowed_;
+  Templates templates_;
+  std::map<std::string, std::shared_ptr<Signal>> making_;  ///< by layout
+  std::map<std::string, std::string> making_of_;           ///< layout -> image folder
+  std::map<std::string, bool> listening_;  ///< by VM id: restored, and not yet handed Docker's files
+};
+
+}  // namespace berth
