@@ -29,10 +29,17 @@ std::optional<std::string> front_text(const Root& root, const Settings& settings
 
 std::string front_refusal(const std::string& ca) {
   const auto authorities = Certificate::parse_bundle(ca, "the CA certificate");
-  for (const Certificate& authority : authorities)
+  for (const Certificate& authority : authorities) {
     if (std::none_of(authorities.begin(), authorities.end(),
                      [&](const Certificate& issuer) { return authority.is_issued_by(issuer); }))
       return fmt::format("the issuer of the CA {} is not among the given ones", authority.subject());
+    // The same key under another term is no matter.
+    if (std::any_of(authorities.begin(), authorities.end(), [&](const Certificate& other) {
+          return other.subject() == authority.subject() && authority.is_issued_by(authority) &&
+                 !authority.is_issued_by(other);
+        }))
+      return fmt::format("two CAs are called {}", authority.subject());
+  }
   return {};
 }
 

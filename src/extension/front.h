@@ -21,9 +21,9 @@ inline constexpr std::string_view front_file = "/etc/docker/tls-front.conf";
 /// listener is "ADDRESS:PORT", an IPv6 address without brackets, as stunnel has it.
 std::optional<std::string> front_text(const Root& root, const Settings& settings);
 
-/// Why the front cannot let in everybody whom an engine with this `ca` (PEM) would let in: OpenSSL, which
-/// judges there, takes no authority for an anchor whose own issuer is missing. "" when it can. Throws
-/// Error(invalid) for what is no PEM.
+/// Why the front might not let in everybody whom an engine with this `ca` (PEM) lets in: OpenSSL, which
+/// judges there, takes no authority for an anchor whose own issuer is missing, and tries one of those that
+/// have one name. "" when it does. Throws Error(invalid) for what is no PEM.
 std::string front_refusal(const std::string& ca);
 
 /// True when an authority of `before` is not in `after` (both PEM): whoever it let in has to go, and a reload

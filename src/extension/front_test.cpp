@@ -389,6 +389,12 @@ TEST_F(WithFront, AnAuthorityWithoutItsOwnIssuerIsNoneForTheFront) {
   EXPECT_EQ(front_refusal(certificates.certificate.to_pem() + certificates.ca.to_pem()), "");
 }
 
+TEST_F(WithFront, OfTwoAuthoritiesWithOneNameTheFrontWouldTryOnlyOne) {
+  const std::string ca = certificates.ca.to_pem();
+  EXPECT_THAT(front_refusal(ca + TestCertificates().ca.to_pem()), HasSubstr("two CAs are called"));
+  EXPECT_EQ(front_refusal(ca + ca), "");
+}
+
 TEST_F(WithFront, ATemplateThatHasNoPlaceForAListenerIsNone) {
   machine.write(front_template, "accept = 0.0.0.0:1\n");
   enable(0, tls_on, certificates);
