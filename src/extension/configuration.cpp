@@ -206,7 +206,9 @@ EngineAction Configuration::choose_front_action() const {
 EngineAction Configuration::carry_out() {
   const State before = state_;
   was_active_ = engine_.is_active();
-  const bool has_front = std::filesystem::exists(machine_.root(front_template));
+  const std::string front(front_file);
+  const bool has_front = std::filesystem::exists(machine_.root(front_template)) &&
+                         (std::filesystem::exists(machine_.root(front)) || state_.files.contains(front));
   front_was_active_ = has_front && front_.is_active();
   front_action_ = choose_front_action();
   const ConfigChange change = changes();
