@@ -207,8 +207,7 @@ EngineAction Configuration::carry_out() {
   const State before = state_;
   was_active_ = engine_.is_active();
   const std::string front(front_file);
-  const bool has_front = std::filesystem::exists(machine_.root(front_template)) &&
-                         (std::filesystem::exists(machine_.root(front)) || state_.files.contains(front));
+  const bool has_front = std::filesystem::exists(machine_.root(front)) || state_.files.contains(front);
   front_was_active_ = has_front && front_.is_active();
   front_action_ = choose_front_action();
   const ConfigChange change = changes();
@@ -356,9 +355,10 @@ void Configuration::verify(EngineAction& action) {
 
 /// Once engine and files are what they were. Returns a sentence for the message when it does not come up.
 std::string Configuration::put_front_back() {
-  if (!front_was_active_ || (front_touched_ == EngineAction::none && !front_stopped_)) return {};
+  if (!front_was_active_) return {};
+  const bool went_down = front_stopped_ || touched_ != EngineAction::none;  // it goes with the engine
   try {
-    front_.act(front_stopped_ ? EngineAction::start : front_touched_);
+    front_.act(std::max(front_touched_, went_down ? EngineAction::start : EngineAction::none));
     return {};
   } catch (const Error& error) {
     state_.pending_front = EngineAction::restart;
@@ -452,7 +452,7 @@ bool remove_our_files(const Machine& machine, State& state, bool programs,
   };
 
   // The port first: while something opens it the engine must find its TLS files and the keys that name them.
-  remove_those(is_command_line);
+  remove_those([](const std::string& path) { return is_command_line(path) || path == front_file; });
   const bool closed =
       attempt(put_options_back) && std::none_of(state.files.begin(), state.files.end(),
                                                 [](const auto& file) { return is_command_line(file.first); });

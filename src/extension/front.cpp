@@ -74,7 +74,8 @@ void Front::act(EngineAction action) {
 }
 
 void Front::stop() {
-  if (is_active()) control("stop");
+  const RunResult state = runner_.run({"systemctl", "is-active", front_unit});
+  if (state.exit_code == 0 || state.out.starts_with("activating")) control("stop");
 }
 
 void Front::control(const std::string& verb) {

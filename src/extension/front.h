@@ -41,7 +41,7 @@ class Front {
   /// Start: does nothing when it runs. Reload: connections that live go on with the certificates they began
   /// with. Throws Error(unavailable) with what the front said.
   void act(EngineAction action);
-  /// Nothing when it does not run.
+  /// Also when it is about to be tried again.
   void stop();
 
  private:

@@ -319,6 +319,14 @@ TEST_F(WithFront, UninstallTakesItAlongAndLeavesEngineAndContainers) {
   EXPECT_EQ(machine.container_generation, 1);
 }
 
+TEST_F(WithFront, UninstallClosesThePortAlsoWhenDaemonJsonCannotBeRead) {
+  enable(0, tls_on, certificates);
+  machine.write(daemon_file, "{ broken");
+  EXPECT_EQ(machine.operate("uninstall"), 1);
+  EXPECT_FALSE(machine.front);
+  EXPECT_FALSE(machine.exists(front_file));
+}
+
 TEST_F(WithFront, UninstallLeavesOneAloneThatItNeverConfigured) {
   enable(0, tls_on, certificates);
   std::filesystem::remove_all(machine.at("/var/lib/docker-ext"));
