@@ -326,7 +326,7 @@ RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
     stop_engine();
   }
   if ((verb == "start" && !engine) || verb == "restart") {
-    const RunResult started = start_engine();
+    RunResult started = start_engine();
     if (started.exit_code == 0 && exists(front_template)) control_front("start");
     return started;
   }

@@ -19,12 +19,12 @@ constexpr std::string_view listener_word = "@ACCEPT@";
 
 std::optional<std::string> front_text(const Root& root, const Settings& settings) {
   if (!settings.port) return std::nullopt;
-  auto text = read_file_if_there(root(front_template));
-  const std::size_t at = text ? text->find(listener_word) : std::string::npos;
+  std::string text = read_file_if_there(root(front_template)).value_or("");
+  const std::size_t at = text.find(listener_word);
   if (at == std::string::npos) return std::nullopt;
   std::string address = settings.address;
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-  return text->replace(at, listener_word.size(), fmt::format("{}:{}", address, *settings.port));
+  return text.replace(at, listener_word.size(), fmt::format("{}:{}", address, *settings.port));
 }
 
 std::string front_refusal(const std::string& ca) {

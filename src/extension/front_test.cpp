@@ -13,7 +13,6 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
-using testing::StartsWith;
 
 constexpr const char* tls_elsewhere = R"({"docker":{"port":4243}})";
 
@@ -21,8 +20,8 @@ class WithFront : public testing::Test {
  protected:
   WithFront() { machine.install_front(); }
 
-  void enable(std::uint64_t number, const std::string& public_json, const TestCertificates& certificates) {
-    machine.settings(number, public_json, certificates);
+  void enable(std::uint64_t number, const std::string& public_json, const TestCertificates& served) {
+    machine.settings(number, public_json, served);
     machine.commands.clear();
     EXPECT_EQ(machine.operate("enable"), 0) << machine.message(number);
   }
@@ -35,7 +34,7 @@ class WithFront : public testing::Test {
     return found;
   }
   /// As a handler of before there were fronts left it.
-  void make_host_of_an_older_handler(const TestCertificates& certificates) {
+  void make_host_of_an_older_handler() {
     std::filesystem::remove(machine.at(front_template));
     enable(0, tls_on, certificates);
     machine.install_front();
@@ -240,7 +239,7 @@ TEST_F(WithFront, OpensNothingForAPortWithoutCertificates) {
 // -- the way there and back -------------------------------------------------------------------------------
 
 TEST_F(WithFront, TakesThePortOverFromAnEngineThatServedItItself) {
-  make_host_of_an_older_handler(certificates);
+  make_host_of_an_older_handler();
   machine.running_containers = 1;
 
   enable(1, tls_on, certificates);
@@ -254,7 +253,7 @@ TEST_F(WithFront, TakesThePortOverFromAnEngineThatServedItItself) {
 }
 
 TEST_F(WithFront, TakesThePortOverAlsoWhenNobodyRemembersWhoseFilesTheyAre) {
-  make_host_of_an_older_handler(certificates);
+  make_host_of_an_older_handler();
   std::filesystem::remove_all(machine.at("/var/lib/docker-ext"));
 
   enable(1, tls_on, certificates);
@@ -265,7 +264,7 @@ TEST_F(WithFront, TakesThePortOverAlsoWhenNobodyRemembersWhoseFilesTheyAre) {
 }
 
 TEST_F(WithFront, AtNoMomentOfTakingOverDoesTheEngineServeWithoutTls) {
-  make_host_of_an_older_handler(certificates);
+  make_host_of_an_older_handler();
   machine.settings(1, tls_on, certificates);
   // Whatever is on disk when somebody looks: a listener of the engine only beside its TLS keys.
   machine.on_run = [&](const std::vector<std::string>&) {
@@ -276,7 +275,7 @@ TEST_F(WithFront, AtNoMomentOfTakingOverDoesTheEngineServeWithoutTls) {
 }
 
 TEST_F(WithFront, GivesThePortBackWhenItCannotTakeItOver) {
-  make_host_of_an_older_handler(certificates);
+  make_host_of_an_older_handler();
   machine.settings(1, tls_on, certificates);
   machine.answers["systemctl start docker-tls.service"] = {1, "", "failed"};
 
