@@ -117,8 +117,9 @@ def try_streams(certificates, work):
     os.link(f"{work}/big", f"{work}/context/big")
     with open(f"{work}/context/Dockerfile", "w") as file:
         file.write("FROM small\nADD big /\n")
-    run(*docker_command(certificates, "build", "--tag", "built", f"{work}/context"), env={**os.environ, "DOCKER_BUILDKIT": "0"}, timeout=120)
-    expect("built" in docker(certificates, "images"), "docker build")
+    for buildkit in "01":  # which talks to the client by streams of its own
+        run(*docker_command(certificates, "build", "--tag", f"built{buildkit}", f"{work}/context"), env={**os.environ, "DOCKER_BUILDKIT": buildkit}, timeout=120)
+    expect({"built0", "built1"} <= set(docker(certificates, "images").split()), "docker build, the old way and with BuildKit")
 
     # Standard input ends, and the answer comes when somebody else lets it.
     half = subprocess.Popen(docker_command(certificates, "run", "--interactive", "--rm", "--name", "half", *QUIET, "small", "/bin/sh", "-c",
