@@ -12,6 +12,7 @@
 #include "extension/certificates.h"
 #include "extension/configuration.h"
 #include "extension/engine_install.h"
+#include "extension/front.h"
 #include "extension/managed_files.h"
 #include "extension/security_report.h"
 #include "extension/workload.h"
@@ -224,6 +225,10 @@ void apply_settings(Machine& machine, const Settings& settings, State& state, bo
                    configuration.system().distribution.name,
                    settings.port ? fmt::format(", TCP port {}", *settings.port) : ", unix socket only",
                    to_string(action))});
+  if (configuration.tls_by() == TlsBy::front)
+    parts.push_back({"tls", Outcome::success,
+                     fmt::format("docker-tls.service opens the port before the engine; action: {}.",
+                                 to_string(configuration.front_action()))});
   watch_by_audit(machine, state);
   log_in_once(machine, settings, state, parts);
   compose_once(machine, settings, state, packages, parts);
@@ -255,7 +260,7 @@ std::string fingerprint(const Root& root, const State& state) {
 
 bool still_as_applied(Machine& machine, const State& state) {
   if (!state.succeeded || state.disabled || state.pending != EngineAction::none ||
-      machine.now() >= state.recheck)
+      state.pending_front != EngineAction::none || machine.now() >= state.recheck)
     return false;
   if (state.fingerprint.empty() || state.fingerprint != fingerprint(machine.root, state)) return false;
   if (!machine.probe.get("/_ping", milliseconds(5000))) return false;
@@ -286,6 +291,7 @@ std::vector<std::string> withdraw_settings(Machine& machine, State& state) {
   const bool remove_engine = state.remove_engine && state.installed_engine;
   bool runs = false;
   attempt([&] { runs = system.dockerd && engine.is_active(); });
+  const bool has_front = state.files.contains(std::string(front_file));
 
   if (state.login_server && attempt([&] { log_out(machine.runner, *state.login_server); }))
     state.login_server.reset();
@@ -302,6 +308,7 @@ std::vector<std::string> withdraw_settings(Machine& machine, State& state) {
       configuration.carry_out();
     });
   }
+  if (has_front) attempt([&] { Front(machine.runner, machine.log).stop(); });
   const bool changed = remove_our_files(machine, state, remove_engine, left);
   if (changed) attempt([&] { engine.reread_units(); });
   if (remove_engine) {

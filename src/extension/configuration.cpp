@@ -53,7 +53,7 @@ bool is_command_line(const std::string& path) {
 }
 
 bool is_part_of_configuration(const std::string& path) {
-  return is_command_line(path) || path == daemon_file ||
+  return is_command_line(path) || path == daemon_file || path == front_file ||
          std::find(std::begin(tls_files), std::end(tls_files), path) != std::end(tls_files);
 }
 
@@ -76,7 +76,8 @@ Configuration::Configuration(Machine& machine, const Settings& settings, State& 
       system_(look_at_system(machine.root)),
       files_(machine.root),
       listener_(machine.root),
-      engine_(system_.init, machine.runner, machine.probe, machine.log) {
+      engine_(system_.init, machine.runner, machine.probe, machine.log),
+      front_(machine.runner, machine.log) {
   engine_.up_limit = machine.engine_up_limit;
 }
 
@@ -88,6 +89,7 @@ void Configuration::plan(const ServerCertificates& certificates) {
     throw Error(ErrorKind::unavailable, "NoEngineUnit", "There is no docker.service on this machine.",
                 "Install an engine that brings one, or let docker.channel install it.");
   const DaemonOptions options = sort_options(settings_.options);
+  tls_by_ = choose_who_serves(certificates);
   if (!certificates.ca.empty()) {
     want(files_, std::string(ca_file), certificates.ca, public_file);
     want(files_, std::string(certificate_file), certificates.certificate, public_file);
@@ -95,6 +97,7 @@ void Configuration::plan(const ServerCertificates& certificates) {
   }
   plan_daemon_file(options);
   plan_command_line(options);
+  plan_front(certificates);
   if (certificates.ca.empty())
     for (const std::string_view file : tls_files) files_.want_gone(std::string(file), state_.files);
   certificate_ = certificates.certificate;
@@ -105,6 +108,31 @@ void Configuration::plan(const ServerCertificates& certificates) {
                    {{"/etc/docker/server-key.pem", sha256_hex(certificates.key.reveal())}});
 }
 
+/// The machine's front, unless it could not let everybody in, or the engine would be left with TCP without
+/// TLS.
+TlsBy Configuration::choose_who_serves(const ServerCertificates& certificates) const {
+  if (certificates.ca.empty() || !system_.unit || !front_text(machine_.root, settings_)) return TlsBy::engine;
+  const std::string reason = opens_other_tcp(*system_.unit, settings_)
+                                 ? system_.unit->file + " opens another TCP port"
+                                 : front_refusal(certificates.ca);
+  if (reason.empty()) return TlsBy::front;
+  machine_.log.line(fmt::format("the engine itself serves TLS, not its front: {}", reason));
+  return TlsBy::engine;
+}
+
+/// Its file is there exactly when it is to run: one that is not wanted goes, whoever changed it.
+void Configuration::plan_front(const ServerCertificates& certificates) {
+  const std::string file(front_file);
+  const auto there = read_file_if_there(machine_.root(front_file));
+  if (tls_by_ == TlsBy::front) {
+    want(files_, file, front_text(machine_.root, settings_).value_or(""), config_file);
+    const auto ca = read_file_if_there(machine_.root(ca_file));
+    authority_goes_ = ca && loses_authority(*ca, certificates.ca);
+  } else if (there) {
+    files_.want_gone(file, {{file, sha256_hex(*there)}});
+  }
+}
+
 void Configuration::want(FileChanges& files, const std::string& path, const std::string& bytes, mode_t mode) {
   claims_[path] = sha256_hex(bytes);
   files.want(path, bytes, mode);
@@ -113,11 +141,16 @@ void Configuration::want(FileChanges& files, const std::string& path, const std:
 void Configuration::plan_daemon_file(const DaemonOptions& options) {
   const auto current = read_file_if_there(machine_.root(daemon_file));
   const std::string info = machine_.probe.get("/info", milliseconds(10'000)).value_or("");
-  std::vector<DaemonKey> wanted = wanted_daemon_keys(settings_, options, in_swarm(info, system_));
+  std::vector<DaemonKey> wanted = wanted_daemon_keys(settings_, options, in_swarm(info, system_), tls_by_);
+  ordered_json owned = state_.daemon_keys;
+  // What says exactly ours is ours, whatever became of our records: the files that it names are the front's.
+  if (tls_by_ == TlsBy::front)
+    for (const DaemonKey& key : tls_daemon_keys())
+      if (!owned.contains(key.name)) owned[key.name] = {{"ours", key.value}};
   if (system_.unit)
     settle_flags(*system_.unit, without_ours(parse_or_empty(current.value_or("")), state_.daemon_keys),
                  adds_flags(settings_, options), wanted);
-  daemon_ = merge_daemon_file(current, wanted, state_.daemon_keys);
+  daemon_ = merge_daemon_file(current, wanted, owned);
   if (!daemon_.text.empty())
     want(files_, std::string(daemon_file), daemon_.text, config_mode(machine_.root, daemon_file));
 }
@@ -125,7 +158,7 @@ void Configuration::plan_daemon_file(const DaemonOptions& options) {
 void Configuration::plan_command_line(const DaemonOptions& options) {
   std::string wanted_file;
   if (system_.unit) {
-    if (const auto text = drop_in_text(*system_.unit, settings_, options))
+    if (const auto text = drop_in_text(*system_.unit, settings_, options, tls_by_))
       want(listener_, wanted_file = drop_in_file(*system_.unit), *text, config_file);
   } else if (adds_flags(settings_, options)) {
     options_ours_ = options_line(settings_, options);
@@ -137,23 +170,46 @@ void Configuration::plan_command_line(const DaemonOptions& options) {
     listener_.want(std::string(defaults_file),
                    options_ours_.empty() ? users : with_options_line(users, options_ours_),
                    config_mode(machine_.root, defaults_file));
-  for (const std::string_view name : command_line_files)
-    if (name != wanted_file) listener_.want_gone(std::string(name), state_.files);
+  for (const std::string_view name : command_line_files) {
+    if (name == wanted_file) continue;
+    // One that we have no record of would open the front's port, and without TLS.
+    const std::string file(name);
+    listener_.want_gone(file,
+                        tls_by_ == TlsBy::front
+                            ? std::map<std::string, std::string>{{file, hash_of_file(machine_.root(name))}}
+                            : state_.files);
+  }
 }
 
 ConfigChange Configuration::changes() const {
   const auto differs = [&](std::string_view file) {
     return files_.differs(std::string(file)) || listener_.differs(std::string(file));
   };
-  return {.tls = std::any_of(std::begin(tls_files), std::end(tls_files), differs),
+  return {.tls = tls_by_ == TlsBy::engine && !front_was_active_ &&
+                 std::any_of(std::begin(tls_files), std::end(tls_files), differs),
           .unit = differs(defaults_file) ||
                   std::any_of(std::begin(command_line_files), std::end(command_line_files), differs),
           .daemon_keys = daemon_.changed};
 }
 
+/// What makes the front see the change: it takes new certificates while connections live, but who came in by
+/// an authority that goes has to go, too.
+EngineAction Configuration::choose_front_action() const {
+  if (tls_by_ != TlsBy::front) return EngineAction::none;
+  if (!front_was_active_) return EngineAction::start;
+  if (files_.differs(std::string(front_file)) || authority_goes_) return EngineAction::restart;
+  const bool renewed = std::any_of(std::begin(tls_files), std::end(tls_files),
+                                   [&](std::string_view file) { return files_.differs(std::string(file)); });
+  return std::max(renewed ? EngineAction::reload : EngineAction::none, state_.pending_front);
+}
+
 EngineAction Configuration::carry_out() {
   const State before = state_;
   was_active_ = engine_.is_active();
+  const std::string front(front_file);
+  const bool has_front = std::filesystem::exists(machine_.root(front)) || state_.files.contains(front);
+  front_was_active_ = has_front && front_.is_active();
+  front_action_ = choose_front_action();
   const ConfigChange change = changes();
   EngineAction action = action_for(change, was_active_);
   if (was_active_) action = std::max(action, state_.pending);
@@ -161,13 +217,20 @@ EngineAction Configuration::carry_out() {
     if (was_active_ && !change.daemon_keys.empty()) validate();
     claim(action);
     if (action == EngineAction::restart) keep_containers();
+    if (front_was_active_ && tls_by_ != TlsBy::front) {
+      front_stopped_ = true;
+      front_.stop();
+    }
     write_files();
     machine_.log.timed(fmt::format("engine action={}", to_string(action)), [&] { act(action, change.unit); });
+    if (tls_by_ == TlsBy::front)
+      machine_.log.timed(fmt::format("front action={}", to_string(front_action_)),
+                         [&] { act_on_front(front_action_); });
     verify(action);
   } catch (const Error& error) {
     undo(before, error);
   }
-  state_.pending = EngineAction::none;
+  state_.pending = state_.pending_front = EngineAction::none;
   write_state(machine_.root, state_);
   return action;
 }
@@ -177,9 +240,15 @@ void Configuration::act(EngineAction action, bool unit_changed) {
   engine_.act(action, unit_changed);
 }
 
-/// Puts on record what is about to be ours, and what the engine has to do to see it.
+void Configuration::act_on_front(EngineAction action) {
+  front_touched_ = std::max(front_touched_, action);
+  front_.act(action);
+}
+
+/// Puts on record what is about to be ours, and what engine and front have to do to see it.
 void Configuration::claim(EngineAction action) {
   state_.pending = action;
+  state_.pending_front = front_action_;
   for (const auto& [path, hash] : claims_) state_.files[path] = hash;
   if (files_.any() || listener_.any()) write_state(machine_.root, state_);
   std::erase_if(state_.files, [&](const auto& file) {
@@ -193,7 +262,7 @@ void Configuration::claim(EngineAction action) {
 /// A listener on TCP is known to the service manager only while daemon.json asks for TLS: whenever the engine
 /// starts, also after a crash between two of these files, no port is open that was not asked for so.
 void Configuration::write_files() {
-  const bool tls = !certificate_.empty();
+  const bool tls = !certificate_.empty() && tls_by_ == TlsBy::engine;
   if (tls) files_.apply();
   listener_.apply();
   if (tls) return;
@@ -203,7 +272,7 @@ void Configuration::write_files() {
 
 /// The way of write_files() in reverse. Returns what could not be put back.
 std::vector<std::string> Configuration::put_files_back() {
-  const bool tls = !certificate_.empty();
+  const bool tls = !certificate_.empty() && tls_by_ == TlsBy::engine;
   std::vector<std::string> stuck = (tls ? listener_ : files_).roll_back();
   try {
     if (tls && listener_.any()) engine_.reread_units();
@@ -259,20 +328,41 @@ void Configuration::keep_containers() {
 
 void Configuration::verify(EngineAction& action) {
   if (!settings_.port || certificate_.empty()) return;
+  const bool front = tls_by_ == TlsBy::front;
+  EngineAction& servers = front ? front_action_ : action;
   const auto check = [&] {
-    machine_.log.timed(
-        "handshake", [&] { verify_tls(machine_.probe, settings_, certificate_, machine_.handshake_limit); });
+    machine_.log.timed("handshake", [&] {
+      verify_tls(machine_.probe, settings_, certificate_, machine_.handshake_limit,
+                 servers == EngineAction::reload);
+    });
   };
   try {
     check();
   } catch (const Error& error) {
-    if (action == EngineAction::start || action == EngineAction::restart) throw;
-    // The engine runs with something else than what is on disk. It reads that only when it starts.
+    if (servers == EngineAction::start || servers == EngineAction::restart) throw;
+    // It runs with something else than what is on disk. The engine reads that only when it starts.
     machine_.log.line(fmt::format("restarting because {}", error.what()));
-    action = EngineAction::restart;
-    keep_containers();
-    act(action, true);
+    servers = EngineAction::restart;
+    if (front) {
+      act_on_front(servers);
+    } else {
+      keep_containers();
+      act(servers, true);
+    }
     check();
+  }
+}
+
+/// Once engine and files are what they were. Returns a sentence for the message when it does not come up.
+std::string Configuration::put_front_back() {
+  if (!front_was_active_) return {};
+  const bool went_down = front_stopped_ || touched_ != EngineAction::none;  // it goes with the engine
+  try {
+    front_.act(std::max(front_touched_, went_down ? EngineAction::start : EngineAction::none));
+    return {};
+  } catch (const Error& error) {
+    state_.pending_front = EngineAction::restart;
+    return fmt::format(" The port is closed: {}", error.what());
   }
 }
 
@@ -282,6 +372,11 @@ void Configuration::undo(const State& before, const Error& error) {
   std::string message = error.what();
   const auto stuck = put_files_back();
   state_ = before;
+  try {
+    if (!front_was_active_ && front_touched_ != EngineAction::none) front_.stop();
+  } catch (const Error& second) {
+    message += fmt::format(" {}", second.what());
+  }
   try {
     engine_.reread_units();
     if (was_active_)
@@ -296,6 +391,7 @@ void Configuration::undo(const State& before, const Error& error) {
         " The previous configuration is back in place, but the engine does not run with it either: {}",
         second.what());
   }
+  message += put_front_back();
   for (const std::string& path : stuck) message += fmt::format(" {} could not be put back.", path);
   try {
     write_state(machine_.root, state_);
@@ -356,7 +452,7 @@ bool remove_our_files(const Machine& machine, State& state, bool programs,
   };
 
   // The port first: while something opens it the engine must find its TLS files and the keys that name them.
-  remove_those(is_command_line);
+  remove_those([](const std::string& path) { return is_command_line(path) || path == front_file; });
   const bool closed =
       attempt(put_options_back) && std::none_of(state.files.begin(), state.files.end(),
                                                 [](const auto& file) { return is_command_line(file.first); });

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "extension/certificates.h"
 #include "extension/engine.h"
+#include "extension/front.h"
 #include "extension/machine.h"
 #include "extension/managed_files.h"
 #include "extension/settings.h"
@@ -15,7 +16,8 @@
 namespace berth::extension {
 
 /// One way from the engine's configuration as it is to the one that settings ask for, and back: its TLS
-/// files, daemon.json, the drop-in of its unit (or its defaults file where there is no systemd). Used once.
+/// files, daemon.json, the drop-in of its unit (or its defaults file where there is no systemd), and the
+/// front that opens its port where the machine has one. Used once.
 class Configuration {
  public:
   Configuration(Machine& machine, const Settings& settings, State& state);
@@ -28,34 +30,48 @@ class Configuration {
   EngineAction carry_out();
 
   const System& system() const { return system_; }
+  /// Who opens the port, and what was done to the front if it does.
+  TlsBy tls_by() const { return tls_by_; }
+  EngineAction front_action() const { return front_action_; }
 
  private:
+  TlsBy choose_who_serves(const ServerCertificates& certificates) const;
+  void plan_front(const ServerCertificates& certificates);
   void want(FileChanges& files, const std::string& path, const std::string& bytes, mode_t mode);
   void plan_daemon_file(const DaemonOptions& options);
   void plan_command_line(const DaemonOptions& options);
   ConfigChange changes() const;
+  EngineAction choose_front_action() const;
   void claim(EngineAction action);
   void validate();
   void write_files();
   std::vector<std::string> put_files_back();
   void keep_containers();
   void act(EngineAction action, bool unit_changed);
+  void act_on_front(EngineAction action);
   void verify(EngineAction& action);
+  std::string put_front_back();
   [[noreturn]] void undo(const State& before, const Error& error);
 
   Machine& machine_;
   const Settings& settings_;
   State& state_;
   System system_;
-  FileChanges files_;     ///< TLS files and daemon.json
+  FileChanges files_;     ///< TLS files, daemon.json and the front's file
   FileChanges listener_;  ///< the engine's command line
   Engine engine_;
+  Front front_;
+  TlsBy tls_by_ = TlsBy::engine;
   DaemonFile daemon_;
   std::string certificate_;                    ///< PEM that the port is to serve
   std::map<std::string, std::string> claims_;  ///< path -> SHA-256 of what is to be ours
   std::string options_ours_, options_before_;  ///< State::options_ours and options_before to be
   bool was_active_ = false;
   EngineAction touched_ = EngineAction::none;  ///< the most that was done to the engine
+  bool authority_goes_ = false;
+  bool front_was_active_ = false, front_stopped_ = false;
+  EngineAction front_action_ = EngineAction::none;
+  EngineAction front_touched_ = EngineAction::none;  ///< as touched_, but for a stop
 };
 
 std::string_view to_string(EngineAction action);

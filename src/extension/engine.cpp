@@ -217,14 +217,14 @@ std::string reachable_address(const std::string& address) {
 }
 
 void verify_tls(EngineProbe& probe, const Settings& settings, const std::string& certificate,
-                milliseconds limit) {
+                milliseconds limit, bool taking_up) {
   const std::string address = reachable_address(settings.address);
   const std::string expected = Certificate::parse_pem(certificate, "the server certificate").to_der();
   TlsProbe found;
   // The unix socket answers a moment before the port does.
   poll_until(limit, [&] {
     found = probe.handshake(address, *settings.port, milliseconds(5000));
-    return found.leaf.has_value();
+    return found.leaf && (!taking_up || found.leaf->to_der() == expected);
   });
   const auto fail = [&](const std::string& happened) {
     throw Error(ErrorKind::unavailable, "TlsNotServed", fmt::format("Port {} {}", *settings.port, happened));

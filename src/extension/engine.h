@@ -63,10 +63,11 @@ class Engine {
   Log& log_;
 };
 
-/// Checks from outside that the port demands a client certificate and serves `certificate` (PEM). Throws
+/// Checks from outside that the port demands a client certificate and serves `certificate` (PEM). Waits for
+/// TLS until `limit`; with `taking_up`, also for another certificate to give way to it. Throws
 /// Error(unavailable) saying what it found instead.
 void verify_tls(EngineProbe& probe, const Settings& settings, const std::string& certificate,
-                std::chrono::milliseconds limit);
+                std::chrono::milliseconds limit, bool taking_up = false);
 
 /// Throws Error(unavailable) for an engine that starts no container on this machine: one before 20.10 where
 /// there is cgroup v2 only.

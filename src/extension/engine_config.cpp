@@ -267,9 +267,14 @@ bool on_port(std::string_view listener, std::uint16_t port) {
 
 /// The unit's own words that stay: as written, but for a variable that holds something that makes room, of
 /// which the rest is written out.
-std::vector<std::string> kept_words(const EngineUnit& unit, const Settings& settings,
-                                    bool& has_local_listener) {
+struct KeptWords {
+  std::vector<std::string> words;
+  bool all = true;  ///< nothing had to make room
+  bool local_listener = false, tcp_listener = false;
+};
+KeptWords kept_words(const EngineUnit& unit, const Settings& settings) {
   const std::vector<CommandWord> words = command_words(unit);
+  KeptWords kept;
   std::set<std::size_t> goes, changed;  // words, and places that lose one
   for (std::size_t i = 0; i < words.size(); ++i) {
     const auto flag = take_apart(words[i].text);
@@ -283,23 +288,24 @@ std::vector<std::string> kept_words(const EngineUnit& unit, const Settings& sett
       const bool dead_socket = value.starts_with("fd://") && !unit.has_socket;
       make_room = dead_socket || (settings.port && on_port(value, *settings.port));
       if (!make_room && (value.starts_with("fd://") || value.starts_with("unix://")))
-        has_local_listener = true;
+        kept.local_listener = true;
+      if (!make_room && is_tcp(value)) kept.tcp_listener = true;
     }
     for (std::size_t word = at; make_room && word <= i; ++word) {
       goes.insert(word);
       changed.insert(words[word].place);
     }
   }
-  std::vector<std::string> kept;
+  kept.all = changed.empty();
   const std::vector<UnitWord> written = split_unit_words(unit.exec_start);
   for (std::size_t place = 0; place < written.size(); ++place) {
     if (!changed.contains(place)) {
-      kept.push_back(written[place].raw);
+      kept.words.push_back(written[place].raw);
       continue;
     }
     for (std::size_t word = 0; word < words.size(); ++word)
       if (words[word].place == place && !goes.contains(word))
-        kept.push_back(quote_unit_word(words[word].text));
+        kept.words.push_back(quote_unit_word(words[word].text));
   }
   return kept;
 }
@@ -361,15 +367,14 @@ DaemonOptions sort_options(const std::vector<std::string>& options) {
   return sorted;
 }
 
-std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options,
-                                          bool swarm) {
+std::vector<DaemonKey> tls_daemon_keys() {
+  return {{"tlsverify", true}, {"tlscacert", ca_file}, {"tlscert", certificate_file}, {"tlskey", key_file}};
+}
+
+std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options, bool swarm,
+                                          TlsBy tls) {
   std::vector<DaemonKey> wanted;
-  if (settings.port && settings.has_certificates()) {
-    wanted.push_back({"tlsverify", true});
-    wanted.push_back({"tlscacert", ca_file});
-    wanted.push_back({"tlscert", certificate_file});
-    wanted.push_back({"tlskey", key_file});
-  }
+  if (settings.port && settings.has_certificates() && tls == TlsBy::engine) wanted = tls_daemon_keys();
   if (swarm)
     wanted.push_back({"live-restore", false});  // dockerd does not start with both
   else
@@ -507,16 +512,20 @@ bool adds_flags(const Settings& settings, const DaemonOptions& options) {
   return settings.port || !options.words.empty();
 }
 
+bool opens_other_tcp(const EngineUnit& unit, const Settings& settings) {
+  return kept_words(unit, settings).tcp_listener;
+}
+
 std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
-                                        const DaemonOptions& options) {
+                                        const DaemonOptions& options, TlsBy tls) {
   if (!adds_flags(settings, options)) return std::nullopt;
-  bool has_local_listener = false;
+  const KeptWords kept = kept_words(unit, settings);
+  if (tls == TlsBy::front && kept.all && options.words.empty()) return std::nullopt;
   std::string command;
-  for (const std::string& word : kept_words(unit, settings, has_local_listener))
-    command += (command.empty() ? "" : " ") + word;
+  for (const std::string& word : kept.words) command += (command.empty() ? "" : " ") + word;
   for (const std::string& word : options.words) command += " " + quote_unit_word(word);
-  if (!has_local_listener) command += " -H unix:///run/docker.sock";
-  if (settings.port) command += " -H " + tcp_listener(settings);
+  if (!kept.local_listener) command += " -H unix:///run/docker.sock";
+  if (settings.port && tls == TlsBy::engine) command += " -H " + tcp_listener(settings);
   return fmt::format(
       "# Made by the Docker VM extension, which writes it again at every change of its settings.\n"
       "[Service]\nExecStart=\nExecStart={}\n",

@@ -36,8 +36,14 @@ struct DaemonOptions {
 /// for two words in one item, for a value that is not of the flag's type.
 DaemonOptions sort_options(const std::vector<std::string>& options);
 
+/// Who opens the port of the settings.
+enum class TlsBy { engine, front };
+
 /// Everything that we want in daemon.json.
-std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options, bool swarm);
+std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options, bool swarm,
+                                          TlsBy tls = TlsBy::engine);
+/// The keys among them that make the engine serve TLS.
+std::vector<DaemonKey> tls_daemon_keys();
 
 struct DaemonFile {
   std::string text;                  ///< the current text itself when nothing changes; "" for no file
@@ -53,7 +59,8 @@ DaemonFile merge_daemon_file(const std::optional<std::string>& current, const st
 /// The key of daemon.json that a dockerd flag sets ("--log-driver=x" -> "log-driver"); "" when it is none.
 std::string daemon_key_of_flag(std::string_view word);
 
-/// True when there are flags for the engine's command line: a listener, or options without a key.
+/// True when there are flags for the engine's command line: a listener (also one that a front opens, which
+/// nothing else may then), or options without a key.
 bool adds_flags(const Settings& settings, const DaemonOptions& options);
 
 /// Default keys that the unit's own flags already set would be fatal for dockerd: removes those from
@@ -63,12 +70,16 @@ bool adds_flags(const Settings& settings, const DaemonOptions& options);
 void settle_flags(const EngineUnit& unit, const nlohmann::ordered_json& daemon, bool adds_flags,
                   std::vector<DaemonKey>& wanted);
 
+/// True when the unit itself opens TCP on another port than that of the settings. The engine's TLS then has
+/// to guard that one, too.
+bool opens_other_tcp(const EngineUnit& unit, const Settings& settings);
+
 /// The text of our drop-in, nullopt when none is needed. The unit's own command line stays: its fd://
 /// listener if there is a docker.socket, else a unix socket; TCP listeners on our port and TLS flags are
 /// replaced, also those that come from a variable (DOCKER_OPTS of /etc/default/docker, OPTIONS of
 /// /etc/sysconfig/docker).
 std::optional<std::string> drop_in_text(const EngineUnit& unit, const Settings& settings,
-                                        const DaemonOptions& options);
+                                        const DaemonOptions& options, TlsBy tls = TlsBy::engine);
 
 /// Where it goes: after every other drop-in that sets ExecStart.
 std::string drop_in_file(const EngineUnit& unit);

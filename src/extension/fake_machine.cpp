@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "crypto/encoding.h"
+#include "extension/front.h"
 #include "host/files.h"
 
 namespace berth::extension {
@@ -49,6 +50,13 @@ TestCertificates::TestCertificates(const std::vector<std::string>& names)
     : ca(issue(CertificateUse::authority, "Test CA", {}, ca_key)),
       certificate(
           issue(CertificateUse::server, names.empty() ? "host1" : names.front(), names, key, &ca, &ca_key)) {}
+
+TestCertificates TestCertificates::renewed() const {
+  TestCertificates next = *this;
+  next.key = PrivateKey::generate_ec();
+  next.certificate = issue(CertificateUse::server, "host1", {"host1", "localhost"}, next.key, &ca, &ca_key);
+  return next;
+}
 
 FakeMachine::FakeMachine(const std::string& host, const std::string& handler_name,
                          const std::string& handler_version)
@@ -201,7 +209,8 @@ RunResult FakeMachine::run(const std::vector<std::string>& argv, const RunOption
     const std::size_t line = groups.find("docker:x:996:");
     if (line != std::string::npos) write("/etc/group", groups.insert(line + 13, argv.back()));
   }
-  if (argv[0] == "journalctl") return {0, journal_, ""};
+  if (argv[0] == "journalctl")
+    return {0, argv.at(1) == "--unit=docker-tls.service" ? front_journal_ : journal_, ""};
   return {};
 }
 
@@ -245,17 +254,65 @@ RunResult FakeMachine::reload_engine() {
 
 void FakeMachine::reboot() {
   engine.reset();
+  front.reset();
   for (auto& [project, containers] : projects)
     for (std::string& state : containers) state = "exited";
   fs::remove_all(at("/run/docker-ext"));
   workers.clear();
   write("/proc/sys/kernel/random/boot_id", std::to_string(++boots_));
   read_units();
-  if (look_at_system(root()).enabled) start_engine();
+  if (look_at_system(root()).enabled) systemctl({"systemctl", "start", "docker.service"});
+}
+
+void FakeMachine::install_front() {
+  write(front_template, "[docker]\naccept = @ACCEPT@\nverifyChain = yes\n");
+}
+
+/// As stunnel: all that it needs, or it does not run.
+std::string FakeMachine::read_front_files(LoadedFront& loaded) const {
+  loaded.certificate = read(certificate_file);
+  loaded.ca = read(ca_file);
+  try {
+    Certificate::parse_bundle(loaded.ca, "ca");
+    const PrivateKey key = PrivateKey::parse_pem(Secret(read(key_file)), "key");
+    if (Certificate::parse_bundle(loaded.certificate, "certificate").front().matches(key)) return {};
+  } catch (const Error&) {
+  }
+  return "[ ] Initializing inetd mode configuration\n[!] key.pem: No such file or directory (2)\n"
+         "[!] Configuration failed\n";
+}
+
+RunResult FakeMachine::start_front() {
+  const std::string text = read(front_file);
+  if (front || text == "<none>") return {};  // its unit has that condition
+  LoadedFront loaded;
+  const std::size_t begin = text.find("accept = ") + 9;
+  loaded.listener = text.substr(begin, text.find('\n', begin) - begin);
+  loaded.generation = ++front_generation_;
+  front_journal_ += read_front_files(loaded);
+  if (front_journal_.empty() && engine && engine->port &&
+      loaded.listener.ends_with(":" + std::to_string(*engine->port)))
+    front_journal_ = "[!] Binding service [docker] to " + loaded.listener + ": Address already in use (98)\n";
+  if (!front_journal_.empty()) return {1, "", "Job for docker-tls.service failed."};
+  front = loaded;
+  return {};
+}
+
+RunResult FakeMachine::control_front(const std::string& verb) {
+  if (verb == "is-active") return {front ? 0 : 3, front ? "active\n" : "inactive\n", ""};
+  front_journal_.clear();
+  if (verb == "reload-or-restart" && front) {
+    LoadedFront loaded = *front;
+    if (read_front_files(loaded).empty()) front = loaded;  // else it goes on with what it had
+    return {};
+  }
+  if (verb != "start") front.reset();
+  return verb == "stop" ? RunResult{} : start_front();
 }
 
 RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
   const std::string& verb = argv.at(1);
+  if (argv.back() == "docker-tls.service") return control_front(verb);
   if (verb == "daemon-reload") read_units();
   if (verb == "is-active") {
     if (starting_at_boot) return {3, "activating\n", ""};
@@ -264,11 +321,14 @@ RunResult FakeMachine::systemctl(const std::vector<std::string>& argv) {
     return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
   }
   if (verb == "start") starting_at_boot = false;
-  if (verb == "start" && !engine) return start_engine();
-  if (verb == "stop") stop_engine();
-  if (verb == "restart") {
+  if (verb == "stop" || verb == "restart") {
+    front.reset();
     stop_engine();
-    return start_engine();
+  }
+  if ((verb == "start" && !engine) || verb == "restart") {
+    RunResult started = start_engine();
+    if (started.exit_code == 0 && exists(front_template)) control_front("start");
+    return started;
   }
   if (verb == "reload") return reload_engine();
   if (verb == "enable") {
@@ -353,6 +413,8 @@ RunResult FakeMachine::start_engine() {
     if (listener.starts_with("tcp://")) {
       if (loaded.port) return fail("address already in use");
       loaded.port = static_cast<std::uint16_t>(std::stoi(listener.substr(listener.rfind(':') + 1)));
+      if (front && front->listener.ends_with(":" + std::to_string(*loaded.port)))
+        return fail("address already in use");
     }
   }
   if (!local) return fail("the test wants a local listener");
@@ -394,6 +456,12 @@ std::optional<std::string> FakeMachine::get(const std::string& path, std::chrono
 
 TlsProbe FakeMachine::handshake(const std::string&, std::uint16_t port, std::chrono::milliseconds) {
   TlsProbe probe;
+  if (front && front->listener.ends_with(":" + std::to_string(port))) {
+    probe.leaf = Certificate::parse_pem(front->certificate, "served");
+    probe.asks_for_client_certificate = true;
+    probe.trouble = "certificate required";
+    return probe;
+  }
   if (!engine || engine->port != port || engine->certificate.empty()) {
     probe.trouble = "connection refused";
     return probe;

@@ -25,6 +25,8 @@ struct TestCertificates {
   Certificate certificate;
 
   explicit TestCertificates(const std::vector<std::string>& names = {"host1", "localhost"});
+  /// Another key and certificate by the same authority.
+  TestCertificates renewed() const;
 };
 
 /// A machine for tests: real files in a temporary folder (a copy of tests/fixtures/hosts/NAME), and a service
@@ -63,6 +65,8 @@ class FakeMachine final : public Runner, public EngineProbe {
   int operate(const std::string& operation, const std::string& version = {});
   /// Containers end, /run is empty, and the service manager starts the engine if it is enabled.
   void reboot();
+  /// Makes it one of an image with a front, whose service comes and goes with the engine's.
+  void install_front();
 
   /// The document status/N.status of the current version, parsed; null when there is none.
   nlohmann::json status(std::uint64_t number) const;
@@ -84,7 +88,13 @@ class FakeMachine final : public Runner, public EngineProbe {
     bool verifies_clients = false;
   };
   std::optional<LoadedEngine> engine;  ///< nullopt: not running
-  int container_generation = 1;        ///< rises when running containers are restarted or killed
+  struct LoadedFront {
+    std::string listener;         ///< as its configuration has it
+    std::string certificate, ca;  ///< PEM, as it read them last
+    int generation = 0;           ///< another one: connections ended
+  };
+  std::optional<LoadedFront> front;  ///< nullopt: not running
+  int container_generation = 1;      ///< rises when running containers are restarted or killed
   int running_containers = 0;
   std::string swarm_state = "inactive";
   bool starting_at_boot = false;               ///< the service manager is at it
@@ -116,12 +126,16 @@ class FakeMachine final : public Runner, public EngineProbe {
   RunResult systemctl(const std::vector<std::string>& argv);
   RunResult start_engine();
   void stop_engine();
+  RunResult control_front(const std::string& verb);
+  RunResult start_front();
+  std::string read_front_files(LoadedFront& loaded) const;
   void read_units();
   std::filesystem::path handler_folder(const std::string& of_version) const;
 
   TemporaryFolder folder_;
   std::string loaded_command_;
-  std::string journal_;
+  std::string journal_, front_journal_;
+  int front_generation_ = 0;
   int boots_ = 0;
 };
 

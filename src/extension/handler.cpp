@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "crypto/encoding.h"
+#include "extension/front.h"
 #include "extension/managed_files.h"
 #include "host/files.h"
 
@@ -293,8 +294,10 @@ int Handler::disable() {
     state_ = read_state(machine_.root);
     state_.disabled = true;
     write_state(machine_.root, state_);
-    if (state_.stop_on_disable && !may_be_updating())
+    if (state_.stop_on_disable && !may_be_updating()) {
+      if (state_.files.contains(std::string(front_file))) Front(machine_.runner, machine_.log).stop();
       Engine(look_at_system(machine_.root).init, machine_.runner, machine_.probe, machine_.log).stop();
+    }
   }
   report(sequence.number, make_report(profile_of(environment), Operation::disable, Phase::succeeded));
   return 0;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "extension/engine_config.h"
+#include "extension/front.h"
 #include "extension/system.h"
 #include "host/files.h"
 
@@ -68,6 +69,11 @@ class Inspection {
     const json value = setting(key);
     return value.is_string() ? value.get<std::string>() : std::string();
   }
+  /// The front has the configuration that its image brings, which demands one.
+  bool front_serves() const {
+    const auto front = front_text(root_, settings_);
+    return front && settings_.has_certificates() && read_file_if_there(root_(front_file)) == front;
+  }
   bool engine_says(const std::string& option) const {
     const auto options = info_.find("SecurityOptions");
     if (options == info_.end() || !options->is_array()) return false;
@@ -80,8 +86,9 @@ class Inspection {
     if (!settings_.port)
       add("2.7-tls", Verdict::not_applicable, "the engine does not listen on TCP");
     else
-      judge("2.7-tls", is_on("tlsverify"),
-            fmt::format("port {} demands a client certificate", *settings_.port),
+      judge("2.7-tls", front_serves() || is_on("tlsverify"),
+            fmt::format("port {} demands a client certificate{}", *settings_.port,
+                        front_serves() ? ", of docker-tls.service" : ""),
             fmt::format("port {} is plain TCP on {}", *settings_.port, settings_.address));
     const std::string level = text("log-level");
     judge("2.3-log-level", level.empty() || level == "info", "info", "log-level is " + level);

@@ -56,6 +56,9 @@ State read_state(const Root& root) {
   std::string pending;
   take(document, "pending", pending);
   state.pending = parse_action(pending);
+  std::string pending_front;
+  take(document, "pendingFront", pending_front);
+  state.pending_front = parse_action(pending_front);
   take(document, "optionsOurs", state.options_ours);
   take(document, "optionsBefore", state.options_before);
   take(document, "installing", state.installing);
@@ -87,6 +90,7 @@ void write_state(const Root& root, const State& state) {
                            {"fingerprint", state.fingerprint},
                            {"recheck", state.recheck.time_since_epoch().count()},
                            {"pending", to_text(state.pending)},
+                           {"pendingFront", to_text(state.pending_front)},
                            {"optionsOurs", state.options_ours},
                            {"optionsBefore", state.options_before},
                            {"installing", state.installing},

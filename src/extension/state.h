@@ -29,6 +29,7 @@ struct State {
   /// What the engine has yet to do to see what is on disk; set before files change, so that a crash between
   /// the two is made good by the next enable.
   EngineAction pending = EngineAction::none;
+  EngineAction pending_front = EngineAction::none;  ///< likewise, of the program that serves TLS before it
 
   std::map<std::string, std::string> files;  ///< ours: absolute path -> SHA-256 of what we wrote
   nlohmann::ordered_json daemon_keys = nlohmann::ordered_json::object();  ///< DaemonFile::owned

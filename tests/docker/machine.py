@@ -17,6 +17,7 @@ LIB = "/var/lib/waagent"
 PORT = 23760
 PACKAGES = ["docker.io", "containerd", "runc", "tini", "libdevmapper1.02.1"]
 HERE = os.path.dirname(os.path.abspath(__file__))
+RECIPE = f"{HERE}/../../src/images/recipe/root"
 
 
 def give_up(why):
@@ -102,6 +103,16 @@ def furnish(programs, work):
     run("systemctl", "daemon-reload")
 
 
+def install_front():
+    """What an image of ours has before its engine. The program itself is this machine's (package stunnel4)."""
+    if not os.path.exists("/usr/bin/stunnel4"):
+        give_up("no stunnel4 (package stunnel4)")
+    for folder, name in (("/usr/local/lib/docker-tls", "front.conf"), ("/etc/systemd/system", "docker-tls.service")):
+        os.makedirs(folder, exist_ok=True)
+        shutil.copy(f"{RECIPE}{folder}/{name}", folder)
+    run("systemctl", "daemon-reload")
+
+
 def openssl(*arguments, **more):
     return run("openssl", *arguments, **more)
 
@@ -153,12 +164,17 @@ class Platform:
         return json.load(open(f"{self.folder}/status/{self.number}.status"))[0]["status"]
 
 
-def make_certificates(folder):
+def make_certificates(folder, authority=None, called="Test CA"):
+    """An authority, or that of another folder, with a server's and a client's certificate."""
     os.makedirs(folder)
     def key(name):
         openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{folder}/{name}.pem")
-    key("ca-key")
-    openssl("req", "-x509", "-new", "-key", f"{folder}/ca-key.pem", "-days", "2", "-subj", "/CN=Test CA", "-out", f"{folder}/ca.pem")
+    if authority:
+        for name in ("ca", "ca-key"):
+            shutil.copy(f"{authority}/{name}.pem", folder)
+    else:
+        key("ca-key")
+        openssl("req", "-x509", "-new", "-key", f"{folder}/ca-key.pem", "-days", "2", "-subj", f"/CN={called}", "-out", f"{folder}/ca.pem")
     for name, use in (("server", "serverAuth"), ("client", "clientAuth")):
         key(f"{name}-key")
         openssl("req", "-new", "-key", f"{folder}/{name}-key.pem", "-subj", f"/CN={name}", "-out", f"{folder}/{name}.csr")
@@ -168,9 +184,13 @@ def make_certificates(folder):
                 "-days", "2", "-extfile", f"{folder}/{name}.ext", "-out", f"{folder}/{name}.pem")
 
 
-def docker(certificates, *arguments):
-    return run("docker", "--tlsverify", "--tlscacert", f"{certificates}/ca.pem", "--tlscert", f"{certificates}/client.pem", "--tlskey",
-               f"{certificates}/client-key.pem", "-H", f"tcp://127.0.0.1:{PORT}", *arguments, timeout=60)
+def docker_command(certificates, *arguments, port=PORT):
+    return ["docker", "--tlsverify", "--tlscacert", f"{certificates}/ca.pem", "--tlscert", f"{certificates}/client.pem", "--tlskey",
+            f"{certificates}/client-key.pem", "-H", f"tcp://127.0.0.1:{port}", *arguments]
+
+
+def docker(certificates, *arguments, port=PORT):
+    return run(*docker_command(certificates, *arguments, port=port), timeout=60)
 
 
 def served(port=PORT):

@@ -24,7 +24,7 @@ def expect(condition, what, detail=""):
     if not condition:
         print(detail)
         log = f"/var/log/azure/{HANDLER}/docker-extension.log"
-        for file in (log, "/run/fake/journal"):
+        for file in (log, "/run/fake/docker.service.journal"):
             if os.path.exists(file):
                 print("".join(open(file).readlines()[-40:]))
         sys.exit(1)

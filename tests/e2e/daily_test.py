@@ -62,8 +62,14 @@ class Daily(berth.Case):
 
     def test_3_rotation(self):
         before = (self.world.home / ".docker/cert.pem").read_text()
+        attached = subprocess.Popen(["docker", "--context", NAME, "exec", "-i", "server", "/busybox", "cat"], env=self.world.env, text=True,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        attached.stdin.write("there\n")
+        attached.stdin.flush()
+        self.assertEqual(attached.stdout.readline(), "there\n")
         self.azure("certs", "rotate", NAME, "--client", limit=900)
         self.assertNotEqual((self.world.home / ".docker/cert.pem").read_text(), before)
+        self.assertEqual(attached.communicate("still there", timeout=120)[0], "still there")
         self.assertTrue(self.docker("version", "--format", "{{.Server.Version}}"))
 
     def test_4_a_published_port(self):

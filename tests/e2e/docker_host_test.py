@@ -115,7 +115,10 @@ class DockerHost(WireRules, berth.Case):
         address, port = self.world.port("mydockerhost", 4243)
         with socket.create_connection((address, port), 30) as plain:
             plain.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
-            answer = plain.recv(4096)
+            try:
+                answer = plain.recv(4096)
+            except ConnectionResetError:
+                answer = b""
         self.assertNotIn(b"200 OK", answer)
         self.assertNotIn(b"ApiVersion", answer)
 

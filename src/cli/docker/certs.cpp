@@ -93,7 +93,7 @@ void show_certs(Session& session, const CertsOptions& options) {
 // --- what is applied
 
 /// Gives the host a new server certificate, and tells it whom to accept: the owner's authority and those of the people. The extension puts
-/// them in place and restarts the engine; containers go on, since live-restore is on.
+/// them in place; containers go on.
 void apply(Session& session, const HostView& host, const DockerCertificates& owner, const Identities& people,
            const std::string& doing) {
   const ServerCertificate server = owner.issue_for_host({.host = host.tag(),

@@ -163,7 +163,7 @@ TEST_F(DockerDaily, LogsAreReadInTheHost) {
   play("ssh", "echo line; exit 0");
   EXPECT_EQ(run_program({"vm", "docker", "logs", "web1", "-n", "5", "-f"}).exit_code, 0);
   EXPECT_THAT(read_file(region.folder / "asked"),
-              HasSubstr("journalctl -u docker.service --no-pager -n 5 -f"));
+              HasSubstr("journalctl -u docker.service -u docker-tls.service --no-pager -n 5 -f"));
   EXPECT_EQ(run_program({"vm", "docker", "logs", "web1", "--extension"}).exit_code, 0);
   EXPECT_THAT(read_file(region.folder / "asked"),
               HasSubstr("/var/log/azure/Microsoft.Azure.Extensions.DockerExtension"));

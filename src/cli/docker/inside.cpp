@@ -123,8 +123,8 @@ std::string log_script(const LogsOptions& options, const std::string& handler) {
   if (options.agent) return as_root(tail + " /var/log/waagent.log");
   if (options.extension)
     return as_root(fmt::format("{} $(find /var/log/azure/{} -name \"*.log\" -type f)", tail, handler));
-  return as_root(fmt::format("journalctl -u docker.service --no-pager -n {}{}", options.lines,
-                             options.follow ? " -f" : ""));
+  return as_root(fmt::format("journalctl -u docker.service -u docker-tls.service --no-pager -n {}{}",
+                             options.lines, options.follow ? " -f" : ""));
 }
 
 std::string last_lines(const std::string& text, std::size_t lines) {
