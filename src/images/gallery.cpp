@@ -333,6 +333,12 @@ ImageFiles Gallery::ensure(const std::string& name, const ImageProgress& progres
   return *files;
 }
 
+std::optional<ImageFiles> Gallery::files_of(const GalleryImage& image) const {
+  if (const Recipe* recipe = find_recipe(image.name)) return files_in(impl_->cache_folder(*recipe));
+  const auto own = impl_->find_own(image.name);
+  return own ? files_in(own->folder) : std::nullopt;
+}
+
 ImageFiles Gallery::files_of(const fs::path& disk) const {
   const DiskFile overlay = read_disk(disk);
   const fs::path folder = Templates::image_folder(overlay.backing);

@@ -66,6 +66,9 @@ class Gallery {
   /// log), and Error(unavailable, "OperationCanceled") when `stop` was requested.
   ImageFiles ensure(const std::string& name, const ImageProgress& progress, std::stop_token stop);
 
+  /// The same of an image whose files are there; nullopt of any other.
+  std::optional<ImageFiles> files_of(const GalleryImage& image) const;
+
   /// The files of the image that a disk of make_disk() stands on, whatever the gallery would build by that
   /// name now: a machine keeps the kernel that its root file system has modules for. Throws Error(not_found).
   ImageFiles files_of(const std::filesystem::path& disk) const;

@@ -259,7 +259,7 @@ struct Vm : Resource {
   std::optional<Problem> problem;  ///< why provisioning failed
   PowerState power = PowerState::deallocated;
   bool provisioned = false;  ///< the agent once reported Ready
-  bool restored = false;     ///< it went on from a template when it was made, and did not boot
+  bool restored = false;     ///< it went on from a template, and its agent has not yet set it up
   bool generalized = false;
   // The guest protocol's side of it.
   unsigned incarnation = 1;

@@ -113,6 +113,7 @@ void Guests::take_health(const std::string& vm_id, HealthReport report) {
   const bool acknowledged = acknowledges_certificate(*vm, report.incarnation);
   spdlog::info("health vm={} state={} substatus={}", vm->name, report.state, report.substatus);
   vms_.change(vm->ref(), [&](Vm& changed) {
+    if (report.state == "Ready") changed.restored = false;
     changed.health = std::move(report);
     changed.delivery.acknowledged |= acknowledged;
   });

@@ -2,11 +2,13 @@
 
 #include "hypervisor/driver.h"
 #include "region/settings.h"
+#include "region/vm_attachments.h"
 #include "region/vm_changes.h"
 #include "region/vm_making.h"
 #include "region/vm_power.h"
 #include "region/vm_records.h"
 #include "region/vm_removal.h"
+#include "region/vm_restoring.h"
 
 namespace berth {
 
@@ -20,9 +22,18 @@ Machines::Machines(RegionRecords& records, Operations& operations, Neighbours ne
       making_(neighbours.making),
       changes_(neighbours.changes),
       power_(neighbours.power),
+      restoring_(neighbours.restoring),
       removal_(neighbours.removal),
       driver_(driver),
       settings_(settings) {}
+
+Accepted Machines::warm(const std::string& image, const std::string& size) {
+  return restoring_.warm(image, get_vm_size(size));
+}
+
+std::string_view Machines::template_of(const GalleryImage& image) const {
+  return restoring_.template_of(image);
+}
 
 Accepted Machines::start(const Ref& ref) {
   const Vm& vm = vms_.get(ref);

@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/orders.h"
@@ -11,6 +12,7 @@
 namespace berth {
 
 class Driver;
+struct GalleryImage;
 class Operations;
 class RegionRecords;
 class VmChanges;
@@ -18,6 +20,7 @@ class VmMaking;
 class VmPower;
 class VmRecords;
 class VmRemoval;
+class VmRestoring;
 struct RegionSettings;
 
 /// Virtual machines, as clients ask for them.
@@ -28,6 +31,7 @@ class Machines {
     VmMaking& making;
     VmChanges& changes;
     VmPower& power;
+    VmRestoring& restoring;
     VmRemoval& removal;
   };
   Machines(RegionRecords& records, Operations& operations, Neighbours neighbours, Driver& driver,
@@ -52,6 +56,11 @@ class Machines {
   Accepted remove(const Ref& ref, VmDeletion also = {});
   void retag(const Ref& ref, Tags tags);
   void generalize(const Ref& ref);  ///< it must be stopped
+  /// Makes the image, and the template that its machines of that size would go on from (docs/instant.md), unless
+  /// they are there. Throws Error: not_found; the operation ends in a conflict when such machines boot.
+  Accepted warm(const std::string& image, const std::string& size);
+  std::string_view template_of(
+      const GalleryImage& image) const;  ///< "none", "making" or "ready", of any size
   std::filesystem::path serial_log(const Ref& vm) const;
   boost::asio::awaitable<std::string> screenshot(Ref vm);  ///< PNG
 
@@ -62,6 +71,7 @@ class Machines {
   VmMaking& making_;
   VmChanges& changes_;
   VmPower& power_;
+  VmRestoring& restoring_;
   VmRemoval& removal_;
   Driver& driver_;
   const RegionSettings& settings_;

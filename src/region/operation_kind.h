@@ -28,6 +28,7 @@ enum class OperationKind {
   image_create,
   image_capture,
   image_delete,
+  image_warm,
   group_delete,
   deployment,
   deployment_create,

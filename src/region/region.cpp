@@ -26,7 +26,7 @@ Parts::Parts(const Region::Services& host, const RegionSettings& settings)
       switches(records, operations, host.executor, host.networks, settings),
       networks(records, switches, names, settings, host.home),
       certificates(records, vms, host.pool, settings, host.vm_key),
-      restoring(records, operations, vms, host.driver, threads_of(host), settings.restores),
+      restoring(records, operations, vms, images, host.driver, threads_of(host), settings.restores),
       extensions(records, operations, vms, certificates, restoring, host.extensions, workers, settings),
       guests(records, vms, certificates, host.extensions, settings),
       attachments(records, vms, disks),
@@ -38,7 +38,7 @@ Parts::Parts(const Region::Services& host, const RegionSettings& settings)
               settings),
       removal(records, operations, {vms, attachments, certificates, power, disks, images, switches, names}),
       vm_recovery(records, {vms, attachments, making, changes, power, removal, extensions}),
-      machines(records, operations, {vms, making, changes, power, removal}, host.driver, settings),
+      machines(records, operations, {vms, making, changes, power, restoring, removal}, host.driver, settings),
       groups(records, operations, {removal, switches, names, disks, images, inert, documents}) {}
 
 struct Region::Impl {

@@ -21,6 +21,7 @@ struct RegionSettings {
   std::chrono::seconds extension_limit{1800};  ///< from the goal state to the handler's final status
   std::chrono::seconds work_limit{5400};       ///< the same, of one that says that it is at work; as on Azure
   std::chrono::seconds shutdown_grace{90};
+  std::chrono::seconds set_up_patience{120};  ///< with a restored machine's agent, before it is shut down
   /// How long the one that got a VM's certificate may take until the agent reports on it. An agent that ended
   /// in between has made itself another transport certificate, and asks again.
   std::chrono::seconds certificate_patience{60};

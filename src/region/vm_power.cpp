@@ -158,8 +158,19 @@ asio::awaitable<void> VmPower::await_agent(std::string operation, Ref ref, std::
   }
 }
 
+/// The agent of a restored machine sets it up from a medium that is gone with the power.
+asio::awaitable<void> VmPower::await_set_up(std::string operation, Ref ref, std::string id) {
+  const auto until = std::chrono::steady_clock::now() + settings_.set_up_patience;
+  while (vms_.current(ref, id).restored && runs(vms_.current(ref, id)) &&
+         std::chrono::steady_clock::now() < until) {
+    operations_.phase(operation, "Waiting for the guest agent");
+    co_await vms_.live(id)->changed.wait(std::chrono::seconds(1));
+  }
+}
+
 asio::awaitable<void> VmPower::switch_off(std::string operation, Ref ref, std::string id,
                                           std::chrono::milliseconds grace, bool deallocate) {
+  if (grace > std::chrono::milliseconds(0)) co_await await_set_up(operation, ref, id);
   operations_.phase(operation, "Stopping the virtual machine");
   vms_.current(ref, id);
   vms_.change(ref, [&](Vm& vm) {

@@ -53,6 +53,7 @@ class VmPower {
   void take_event(const std::string& id, MachineEvent event);
 
  private:
+  boost::asio::awaitable<void> await_set_up(std::string operation, Ref vm, std::string id);
   std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
 
   RegionRecords& records_;

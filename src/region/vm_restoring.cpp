@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,8 @@
 #include "images/disk.h"
 #include "model/catalog.h"
 #include "network/addresses.h"
+#include "region/host_share.h"
+#include "region/images.h"
 #include "region/operations.h"
 #include "region/region_records.h"
 #include "region/switches.h"
@@ -73,11 +76,12 @@ std::optional<json> front_of(const Extension& extension, const Secret& protected
 
 }  // namespace
 
-VmRestoring::VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Driver& driver,
-                         Threads threads, bool allowed)
+VmRestoring::VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Images& images,
+                         Driver& driver, Threads threads, bool allowed)
     : records_(records),
       operations_(operations),
       vms_(vms),
+      images_(images),
       driver_(driver),
       threads_(std::move(threads)),
       allowed_(allowed) {}
@@ -186,20 +190,54 @@ asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, co
   if (trouble) std::rethrow_exception(trouble);
 }
 
-asio::awaitable<void> VmRestoring::warm(std::string operation, Wanted wanted, ImageFiles image) {
-  const std::string layout = co_await layout_of(wanted);
-  if (layout.empty() || !image.takes_identity || !allowed_)
-    throw Error(ErrorKind::conflict, "OperationNotAllowed",
-                !allowed_ ? "This region restores no machines."
-                          : "Machines of this image are not frozen on this host: they boot.");
-  co_await find_or_make(std::move(operation), std::move(wanted), std::move(image), layout);
+Accepted VmRestoring::warm(const std::string& name, const VmSize& size) {
+  const auto image = images_.gallery().find(name);
+  if (!image)
+    throw Error(ErrorKind::not_found, "ImageNotFound", fmt::format("Image \"{}\" not found", name),
+                "'azure vm image list' shows those there are.");
+  if (!allowed_) throw Error(ErrorKind::conflict, "OperationNotAllowed", "This region restores no machines.");
+  std::string operation;
+  operations_.change([&] {
+    operation = operations_.begin(
+        OperationKind::image_warm, "images/" + image->name,
+        [this, name = image->name, size](std::string op) { return warm_up(std::move(op), name, size); });
+  });
+  return {operation, false};
 }
 
-VmRestoring::State VmRestoring::state_of(const ImageFiles& image) const {
-  if (templates_.has_any(image)) return State::ready;
-  for (const auto& [layout, folder] : making_of_)
-    if (folder == image.disk.parent_path()) return State::making;
-  return State::none;
+asio::awaitable<void> VmRestoring::warm_up(std::string operation, std::string image, VmSize size) {
+  operations_.phase(operation, "Preparing the image");
+  const ImageFiles files = co_await on(
+      threads_.builds, [&gallery = images_.gallery(), image, progress = images_.progress(operation)] {
+        return gallery.ensure(image, progress, {});
+      });
+  const HostShare share = host_share(size);
+  Wanted wanted;
+  MachineSpec& spec = wanted.spec;
+  spec.cpus = share.cpus;
+  spec.memory_mib = share.memory_mib;
+  spec.azure_disks = files.azure_disks;
+  if (files.azure_disks && size.resource_disk_mib > 0) {
+    spec.temporary_disk = "temporary.qcow2";
+    wanted.temporary_mib = size.resource_disk_mib;
+  }
+  if (!files.kernel.empty())
+    spec.direct_boot = MachineSpec::DirectBoot{files.kernel, files.initrd, files.command_line};
+  spec.nics.push_back({.mac = "02:00:00:00:00:01", .socket = {}});
+  const std::string layout = co_await layout_of(wanted);
+  if (layout.empty() || !files.takes_identity)
+    throw Error(ErrorKind::conflict, "OperationNotAllowed",
+                "Machines of this image boot: they cannot be restored from a template.");
+  co_await find_or_make(std::move(operation), std::move(wanted), files, layout);
+}
+
+std::string_view VmRestoring::template_of(const GalleryImage& image) const {
+  const auto files = images_.gallery().files_of(image);
+  if (!files) return "none";
+  if (templates_.has_any(*files)) return "ready";
+  const bool making = std::ranges::any_of(
+      making_of_, [&](const auto& each) { return each.second == files->disk.parent_path(); });
+  return making ? "making" : "none";
 }
 
 asio::awaitable<void> VmRestoring::sweep() {

@@ -11,12 +11,15 @@
 #include "hypervisor/driver.h"
 #include "images/gallery.h"
 #include "images/templates.h"
+#include "model/catalog.h"
 #include "model/resources.h"
+#include "region/outcomes.h"
 #include "region/signal.h"
 #include "region/threads.h"
 
 namespace berth {
 
+class Images;
 class Operations;
 class RegionRecords;
 class VmRecords;
@@ -25,8 +28,8 @@ class VmRecords;
 /// (docs/instant.md).
 class VmRestoring {
  public:
-  VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Driver& driver, Threads threads,
-              bool allowed);
+  VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Images& images, Driver& driver,
+              Threads threads, bool allowed);
 
   /// A machine that is to be: its specification, and the size of its temporary disk.
   struct Wanted {
@@ -53,15 +56,17 @@ class VmRestoring {
   /// machines. Never throws: the extension does it all itself.
   void hand_over(const std::string& vm_id, const Extension& extension, const Secret& protected_settings);
 
-  /// Makes the template that machines of that size and image would go on from.
-  boost::asio::awaitable<void> warm(std::string operation, Wanted wanted, ImageFiles image);
-  enum class State { none, making, ready };
-  State state_of(const ImageFiles& image) const;
+  /// Makes the template, and before it the image, that machines of that size would go on from, unless it is
+  /// there. Throws Error: not_found; conflict when its machines boot.
+  Accepted warm(const std::string& image, const VmSize& size);
+  /// "none", "making" or "ready": whether an image has a template for any size.
+  std::string_view template_of(const GalleryImage& image) const;
 
   /// Ends and removes the machines that an earlier process wanted to freeze.
   boost::asio::awaitable<void> sweep();
 
  private:
+  boost::asio::awaitable<void> warm_up(std::string operation, std::string image, VmSize size);
   boost::asio::awaitable<MachineTemplate> find_or_make(std::string operation, Wanted wanted, ImageFiles image,
                                                        std::string layout);
   boost::asio::awaitable<void> make(std::string operation, Wanted wanted, const ImageFiles& image,
@@ -73,6 +78,7 @@ class VmRestoring {
   RegionRecords& records_;
   Operations& operations_;
   VmRecords& vms_;
+  Images& images_;
   Driver& driver_;
   Threads threads_;
   bool allowed_;

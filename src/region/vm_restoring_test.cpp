@@ -83,7 +83,7 @@ TEST_F(Restoring, TheFirstMachineOfAnImageMakesItsTemplateAndAllGoOnFromIt) {
   EXPECT_THAT(booted, SizeIs(0));
   EXPECT_THAT(frozen, ElementsAre(HasSubstr("template-")));
   EXPECT_THAT(frozen_command_line, HasSubstr("identity=wait"));
-  EXPECT_TRUE(one.restored && two.restored && one.provisioned);
+  EXPECT_TRUE(one.provisioned && two.provisioned);
   EXPECT_EQ(one.provisioning, Provisioning::succeeded);
   EXPECT_THAT(phases("web1"),
               AllOf(Contains("Making the image's template"), Contains("Giving it an identity")));
@@ -167,7 +167,6 @@ TEST_F(Restoring, AMachineThatDoesNotTakeItsIdentityBootsAfterAll) {
   const Vm vm = world.make("web1");
 
   EXPECT_THAT(booted, ElementsAre("web1"));
-  EXPECT_FALSE(vm.restored);
   EXPECT_EQ(vm.provisioning, Provisioning::succeeded);
   EXPECT_THAT(phases("web1"), Contains(HasSubstr("no disk")));
 }
@@ -259,6 +258,19 @@ TEST_F(Restoring, AMachineWhoseIdentityWentWithItsRegionIsGivenUp) {
   EXPECT_EQ(world.driver->observe(id), std::nullopt);
   world.finish(world.region->machines().put(world.order("web1")));  // and can be made again
   EXPECT_EQ(world.region->machines().get({"g", "web1"}).provisioning, Provisioning::succeeded);
+}
+
+TEST_F(Restoring, AMachineIsShutDownOnceItsAgentHasSetItUp) {
+  world.guests->silent = true;
+  const Vm vm = world.make("web1");
+  const Accepted stopping = world.region->machines().stop(vm.ref(), false);
+  world.turn();
+  EXPECT_EQ(world.driver->observe(vm.id), MachineState::running);
+
+  world.region->guests().take_health(vm.id, {.state = "Ready", .substatus = {}, .description = {}});
+  world.finish(stopping);
+
+  EXPECT_EQ(world.driver->observe(vm.id), MachineState::stopped);
 }
 
 TEST_F(Restoring, AMachineThatWasToBeFrozenGoesWithTheNextStart) {

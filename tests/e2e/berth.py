@@ -25,6 +25,19 @@ def mirror_hosts():
     return sorted(hosts) or ["localhost"]
 
 
+def templates(memory_mib=None):
+    """The folders of the Debian 13 Docker image's templates, or of those for machines of that much memory."""
+    images = pathlib.Path(os.environ.get("BERTH_IMAGES") or pathlib.Path.home() / ".cache/berth/images")
+    return [manifest.parent for manifest in images.glob("Debian-13-docker-*/templates/*/template.json")
+            if memory_mib is None or f"\\n{memory_mib}M\\n" in manifest.read_text()]
+
+
+def remove_templates(memory_mib):
+    """For tests of the first machine of a size. No other test has machines of that size."""
+    for folder in templates(memory_mib):
+        shutil.rmtree(folder)
+
+
 class World:
     def __init__(self, **options):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="be-", dir="/tmp"))
@@ -73,8 +86,9 @@ class World:
                 return words[1]
         raise AssertionError(f"no such image in the gallery: {release}, {kind}")
 
-    def create(self, name, *options, image=None, ssh_port=22, limit=CREATE_LIMIT, check=True):
-        return self.azure("vm", "docker", "create", "-e", ssh_port, "-l", "West US", *options, name, image or self.image(), "ops",
+    def create(self, name, *options, image=None, ssh_port=22, limit=CREATE_LIMIT, check=True, wait=True):
+        """With wait, it ends when the agent has reported, too."""
+        return self.azure("vm", "docker", "create", "-e", ssh_port, "-l", "West US", *(["--wait"] if wait else []), *options, name, image or self.image(), "ops",
                           "--password-file", "-", stdin=PASSWORD, limit=limit, check=check)
 
     def import_busybox(self, name):

@@ -23,9 +23,10 @@ class Crash(unittest.TestCase):
                 return
         self.fail("no berthd runs")
 
-    def begin_create(self, name):
+    def begin_create(self, name, *options):
         process = subprocess.Popen(
-            [BIN / "azure", "vm", "docker", "create", "-e", "22", "-l", "West US", name, self.world.image(), "ops", "--password-file", "-"],
+            [BIN / "azure", "vm", "docker", "create", "-e", "22", "-l", "West US", *options, name, self.world.image(), "ops",
+             "--password-file", "-"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.world.env, cwd=self.world.home)
         process.stdin.write(PASSWORD)
         process.stdin.close()
@@ -33,7 +34,7 @@ class Crash(unittest.TestCase):
         return process
 
     def test_a_create_survives_the_death_of_the_region(self):
-        create = self.begin_create("phoenix")
+        create = self.begin_create("phoenix", "--cold")
         berth.wait_until("the machine", lambda: any("qemu-system" in c for _, c in self.world.processes()), berth.CREATE_LIMIT)
         time.sleep(3)
         self.kill_region()
@@ -45,8 +46,20 @@ class Crash(unittest.TestCase):
             self.assertNotIn("phoenix", self.world.azure("vm", "list").stdout)
             self.assertEqual([c for _, c in self.world.processes() if "qemu-system" in c], [])
 
+    def test_a_region_that_dies_while_it_makes_a_template_leaves_none_and_makes_it_again(self):
+        berth.remove_templates(1024)
+        create = self.begin_create("early", "-z", "Standard_B1s")
+        berth.wait_until("the template's machine", lambda: any("qemu-system" in c for _, c in self.world.processes()), berth.CREATE_LIMIT)
+        self.kill_region()
+        create.communicate(timeout=berth.CREATE_LIMIT)  # its machine is given up, and asked for again
+        berth.wait_until("the end of the template's machine", lambda: not any("guest=template-" in c for _, c in self.world.processes()), 120)
+        self.assertEqual([f.name for f in (self.world.region / "vm").glob("template-*")], [])
+        out, _ = self.begin_create("late", "-z", "Standard_B1s").communicate(timeout=berth.CREATE_LIMIT)
+        self.assertIn("Giving it an identity", out)
+        self.world.docker("--context", "late", "info")
+
     def test_ctrl_c_leaves_nothing(self):
-        create = self.begin_create("interrupted")
+        create = self.begin_create("interrupted", "--cold")
         berth.wait_until("the machine", lambda: any("qemu-system" in c for _, c in self.world.processes()), berth.CREATE_LIMIT)
         create.send_signal(signal.SIGINT)
         out, _ = create.communicate(timeout=300)

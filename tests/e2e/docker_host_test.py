@@ -15,7 +15,7 @@ from wire_rules import WireRules
 class DockerHost(WireRules, berth.Case):
     @classmethod
     def prepare(cls):
-        cls.created = cls.world.create("mydockerhost").stdout
+        cls.created = cls.world.create("mydockerhost", wait=False).stdout
 
     def url(self, name="mydockerhost"):
         address, port = self.world.port(name, 4243)
@@ -55,8 +55,10 @@ class DockerHost(WireRules, berth.Case):
         return {"ports": self.open_ports(), "extensions": machines, **{kind: self.documents(kind) for kind in kinds}}
 
     def test_01_output_tells_each_phase_and_the_docker_command(self):
-        for text in ("vm docker create command OK", "Waiting for the guest agent", "docker --tls -H tcp://"):
+        for text in ("vm docker create command OK", "Giving it an identity", "The guest agent's own report follows", "docker --tls -H tcp://"):
             self.assertIn(text, self.created)
+        berth.wait_until("the extension's report", lambda: "1.3.0: Succeeded" in self.world.azure("vm", "docker", "show", "mydockerhost").stdout, 300)
+        self.assertEqual(self.world.azure("vm", "docker", "show", "mydockerhost").stdout.count("action: none"), 2, "engine and front go on as they were")
 
     def test_02_docker_reaches_it_over_tls(self):
         self.assertIn("Server Version", self.world.docker("--tls", "-H", self.url(), "info").stdout)

@@ -27,10 +27,19 @@ std::string path_of(const std::string& image) {
 }
 
 ordered_json to_json(const ImageView& image) {
-  return {{"name", image.name},     {"label", image.label},         {"category", image.category},
-          {"os", image.os},         {"publisher", image.publisher}, {"offer", image.offer},
-          {"sku", image.sku},       {"version", image.version},     {"family", image.family},
-          {"docker", image.docker}, {"built", image.built},         {"sizeGiB", image.size_gib}};
+  return {{"name", image.name},
+          {"label", image.label},
+          {"category", image.category},
+          {"os", image.os},
+          {"publisher", image.publisher},
+          {"offer", image.offer},
+          {"sku", image.sku},
+          {"version", image.version},
+          {"family", image.family},
+          {"docker", image.docker},
+          {"built", image.built},
+          {"sizeGiB", image.size_gib},
+          {"template", image.template_state}};
 }
 
 ImageView get_image(ArmClient& arm, const std::string& name) {
@@ -53,8 +62,8 @@ void list_vm_images(Session& session) {
   if (images.empty()) return session.out.info("No VM images found");
   std::vector<std::vector<std::string>> rows;
   for (const ImageView& image : images)
-    rows.push_back({image.name, image.category, image.os, image.publisher});
-  session.out.table({"Name", "Category", "OS", "Publisher"}, rows);
+    rows.push_back({image.name, image.category, image.os, image.publisher, image.template_state});
+  session.out.table({"Name", "Category", "OS", "Publisher", "Template"}, rows);
 }
 
 void vm_image_list(CommandLine& app, Session& session) {
@@ -76,6 +85,9 @@ void show_image(Session& session, const ImageView& image) {
     rows.emplace_back("URN",
                       fmt::format("{}:{}:{}:{}", image.publisher, image.offer, image.sku, image.version));
   rows.emplace_back("Files", image.built ? "there" : "built for the first host that needs them");
+  rows.emplace_back("Template", image.template_state == "ready"    ? "there: machines are restored from it"
+                                : image.template_state == "making" ? "being made"
+                                                                   : "none");
   session.out.pairs(rows);
 }
 
@@ -124,6 +136,31 @@ void vm_image_create(CommandLine& app, Session& session) {
   app.add_option("-L,--label", options->label, "A description for people [the name]")->type_name("<text>");
   app.add_option("-o,--os", options->os, "Operating system [linux]")->type_name("<os>");
   app.callback([options, &session] { create_image(session, *options); });
+}
+
+// --- vm image warm
+
+void warm_image(Session& session, const std::string& name, const std::string& size) {
+  const ImageView image = get_image(session.arm(), name);
+  PhaseDisplay phases(session.out);
+  session.persist([&] {
+    phases.restart();
+    const json body = size.empty() ? json::object() : json{{"vmSize", size}};
+    session.arm().wait(session.arm().post(path_of(image.name) + "/warm", body), path_of(image.name),
+                       copy_limit, [&phases](const std::vector<Phase>& news) { phases.update(news); });
+  });
+  show_image(session, get_image(session.arm(), image.name));
+}
+
+void vm_image_warm(CommandLine& app, Session& session) {
+  struct Options {
+    std::string name, size;
+  };
+  auto options = std::make_shared<Options>();
+  app.add_option("name", options->name, "Name of the image")->required();
+  app.add_option("-z,--vm-size", options->size, "Size of the machines to come [Standard_B2s]")
+      ->type_name("<size>");
+  app.callback([options, &session] { warm_image(session, options->name, options->size); });
 }
 
 // --- vm image delete
@@ -209,6 +246,7 @@ constexpr Command vm_image_table[] = {
     {"vm image list", "List the images that virtual machines are made from", &vm_image_list},
     {"vm image show", "Show one image", &vm_image_show},
     {"vm image create", "Make an image of a disk file", &vm_image_create},
+    {"vm image warm", "Make the template that machines of an image are restored from", &vm_image_warm},
     {"vm image delete", "Delete an image of your own", &vm_image_delete},
     {"vm image alias list", "List what stands for images that this region has not", &vm_image_alias_list},
     {"vm image alias add", "Let an image stand for those that clients ask for by other names",

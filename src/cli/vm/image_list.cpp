@@ -27,6 +27,7 @@ std::vector<ImageView> list_images(ArmClient& arm) {
                       .family = properties.value("family", ""),
                       .docker = properties.value("docker", false),
                       .built = properties.value("built", false),
+                      .template_state = properties.value("template", "none"),
                       .size_gib = properties.value("sizeGiB", std::uint64_t{0})});
   }
   return images;

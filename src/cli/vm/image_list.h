@@ -12,6 +12,7 @@ namespace berth {
 struct ImageView {
   std::string name, label, category, os, publisher, offer, sku, version, family;
   bool docker = false, built = false;
+  std::string template_state;  ///< "none", "making" or "ready": docs/instant.md
   std::uint64_t size_gib = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "endpoints/arm/service.h"
 #include "images/gallery.h"
+#include "model/catalog.h"
 
 /// Our own routes to the gallery, under the names that the classic dialect gives to images. Source:
 /// docs/wire/arm.md.
@@ -35,6 +36,7 @@ void write_image(JsonText& out, const Arm& arm, const GalleryImage& image) {
       .put("sizeGiB", image.size_gib)
       .put("docker", image.docker)
       .put("built", image.built)
+      .put("template", arm.region.machines().template_of(image))
       .put_if("added", image.added)
       .close()
       .close();
@@ -65,6 +67,13 @@ asio::awaitable<Response> put_os_image(Arm& arm, Request request) {
   const std::filesystem::path file = properties["file"].required_text();
   if (!file.is_absolute()) properties["file"].refuse("the absolute path of a file on the region's machine");
   co_return co_await answer_accepted(arm, request, arm.region.images().import(file, name, label).operation);
+}
+
+asio::awaitable<Response> warm_os_image(Arm& arm, Request request) {
+  const nlohmann::json body = request.body.empty() ? nlohmann::json::object() : parse_document(request.body);
+  const std::string size = Field(body)["vmSize"].text(std::string(default_vm_size));
+  co_return co_await answer_accepted(arm, request,
+                                     arm.region.machines().warm(request.params["image"], size).operation);
 }
 
 asio::awaitable<Response> delete_os_image(Arm& arm, Request request) {

@@ -91,6 +91,7 @@ constexpr Route routes[] = {
     {"GET", SUBSCRIPTION "/providers/Berth.Local/osImages", Access::version, list_os_images},
     {"PUT", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, put_os_image},
     {"DELETE", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}", Access::version, delete_os_image},
+    {"POST", SUBSCRIPTION "/providers/Berth.Local/osImages/{image}/warm", Access::version, warm_os_image},
     {"GET", SUBSCRIPTION "/providers/Berth.Local/imageAliases", Access::version, list_image_aliases},
     {"PUT", SUBSCRIPTION "/providers/Berth.Local/imageAliases/{pattern}", Access::version, put_image_alias},
     {"DELETE", SUBSCRIPTION "/providers/Berth.Local/imageAliases/{pattern}", Access::version,

@@ -301,6 +301,7 @@ void warn_of_machine(const Arm& arm, const ResourceId& id, Response& response);
 
 // --- os_images.cpp
 asio::awaitable<Response> list_os_images(Arm&, Request);
+asio::awaitable<Response> warm_os_image(Arm&, Request);
 asio::awaitable<Response> put_os_image(Arm&, Request);
 asio::awaitable<Response> delete_os_image(Arm&, Request);
 

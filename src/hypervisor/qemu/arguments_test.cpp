@@ -53,7 +53,7 @@ TEST(QemuArguments, NameTheProcessorOfTheAccelerator) {
   const HostSide kvm{.program = "qemu", .accelerator = Accelerator::kvm, .medium = false};
 
   EXPECT_THAT(arguments(small_machine(), tcg),
-              AllOf(has("-accel", "tcg,thread=multi,tb-size=256"), has("-cpu", "max")));
+              AllOf(has("-accel", "tcg,thread=multi,tb-size=128"), has("-cpu", "max")));
   EXPECT_THAT(arguments(small_machine(), kvm), AllOf(has("-accel", "kvm"), has("-cpu", "host")));
 }
 
