@@ -17,7 +17,7 @@ import subprocess
 import sys
 import warnings
 
-from machine import (HANDLER, PORT, Platform, calls, docker, docker_command, enter_namespace, furnish, install_front, make_certificates,
+from machine import (HANDLER, PORT, RECIPE, Platform, calls, docker, docker_command, enter_namespace, furnish, install_front, make_certificates,
                      openssl, pem, run, served)
 
 OTHER_PORT = PORT + 1
@@ -265,6 +265,22 @@ def main():
            str(codes))
     alive = run("docker", "inspect", "--format", "{{.State.Pid}}", "early")
     expect(alive == born and process_of("docker.service"), "and leaves engine and containers")
+    run("systemctl", "stop", "docker.service")
+
+    # As a machine of ours that goes on from a template: the image's daemon.json, the engine up, and files by somebody else.
+    keys = json.load(open(f"{RECIPE}/etc/docker/daemon.json"))
+    del keys["default-ulimits"]  # this machine's unit sets them by a flag
+    json.dump(keys, open("/etc/docker/daemon.json", "w"))
+    for name, file in (("ca", "ca"), ("cert", "server"), ("key", "server-key")):
+        shutil.copy(f"{first}/{file}.pem", f"/etc/docker/{name}.pem")
+    with open("/usr/local/lib/docker-tls/front.conf") as template, open(FRONT, "w") as file:
+        file.write(template.read().replace("@ACCEPT@", f"0.0.0.0:{PORT}"))
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "docker.service")
+    before = [process_of(unit) for unit in ("docker.service", "docker-tls.service")]
+    done = apply(first)
+    expect(done == [] and before == [process_of(unit) for unit in ("docker.service", "docker-tls.service")] and is_let_in(first)[0],
+           "an extension that comes to a machine which has it all changes nothing", str(done))
     run("systemctl", "stop", "docker.service")
 
 
