@@ -261,7 +261,7 @@ TEST_F(Restoring, AMachineWhoseIdentityWentWithItsRegionIsGivenUp) {
 }
 
 TEST_F(Restoring, AMachineIsShutDownOnceItsAgentHasSetItUp) {
-  world.guests->silent = true;
+  world.guests->talkative = false;
   const Vm vm = world.make("web1");
   const Accepted stopping = world.region->machines().stop(vm.ref(), false);
   world.turn();
