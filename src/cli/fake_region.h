@@ -136,6 +136,8 @@ class FakeRegion {
 
   /// Asked before each request is answered; a Response of its own goes out in place of ours.
   std::function<std::optional<Response>(const Request&)> on_request;
+  /// Beside "Bearer t0ken".
+  std::function<bool(const std::string&)> takes_token;
   /// Polls that the deployment takes; the body of each but the last says "Running".
   int polls = 2;
   /// When not null, the deployment fails with it.
@@ -197,12 +199,14 @@ class FakeRegion {
     }
     if (on_request)
       if (auto own = on_request(request)) return *own;
-    if (path == "/adfs/oauth2/token/") {
+    if (path == "/adfs/oauth2/token") {
       if (request.body.find("client_secret=s3cret") == std::string::npos)
         return reply(401, {{"error", "invalid_client"}, {"error_description", "bad secret"}});
       return reply(200, {{"access_token", "t0ken"}, {"expires_in", 3600}});
     }
-    if (request.header("Authorization") != "Bearer t0ken") return refuse(401, "AuthenticationFailed", "Who?");
+    const std::string bearer = request.header("Authorization");
+    if (bearer != "Bearer t0ken" && !(takes_token && takes_token(bearer)))
+      return refuse(401, "AuthenticationFailed", "Who?");
     const std::lock_guard lock(mutex_);
     return resource(request, lower(path));
   }

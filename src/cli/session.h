@@ -23,6 +23,8 @@ class Session {
 
   /// Signed in when first used. The reference is good until the region had to be started again.
   ArmClient& arm();
+  /// What goes on in exchanges is told to `out`.
+  Listener listener();
   /// The local one, started if it does not run.
   const RegionInfo& region();
   /// The subscription that arm() works in: the one that was signed in to and chosen, else the local region's.

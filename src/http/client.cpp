@@ -15,7 +15,7 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t largest_answer = std::size_t{64} * 1024 * 1024;
+constexpr std::size_t largest_head = std::size_t{1} << 20;
 constexpr int cancel_poll_ms = 100;
 constexpr int idle_poll_ms = 1000;
 
@@ -33,12 +33,14 @@ void append(List& list, const std::string& line) {
 
 struct Answer {
   Response response;
+  std::size_t largest = 0;
+  std::size_t head = 0;  ///< bytes of all header lines so far
   bool too_large = false;
 };
 
 std::size_t take_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& answer = *static_cast<Answer*>(user);
-  if (answer.response.body.size() + size * count > largest_answer) {
+  if (answer.response.body.size() + size * count > answer.largest) {
     answer.too_large = true;
     return CURL_WRITEFUNC_ERROR;
   }
@@ -47,7 +49,13 @@ std::size_t take_body(char* data, std::size_t size, std::size_t count, void* use
 }
 
 std::size_t take_header(char* data, std::size_t size, std::size_t count, void* user) {
-  auto& headers = static_cast<Answer*>(user)->response.headers;
+  auto& answer = *static_cast<Answer*>(user);
+  auto& headers = answer.response.headers;
+  answer.head += size * count;
+  if (answer.head > largest_head) {
+    answer.too_large = true;
+    return CURL_WRITEFUNC_ERROR;
+  }
   std::string_view line(data, size * count);
   if (line.starts_with("HTTP/")) headers.clear();  // the head before was an interim one
   const auto colon = line.find(':');
@@ -296,6 +304,7 @@ Response Client::send(const ClientRequest& request) {
     append(connect_to, v6 ? "::[" + options.connect_to + "]:" : "::" + options.connect_to + ":");
   }
   Answer answer;
+  answer.largest = options.largest_answer;
   char reason[CURL_ERROR_SIZE] = "";
 
   curl_easy_reset(easy);  // keeps connections
@@ -320,9 +329,9 @@ Response Client::send(const ClientRequest& request) {
     throw Error(ErrorKind::unavailable, "OperationCanceled",
                 fmt::format("The request to {} was interrupted.", host));
   if (answer.too_large)
-    throw Error(
-        ErrorKind::unavailable, "TransferFailed",
-        fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host, largest_answer >> 20));
+    throw Error(ErrorKind::unavailable, "TransferFailed",
+                fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host,
+                            std::max(options.largest_answer, largest_head) >> 20));
   if (result != CURLE_OK)
     throw_failure(
         {.result = result,

@@ -18,9 +18,10 @@ struct ClientOptions {
   std::filesystem::path key_file;
   std::string connect_to;  ///< address to connect to in place of the URL's host; empty: resolve it
   std::chrono::milliseconds connect_limit{10'000};
-  std::chrono::milliseconds limit{60'000};  ///< for the whole exchange
-  bool direct = false;                      ///< by no proxy, whatever the environment says
-  std::function<bool()> cancelled;          ///< asked a few times a second; true ends the exchange
+  std::chrono::milliseconds limit{60'000};             ///< for the whole exchange
+  std::size_t largest_answer = std::size_t{64} << 20;  ///< bytes of its body
+  bool direct = false;                                 ///< by no proxy, whatever the environment says
+  std::function<bool()> cancelled;                     ///< asked a few times a second; true ends the exchange
 };
 
 struct ClientRequest {
