@@ -382,10 +382,23 @@ class FakeRegion {
     return response;
   }
 
+  /// The engine's files, of the extension's settings or of cloud-init's user data: {"ca", "cert", "key"}, base64.
+  static json certificates_of(const json& parameters) {
+    if (!parameters.contains("cloudInit")) return parameters.at("dockerCertificates").at("value").at("certs");
+    const std::string data = base64_decode(parameters["cloudInit"]["value"].get<std::string>()).value();
+    const json config = json::parse(data.substr(data.find('\n')));
+    json certs;
+    for (const json& file : config["write_files"])
+      for (const char* name : {"ca", "cert", "key"})
+        if (file["path"] == std::string("/etc/docker/") + name + ".pem")
+          certs[name] = base64_encode(file["content"].get<std::string>());
+    return certs;
+  }
+
   /// Starts a Docker Engine with the certificates that came with the deployment.
   void run_host(const std::string& path) {
     const json& wanted = deployments_[path];
-    const json& certs = wanted["properties"]["parameters"]["dockerCertificates"]["value"]["certs"];
+    const json certs = certificates_of(wanted["properties"]["parameters"]);
     const auto text = [&](const char* key) {
       return base64_decode(certs.at(key).get<std::string>()).value();
     };
@@ -427,7 +440,7 @@ class FakeRegion {
     if (!further_status.is_null()) vm["properties"]["instanceView"]["statuses"].push_back(further_status);
     if (!extension_view.is_null())
       vm["properties"]["instanceView"]["extensions"] = json::array({extension_view});
-    vm["resources"] = json::array({extension});
+    if (!extension.is_null()) vm["resources"] = json::array({extension});
     vms_[vm_key] = vm;
     json configuration = {{"properties", {{"privateIPAddress", "10.0.0.4"}}}};
     const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}};

@@ -35,6 +35,8 @@ class PlayedAzure {
     region.on_request = [this](const Request& request) { return answer(request); };
   }
 
+  ~PlayedAzure() { region.stop(); }  // an answer that nobody waits for any more may still be in the making
+
   /// `azure account env add played`.
   Ran add_environment() {
     return run_program({"account", "env", "add", "played", "--metadata",
@@ -88,6 +90,8 @@ class PlayedAzure {
   std::set<std::string> strict_tenants;
   long lifetime = 3599;
   bool rotates_refresh_tokens = false;  ///< each is good once
+  std::string seen_at = "203.0.113.7";  ///< where a person's requests come from
+  std::set<std::string> taken_names;    ///< DNS labels that another customer has
   std::string identity_resource;        ///< what the identity service was asked for last
   std::deque<int> identity_troubles;    ///< statuses that it answers first
   /// Asked first; a Response of its own goes out in place of ours.
@@ -117,8 +121,12 @@ class PlayedAzure {
     return form;
   }
 
-  /// Tokens are "at-NUMBER.TENANT" and "rt-NUMBER.TENANT".
-  static std::string tenant_of(const std::string& token) { return token.substr(token.find('.') + 1); }
+  /// An access token has its claims between two dots.
+  static std::string tenant_of(const std::string& token) {
+    const std::size_t dot = token.find('.') + 1;
+    return json::parse(base64url_decode(token.substr(dot, token.rfind('.') - dot)).value_or("{}"))
+        .value("tid", "");
+  }
   bool knows(const std::string& bearer) {
     const std::lock_guard lock(mutex_);
     return bearer.starts_with("Bearer ") && tokens_.contains(bearer.substr(7));
@@ -126,9 +134,11 @@ class PlayedAzure {
 
   json grant(const std::string& tenant, bool person) {
     const std::string number = std::to_string(++given_);
-    tokens_.insert("at-" + number + "." + tenant);
-    json tokens = {
-        {"token_type", "Bearer"}, {"expires_in", lifetime}, {"access_token", "at-" + number + "." + tenant}};
+    json claims = {{"tid", tenant}};
+    if (person && !seen_at.empty()) claims["ipaddr"] = seen_at;
+    const std::string access = "at-" + number + "." + base64url_encode(claims.dump()) + ".x";
+    tokens_.insert(access);
+    json tokens = {{"token_type", "Bearer"}, {"expires_in", lifetime}, {"access_token", access}};
     if (!person) return tokens;
     refresh_.insert("rt-" + number + "." + tenant);
     tokens["refresh_token"] = "rt-" + number + "." + tenant;
@@ -154,6 +164,7 @@ class PlayedAzure {
                          {"message", "Ignore me"}});
     if (ends("/oauth2/v2.0/token")) return token_request(request);
     if (ends("/metadata/identity/oauth2/token")) return identity_request(request);
+    if (auto own = marketplace(request)) return own;
     if (request.path != "/tenants" && request.path != "/subscriptions") return std::nullopt;
     if (!knows(request.header("Authorization")))
       return reply(401, {{"error", {{"code", "ExpiredAuthenticationToken"}, {"message", "Expired."}}}});
@@ -170,6 +181,30 @@ class PlayedAzure {
                         {"state", one.state}});
     }
     return reply(200, {{"value", list}});
+  }
+
+  /// What Azure has and the fake region has not, and the other way round.
+  std::optional<Response> marketplace(const Request& request) {
+    const auto has = [&](const char* part) { return request.path.find(part) != std::string::npos; };
+    if (has("/providers/Berth.Local/"))
+      return reply(
+          404, {{"error",
+                 {{"code", "InvalidResourceNamespace"}, {"message", "The resource namespace is invalid."}}}});
+    if (has("/CheckDnsNameAvailability"))
+      return reply(200, {{"available", !taken_names.contains(request.parameter("domainNameLabel"))}});
+    if (request.method == "POST" && has("/virtualMachines/")) {
+      Response accepted{.status = 202};
+      accepted.headers["Azure-AsyncOperation"] =
+          origin + "/operations/power?api-version=2021-07-01&t=1&s=s1gnature";
+      return accepted;
+    }
+    if (request.path == "/operations/power")
+      return knows(request.header("Authorization")) ? reply(200, {{"status", "Succeeded"}})
+                                                    : Response{.status = 401};
+    if (!has("/artifacttypes/vmimage/")) return std::nullopt;
+    if (has("/publishers/Canonical/") && has("/offers/ubuntu-24_04-lts/skus/server/versions"))
+      return reply(200, json::array({{{"name", "24.04.202611010"}}}));
+    return reply(404, {{"error", {{"code", "NotFound"}, {"message", "Artifact: VMImage was not found."}}}});
   }
 
   Response token_request(const Request& request) {

@@ -9,6 +9,7 @@
 #include "cli/terminal/phases.h"
 #include "cli/terminal/terminal.h"
 #include "cli/vm/host_ports.h"
+#include "cli/vm/image_list.h"
 
 namespace berth {
 
@@ -40,6 +41,11 @@ const std::optional<ArmEndpoint>& Session::elsewhere() {
 
 bool Session::is_local() {
   return !elsewhere();
+}
+
+bool Session::is_azure() {
+  if (!is_azure_) is_azure_ = !is_local() && has_marketplace(arm());
+  return *is_azure_;
 }
 
 std::string Session::subscription() {

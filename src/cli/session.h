@@ -31,6 +31,8 @@ class Session {
   std::string subscription();
   /// False when that is another Resource Manager's.
   bool is_local();
+  /// True when there are no Docker extension and no images of a region: on Azure, and on all that is no region of Berth's.
+  bool is_azure();
   /// For commands about the local region itself, whatever was chosen.
   void stay_local() { stays_local_ = true; }
 
@@ -56,6 +58,7 @@ class Session {
   std::unique_ptr<ArmClient> arm_;
   int losses_ = 0, starts_ = 0;
   bool stays_local_ = false;
+  std::optional<bool> is_azure_;                         ///< once it was asked
   std::optional<std::optional<ArmEndpoint>> elsewhere_;  ///< once it was looked for
   const std::optional<ArmEndpoint>& elsewhere();
   bool just_started_ = false;  ///< the region, by us: its hosts' ports may have moved

@@ -214,6 +214,7 @@ ArmEndpoint account_endpoint(const Environment& environment, std::shared_ptr<Tok
   endpoint.ca_file = environment.ca_file;
   endpoint.tokens = std::move(tokens);
   endpoint.far = true;
+  endpoint.is_public_cloud = !environment.is_own;
   return endpoint;
 }
 

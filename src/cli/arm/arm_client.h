@@ -21,8 +21,9 @@ struct ArmEndpoint {
   std::string url;                ///< "https://127.0.0.1:8443", no slash at the end
   std::filesystem::path ca_file;  ///< as in ClientOptions
   std::shared_ptr<TokenSource> tokens;
-  bool far = false;          ///< lost connections are tried again
-  std::string subscription;  ///< UUID
+  bool far = false;              ///< lost connections are tried again
+  bool is_public_cloud = false;  ///< Azure itself, or a national cloud of it
+  std::string subscription;      ///< UUID
 };
 
 /// A request that was accepted; the work may go on behind it.

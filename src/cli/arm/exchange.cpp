@@ -29,12 +29,12 @@ std::string header_of(const Response& response, std::string_view name) {
   return found == response.headers.end() ? std::string() : found->second;
 }
 
-/// A date as HTTP writes it (RFC 9110, IMF-fixdate).
-std::optional<system_clock::time_point> parse_http_date(const std::string& text) {
+/// A date as HTTP writes it (RFC 9110, IMF-fixdate), of this century or near it: the others do not fit a clock in nanoseconds.
+std::optional<std::chrono::sys_seconds> parse_http_date(const std::string& text) {
   struct tm time {};
   const char* end = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &time);
-  if (end == nullptr || *end != '\0') return std::nullopt;
-  return system_clock::from_time_t(::timegm(&time));
+  if (end == nullptr || *end != '\0' || time.tm_year < 70 || time.tm_year > 300) return std::nullopt;
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&time)));
 }
 
 /// The names that Resource Manager and Entra give an exchange, for whoever asks their support.
@@ -69,7 +69,8 @@ std::optional<milliseconds> retry_after(const Response& response) {
   if (const auto value = number(text)) return std::chrono::seconds(std::min(*value, day));
   if (const auto date = parse_http_date(text)) {
     // By their clock, where they tell it: ours may be another one.
-    const auto now = parse_http_date(header_of(response, "Date")).value_or(system_clock::now());
+    const auto now = parse_http_date(header_of(response, "Date"))
+                         .value_or(std::chrono::floor<std::chrono::seconds>(system_clock::now()));
     return std::clamp(std::chrono::duration_cast<milliseconds>(*date - now), milliseconds(0),
                       milliseconds(std::chrono::seconds(day)));
   }

@@ -91,6 +91,9 @@ void vm_docker_create(CommandLine& app, Session& session) {
   app.add_flag("--wait", options->wait, "Wait for the guest agent's own report, too");
   app.add_flag("--cold", options->cold, "Boot it, rather than restore it from the image's template");
   app.add_option("--count", options->count, "Make NAME-1 to NAME-N at once")->type_name("<n>");
+  text("--allow-from", options->allow_from, "<addresses>",
+       "On Azure: who reaches its ports, addresses and blocks with commas between, or * [you alone]");
+  app.add_flag("--yes", options->yes, "On Azure: do not ask about what costs money");
   text("--template", options->template_file, "<file>", "Write the deployment there and make nothing");
   text("--timeout", options->timeout, "<seconds>", "How long it may take [3600]");
   add_classic_only(app, options);

@@ -39,6 +39,7 @@ constexpr const char* balancer_type = "Microsoft.Network/loadBalancers";
 constexpr const char* vm_type = "Microsoft.Compute/virtualMachines";
 
 constexpr std::uint16_t ssh_server_port = 22;
+constexpr const char* azure_disk_type = "StandardSSD_LRS";
 
 /// Only a load balancer leads a public port to another one: SSH that is wanted elsewhere than at 22 needs it,
 /// and an address stands either in front of a load balancer or at an interface.
@@ -57,25 +58,32 @@ ordered_json virtual_network(const DockerHost& host) {
   return network;
 }
 
-ordered_json allow_rule(const char* name, int priority, std::uint16_t port, const char* description) {
-  return {{"name", name},
-          {"properties",
-           {{"description", description},
-            {"protocol", "Tcp"},
-            {"sourceAddressPrefix", "*"},
-            {"sourcePortRange", "*"},
-            {"destinationAddressPrefix", "*"},
-            {"destinationPortRange", std::to_string(port)},
-            {"access", "Allow"},
-            {"priority", priority},
-            {"direction", "Inbound"}}}};
+ordered_json allow_rule(const DockerHost& host, const char* name, int priority, std::uint16_t port,
+                        const char* description) {
+  ordered_json rule = {{"name", name},
+                       {"properties",
+                        {{"description", description},
+                         {"protocol", "Tcp"},
+                         {"sourceAddressPrefix", "*"},
+                         {"sourcePortRange", "*"},
+                         {"destinationAddressPrefix", "*"},
+                         {"destinationPortRange", std::to_string(port)},
+                         {"access", "Allow"},
+                         {"priority", priority},
+                         {"direction", "Inbound"}}}};
+  if (host.allow_from.size() == 1) rule["properties"]["sourceAddressPrefix"] = host.allow_from.front();
+  if (host.allow_from.size() > 1) {
+    rule["properties"].erase("sourceAddressPrefix");
+    rule["properties"]["sourceAddressPrefixes"] = host.allow_from;
+  }
+  return rule;
 }
 
 ordered_json security_group(const DockerHost& host) {
   ordered_json rules = ordered_json::array();
-  if (host.ssh_port) rules.push_back(allow_rule("ssh", 1000, ssh_server_port, "Secure shell"));
-  rules.push_back(
-      allow_rule("docker", 1010, host.docker_port, "Docker Engine: TLS, with client certificates only"));
+  if (host.ssh_port) rules.push_back(allow_rule(host, "ssh", 1000, ssh_server_port, "Secure shell"));
+  rules.push_back(allow_rule(host, "docker", 1010, host.docker_port,
+                             "Docker Engine: TLS, with client certificates only"));
   ordered_json group = resource(host, group_type, host.name + "-nsg", network_version);
   group["properties"] = {{"securityRules", std::move(rules)}};
   return group;
@@ -154,7 +162,10 @@ ordered_json image_reference(const std::string& image) {
 ordered_json os_profile(const DockerHost& host) {
   ordered_json profile = {{"computerName", host.vm_name}, {"adminUsername", host.user}};
   if (host.password_login) profile["adminPassword"] = "[parameters('adminPassword')]";
-  if (!host.custom_data.empty()) profile["customData"] = base64_encode(host.custom_data);
+  if (host.on_azure)
+    profile["customData"] = "[parameters('cloudInit')]";
+  else if (!host.custom_data.empty())
+    profile["customData"] = base64_encode(host.custom_data);
   profile["linuxConfiguration"] = {{"disablePasswordAuthentication", !host.password_login},
                                    {"provisionVMAgent", true}};
   ordered_json keys = ordered_json::array();
@@ -180,6 +191,10 @@ ordered_json virtual_machine(const DockerHost& host) {
                           {"deleteOption", "Delete"}}}}},
                       {"osProfile", os_profile(host)},
                       {"networkProfile", {{"networkInterfaces", ordered_json::array({std::move(nic)})}}}};
+  if (host.on_azure) {
+    vm["tags"][docker_port_tag] = std::to_string(host.docker_port);
+    vm["properties"]["storageProfile"]["osDisk"]["managedDisk"] = {{"storageAccountType", azure_disk_type}};
+  }
   return vm;
 }
 
@@ -202,6 +217,10 @@ ordered_json public_address_resource(const DockerHost& host) {
   ordered_json address = resource(host, address_type, public_address_name(host.name), network_version);
   address["properties"] = {{"publicIPAllocationMethod", "Dynamic"},
                            {"dnsSettings", {{"domainNameLabel", host.name}}}};
+  if (host.on_azure) {  // Basic addresses, whose address came late, are no longer made there
+    address["sku"] = {{"name", "Standard"}};
+    address["properties"]["publicIPAllocationMethod"] = "Static";
+  }
   return address;
 }
 
@@ -210,13 +229,19 @@ ordered_json docker_host_template(const DockerHost& host) {
   if (host.password_login)
     parameters["adminPassword"] = {{"type", "securestring"},
                                    {"metadata", {{"description", "Password of " + host.user}}}};
-  parameters["dockerCertificates"] = {
-      {"type", "secureObject"},
-      {"metadata",
-       {{"description",
-         R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
+  if (host.on_azure)
+    parameters["cloudInit"] = {
+        {"type", "securestring"},
+        {"metadata", {{"description", "Base64 of the user data for cloud-init that makes the Docker host"}}}};
+  else
+    parameters["dockerCertificates"] = {
+        {"type", "secureObject"},
+        {"metadata",
+         {{"description",
+           R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
   ordered_json resources = {public_address_resource(host), security_group(host), interface(host),
-                            virtual_machine(host), docker_extension(host)};
+                            virtual_machine(host)};
+  if (!host.on_azure) resources.push_back(docker_extension(host));
   if (has_balancer(host)) resources.insert(resources.begin() + 1, load_balancer(host));
   if (host.virtual_network.empty()) resources.insert(resources.begin(), virtual_network(host));
   return {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
@@ -233,11 +258,10 @@ ordered_json docker_certificates_value(const std::string& ca_pem, const std::str
             {"key", base64_encode(key_pem.reveal())}}}};
 }
 
-ordered_json deployment_body(const DockerHost& host, const Secret& password,
-                             const ordered_json& docker_certificates) {
+ordered_json deployment_body(const DockerHost& host, const Secret& password, const ordered_json& docker) {
   ordered_json parameters;
   if (host.password_login) parameters["adminPassword"] = {{"value", password.reveal()}};
-  parameters["dockerCertificates"] = {{"value", docker_certificates}};
+  parameters[host.on_azure ? "cloudInit" : "dockerCertificates"] = {{"value", docker}};
   return {{"properties",
            {{"mode", "Incremental"},
             {"parameters", std::move(parameters)},

@@ -110,6 +110,8 @@ HostView parse_vm(const json& document) {
   host.user = text(document, {"properties", "osProfile", "adminUsername"});
   host.provisioning = text(document, {"properties", "provisioningState"});
   host.host_tag = text(document, {"tags", host_tag});
+  if (const std::string port = text(document, {"tags", docker_port_tag}); !port.empty())
+    host.tagged_docker_port = berth::docker_port(json{{"dockerport", port}}.dump());
   const json& view = at(document, {"properties", "instanceView"});
   add_statuses(view, host);
   host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
@@ -209,7 +211,7 @@ const HostView::Extension* HostView::docker_extension() const {
 std::optional<std::uint16_t> HostView::docker_port() const {
   for (const Extension& extension : extensions)
     if (extension.docker_port) return extension.docker_port;
-  return std::nullopt;
+  return tagged_docker_port;
 }
 
 std::string HostView::docker_endpoint(bool name_resolves) const {
@@ -233,7 +235,9 @@ std::string HostView::path() const {
 
 std::vector<HostView> list_hosts(ArmClient& arm) {
   std::vector<HostView> hosts;
-  const std::vector<json> vms = arm.list("providers/Microsoft.Compute/virtualMachines?$expand=instanceView");
+  // Azure has no instance views in the lists of a subscription.
+  const std::vector<json> vms = arm.list(std::string("providers/Microsoft.Compute/virtualMachines") +
+                                         (arm.endpoint().is_public_cloud ? "" : "?$expand=instanceView"));
   if (vms.empty()) return hosts;
   const Addresses addresses(arm);
   for (const json& item : vms) {

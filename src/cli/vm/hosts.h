@@ -50,11 +50,13 @@ struct HostView {
     std::vector<Part> parts;  ///< what the handler says of each part of its work
   };
   std::vector<Extension> extensions;
+  std::optional<std::uint16_t> tagged_docker_port;  ///< of a Docker host without the extension
   /// Under which its keys, contexts and certificates are kept here.
   const std::string& tag() const { return host_tag.empty() ? name : host_tag; }
   std::string path() const;                   ///< of the VM, below the subscription
   std::string status() const;                 ///< in a word: "running", "halted", "Creating"
   const Extension* docker_extension() const;  ///< null without one
+  bool is_docker_host() const { return docker_extension() != nullptr || tagged_docker_port; }
   std::optional<std::uint16_t> docker_port() const;
   /// "tcp://web1.cloudapp.net:4243"; "" without Docker. By name only if `name_resolves`.
   std::string docker_endpoint(bool name_resolves) const;

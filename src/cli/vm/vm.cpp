@@ -23,7 +23,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
-constexpr auto delete_limit = 600s;
+constexpr auto delete_limit = 1800s;  ///< a group of Azure takes long
 
 // --- vm list, vm show
 
