@@ -148,6 +148,8 @@ class FakeRegion {
   /// Where the public SSH port came to be; 0: where it was asked for.
   int ssh_host_port = 0;
   bool docker_answers = true;
+  /// Plays Azure's public addresses: this is one, nothing tells which ports are open, and none moves.
+  std::string azure_address;
   /// What the extension's handler says, as the instance view shows it; null: nothing yet.
   json extension_view;
   /// Beside its power state in the instance view of a VM that is made from now on; null: nothing.
@@ -256,6 +258,7 @@ class FakeRegion {
   }
 
   Response security_request(const Request& request, const std::string& path) {
+    if (path.ends_with("/networksecuritygroups")) return list_of(security_groups_);
     const std::size_t rule = path.find("/securityrules/");
     const auto found = security_groups_.find(path.substr(0, rule));
     if (found == security_groups_.end()) return refuse(404, "ResourceNotFound", "No such security group.");
@@ -320,21 +323,22 @@ class FakeRegion {
       json document = {{"id", "/subscriptions/sub-1" + path},
                        {"properties",
                         {{"provisioningState", "Succeeded"},
-                         {"ipAddress", "127.0.0.1"},
+                         {"ipAddress", azure_address.empty() ? "127.0.0.1" : azure_address},
                          {"dnsSettings", {{"domainNameLabel", label}, {"fqdn", label + ".cloudapp.net"}}}}}};
       const bool is_new = addresses_.emplace(path, document).second;
       return reply(is_new ? 201 : 200, document);
     }
     if (path.ends_with("/publicipaddresses")) {
       auto all = addresses_;
-      for (auto& [key, document] : all) document["properties"]["localPorts"] = local_ports(key);
+      for (auto& [key, document] : all)
+        if (azure_address.empty()) document["properties"]["localPorts"] = local_ports(key);
       return list_of(all);
     }
     const auto found = addresses_.find(path);
     if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
     if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
     json document = found->second;
-    document["properties"]["localPorts"] = local_ports(path);
+    if (azure_address.empty()) document["properties"]["localPorts"] = local_ports(path);
     return reply(200, document);
   }
 
@@ -402,9 +406,11 @@ class FakeRegion {
     const auto text = [&](const char* key) {
       return base64_decode(certs.at(key).get<std::string>()).value();
     };
+    const std::uint16_t engine_port = azure_address.empty() ? 0 : 4243;
     if (docker_answers)
       docker_servers_[part_after(path, "/deployments/docker-")] = Server::on_tcp(
-          context_.get_executor(), "127.0.0.1", 0, {text("cert"), Secret(text("key")), true},
+          context_.get_executor(), azure_address.empty() ? "127.0.0.1" : azure_address, engine_port,
+          {text("cert"), Secret(text("key")), true},
           open_gate([this](Request request) -> boost::asio::awaitable<Response> {
             if (request.client_certificate.empty()) co_return Response{.status = 401};
             docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();

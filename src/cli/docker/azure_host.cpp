@@ -10,7 +10,7 @@
 #include "cli/arm/json_view.h"
 #include "cli/terminal/terminal.h"
 #include "cli/vm/image_list.h"
-#include "crypto/encoding.h"
+#include "cli/vm/own_address.h"
 #include "http/message.h"
 
 namespace berth {
@@ -46,16 +46,7 @@ std::vector<std::string> settle_sources(Session& session, const std::string& wan
           "certificate; SSH may be tried by anybody.");
     return sources;
   }
-  const AccessToken token = session.arm().endpoint().tokens->get(false, {}, session.listener());
-  const std::string own = address_in_token(token.text);
-  if (own.empty())
-    throw Error(ErrorKind::invalid, "AddressUnknown",
-                "From which address you will reach the host is not known: Azure tells it to people alone who "
-                "signed in.",
-                "Name it, with blocks if you like: --allow-from ADDRESS[/BITS],… ('*' for everybody).");
-  session.out.info(
-      fmt::format("The ports are opened to {} alone, where Azure saw you; --allow-from names others", own));
-  return {own};
+  return {own_address(session, "--allow-from ADDRESS[/BITS],… ('*' for everybody)")};
 }
 
 void check_label(ArmClient& arm, const DockerHost& host) {
@@ -91,17 +82,6 @@ std::vector<std::string> parse_sources(const std::string& text) {
     sources.push_back(one);
   }
   return sources;
-}
-
-std::string address_in_token(const Secret& token) {
-  const std::string& text_of_token = token.reveal();
-  const std::size_t first = text_of_token.find('.');
-  if (first == std::string::npos) return {};
-  const auto claims =
-      base64url_decode(text_of_token.substr(first + 1, text_of_token.find('.', first + 1) - first - 1));
-  const std::string address = text(json::parse(claims.value_or(""), nullptr, false), {"ipaddr"});
-  in_addr parsed{};
-  return ::inet_pton(AF_INET, address.c_str(), &parsed) == 1 ? address : std::string();
 }
 
 void prepare_azure_host(Session& session, const DockerCreateOptions& options, DockerHost& host) {

@@ -13,10 +13,6 @@ void prepare_azure_host(Session& session, const DockerCreateOptions& options, Do
 /// Lists what will be made and costs money, and asks (but for --yes). Throws Error(invalid) without a yes.
 void confirm_azure_host(Session& session, const DockerCreateOptions& options, const DockerCreatePlan& plan);
 
-/// The address that Azure saw the person of this token at; "" when the token does not say (those of service principals do not).
-/// Source: access tokens of Microsoft Entra, claim "ipaddr".
-std::string address_in_token(const Secret& token);
-
 /// Addresses and blocks of IPv4, separated by commas, or "*" for everybody (an empty list). Throws Error(invalid) naming the option.
 std::vector<std::string> parse_sources(const std::string& text);
 

@@ -5,6 +5,7 @@
 
 #include "cli/docker/cloud_init.h"
 #include "cli/played_azure.h"
+#include "cli/vm/own_address.h"
 #include "host/process.h"
 
 namespace berth {
@@ -58,12 +59,12 @@ class AzureHost : public testing::Test {
 TEST_F(AzureHost, IsMadeByCloudInitAndEndsWhenDockerHasAnswered) {
   const Ran ran = create();
   ASSERT_EQ(ran.exit_code, 0) << ran.err << ran.out;
-  EXPECT_THAT(
-      ran.out,
-      AllOf(HasSubstr("It costs money, in the subscription sub-1, until 'azure vm delete web1':"),
-            HasSubstr("virtual machine   Standard_B2s at westus"),
-            HasSubstr("public address    web1-ip, Standard, static"),
-            HasSubstr("opened to 203.0.113.7 alone"), HasSubstr("docker --tls -H tcp://web1.cloudapp.net:")));
+  EXPECT_THAT(ran.out,
+              AllOf(HasSubstr("It costs money, in the subscription sub-1, until 'azure vm delete web1':"),
+                    HasSubstr("virtual machine   Standard_B2s at westus"),
+                    HasSubstr("public address    web1-ip, Standard, static"),
+                    HasSubstr("Opened to 203.0.113.7 alone"),
+                    HasSubstr("docker --tls -H tcp://web1.cloudapp.net:4243 info")));
   const json& properties = azure.region.deployment["properties"];
   EXPECT_EQ(properties["template"]["parameters"]["cloudInit"]["type"], "securestring");
   EXPECT_FALSE(properties["parameters"].contains("dockerCertificates"));
@@ -87,7 +88,9 @@ TEST_F(AzureHost, IsListedShownStoppedStartedAndDeleted) {
   ASSERT_EQ(create().exit_code, 0);
   const json listed = json::parse(run_program({"vm", "list", "--json"}).out);
   ASSERT_EQ(listed.size(), 1U);
-  EXPECT_THAT(listed[0]["dockerHost"].get<std::string>(), StartsWith("tcp://127.0.0.1:"));
+  EXPECT_EQ(listed[0]["dockerHost"], "tcp://" + azure.region.azure_address + ":4243");
+  EXPECT_THAT(listed[0]["sshCommand"].get<std::string>(),
+              testing::EndsWith(" ops@" + azure.region.azure_address));
   EXPECT_EQ(run_program({"vm", "show", "web1"}).exit_code, 0);
   const Ran shown = run_program({"vm", "docker", "show", "web1"});
   EXPECT_EQ(shown.exit_code, 0) << shown.err;
@@ -109,6 +112,17 @@ TEST_F(AzureHost, IsListedShownStoppedStartedAndDeleted) {
   const Ran deleted = run_program({"vm", "delete", "web1", "--quiet"});
   EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
   EXPECT_FALSE(azure.region.has_group("web1"));
+}
+
+TEST_F(AzureHost, APortIsPublishedToItsUserAlone) {
+  ASSERT_EQ(create().exit_code, 0);
+  const Ran opened = run_program({"vm", "docker", "port", "publish", "web1", "8080"});
+  ASSERT_EQ(opened.exit_code, 0) << opened.err;
+  EXPECT_THAT(opened.out, HasSubstr("8080/tcp is open at " + azure.region.azure_address + ":8080"));
+  const json ports = json::parse(run_program({"vm", "endpoint", "list", "web1", "--json"}).out);
+  EXPECT_EQ(ports.back()["source"], "203.0.113.7");
+  ASSERT_EQ(run_program({"vm", "endpoint", "create", "web1", "53", "-t", "udp", "--source", "*"}).exit_code,
+            0);
 }
 
 TEST_F(AzureHost, NothingThatCostsMoneyIsMadeWithoutAYes) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -132,7 +133,42 @@ const json& first(const json& object, std::initializer_list<const char*> path) {
   return list.is_array() && !list.empty() ? list.front() : nothing;
 }
 
-/// All addresses of a subscription at once: three requests, not three per host.
+std::uint16_t number_in_text(std::string_view text) {
+  std::uint16_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : std::uint16_t{0};
+}
+
+/// What rules of a security group let in, port by port. One that opens more than a thousand at once opens no service in particular.
+std::vector<PublicPort> ports_of_rules(const json& rules) {
+  constexpr int most = 1000;
+  std::vector<PublicPort> ports;
+  if (!rules.is_array()) return ports;
+  for (const json& rule : rules) {
+    const json& properties = at(rule, {"properties"});
+    const std::string range = text(properties, {"destinationPortRange"});
+    const std::size_t dash = std::min(range.find('-'), range.size());
+    const std::uint16_t from = number_in_text(std::string_view(range).substr(0, dash));
+    const std::uint16_t to =
+        dash < range.size() ? number_in_text(std::string_view(range).substr(dash + 1)) : from;
+    if (!same_name(text(properties, {"access"}), "Allow") ||
+        !same_name(text(properties, {"direction"}), "Inbound") || from == 0 || to < from ||
+        to - from > most || ports.size() > most)
+      continue;
+    const std::string protocol = lower(text(properties, {"protocol"}));
+    for (unsigned port = from; port <= to; ++port) {
+      const auto number = static_cast<std::uint16_t>(port);
+      ports.push_back({.port = number,
+                       .host_port = number,
+                       .moved_because = {},
+                       .protocol = protocol == "udp" ? "udp" : "tcp",
+                       .guest_port = number});
+    }
+  }
+  return ports;
+}
+
+/// All addresses of a subscription at once: three or four requests, not as many per host.
 class Addresses {
  public:
   explicit Addresses(ArmClient& arm) {
@@ -142,6 +178,10 @@ class Addresses {
       std::string key = lower(text(item, {"id"}));
       interfaces_.emplace(std::move(key), std::move(item));
     }
+    const auto says_nothing = [](const auto& item) { return !item.second.tells_ports; };
+    if (std::ranges::any_of(addresses_, says_nothing))
+      for (const json& item : arm.list("providers/Microsoft.Network/networkSecurityGroups"))
+        opened_[lower(text(item, {"id"}))] = ports_of_rules(at(item, {"properties", "securityRules"}));
     for (const json& item : arm.list("providers/Microsoft.Network/loadBalancers"))
       balanced_[lower(text(item, {"id"}))] = lower(text(
           first(item, {"properties", "frontendIPConfigurations"}), {"properties", "publicIPAddress", "id"}));
@@ -163,11 +203,18 @@ class Addresses {
       if (balancer != balanced_.end()) id = balancer->second;
     }
     const auto address = addresses_.find(id);
-    if (address != addresses_.end()) host.public_address = address->second;
+    if (address == addresses_.end()) return;
+    host.public_address = address->second;
+    const auto opened = opened_.find(lower(host.security_group_id));
+    if (address->second.tells_ports || opened == opened_.end()) return;
+    host.public_address.ports = opened->second;
+    if (host.power != "running")
+      for (PublicPort& port : host.public_address.ports) port.host_port = 0;
   }
 
  private:
   std::map<std::string, PublicAddressView> addresses_;
+  std::map<std::string, std::vector<PublicPort>> opened_;  ///< by security group
   std::map<std::string, json> interfaces_;
   std::map<std::string, std::string> balanced_;  ///< load balancer -> its public address; ids in lower case
 };
@@ -196,6 +243,7 @@ PublicAddressView parse_public_address(const json& document) {
                          .fqdn = text(document, {"properties", "dnsSettings", "fqdn"}),
                          .label = text(document, {"properties", "dnsSettings", "domainNameLabel"}),
                          .ports = {}};
+  view.tells_ports = at(document, {"properties"}).contains("localPorts");
   const json& ports = at(document, {"properties", "localPorts"});
   if (ports.is_array())
     for (const json& item : ports) view.ports.push_back(parse_port(item));

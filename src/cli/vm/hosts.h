@@ -21,6 +21,7 @@ struct PublicPort {
 struct PublicAddressView {
   std::string address, fqdn, label;
   std::vector<PublicPort> ports;
+  bool tells_ports = false;  ///< regions do; on Azure the rules of security groups say which are open
   /// Where `port` is open.
   std::uint16_t host_port(std::uint16_t port) const;
   /// A line for each port that had to move; "" when none had to.
