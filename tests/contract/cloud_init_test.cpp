@@ -21,7 +21,9 @@ TEST(CloudInitContract, TheFilesAndTheListenerAreTheExtensions) {
                                               .certificate_pem = "CERT",
                                               .key_pem = Secret("KEY"),
                                               .docker_port = 4243,
-                                              .user = "ops"})
+                                              .user = "ops",
+                                              .host_key_pem = Secret("KEY"),
+                                              .host_key_line = "ssh-rsa AAAA"})
                                .reveal();
   EngineUnit unit;
   unit.file = "/lib/systemd/system/docker.service";

@@ -144,12 +144,12 @@ class SigningIn {
 std::size_t SigningIn::add_subscriptions(const Principal& principal, ArmEndpoint endpoint) {
   std::size_t added = 0;
   for (const json& item : client(std::move(endpoint)).list_above("subscriptions")) {
-    Subscription one{first_line(text(item, {"displayName"}), 200),
-                     first_line(text(item, {"subscriptionId"}), 100), environment_.resource_manager + "/",
+    Subscription one{printable_line(text(item, {"displayName"}), 200),
+                     printable_line(text(item, {"subscriptionId"}), 100), environment_.resource_manager + "/",
                      principal};
-    one.tenant = first_line(text(item, {"tenantId"}), 100);
+    one.tenant = printable_line(text(item, {"tenantId"}), 100);
     if (one.tenant.empty()) one.tenant = principal.tenant;
-    one.state = first_line(text(item, {"state"}), 40);
+    one.state = printable_line(text(item, {"state"}), 40);
     const bool known = std::ranges::any_of(
         result_.subscriptions, [&](const Subscription& other) { return same_name(other.id, one.id); });
     if (one.id.empty() || one.id.find_first_of("/?# ") != std::string::npos || known) continue;
@@ -264,7 +264,7 @@ void SigningIn::look_into_tenants(const Principal& person, const Grant& home) {
     Principal there = person;
     there.tenant = text(item, {"tenantId"});
     if (there.tenant.empty() || there.tenant.find_first_of("/?#% ") != std::string::npos) continue;
-    const std::string name = first_line(text(item, {"displayName"}), 100);
+    const std::string name = printable_line(text(item, {"displayName"}), 100);
     look_into_tenant(there, name.empty() ? there.tenant : fmt::format("{} ({})", name, there.tenant), home);
   }
 }

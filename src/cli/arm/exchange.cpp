@@ -42,7 +42,7 @@ std::string ids_of(const Response& response) {
   std::string ids;
   for (const char* name : {"x-ms-request-id", "x-ms-correlation-request-id", "client-request-id"})
     if (const std::string id = header_of(response, name); !id.empty())
-      ids += fmt::format(" {}={}", name, first_line(id, 80));
+      ids += fmt::format(" {}={}", name, printable_line(id, 80));
   return ids;
 }
 
@@ -93,7 +93,7 @@ std::string without_keys(const std::string& url) {
   const std::size_t version = url.find("api-version=", query);
   std::string shown = url.substr(0, query);
   if (version != std::string::npos) shown += "?" + url.substr(version, url.find('&', version) - version);
-  return first_line(shown, 1000);
+  return printable_line(shown, 1000);
 }
 
 std::string host_of_url(const std::string& url) {

@@ -84,6 +84,21 @@ TEST_F(AzureHost, IsMadeByCloudInitAndEndsWhenDockerHasAnswered) {
     EXPECT_EQ(rule["properties"]["sourceAddressPrefix"], "203.0.113.7") << rule;
 }
 
+TEST_F(AzureHost, ItsSshKeyIsKnownBeforeTheFirstConnection) {
+  ASSERT_EQ(create().exit_code, 0);
+  const std::string data =
+      base64_decode(
+          azure.region.deployment["properties"]["parameters"]["cloudInit"]["value"].get<std::string>())
+          .value();
+  const json config = json::parse(data.substr(data.find('\n')));
+  const auto known = azure.config() / "ssh/web1.known_hosts";
+  EXPECT_EQ(read_file(known),
+            azure.region.azure_address + " " + config["ssh_keys"]["rsa_public"].get<std::string>() +
+                "\nweb1.cloudapp.net " + config["ssh_keys"]["rsa_public"].get<std::string>() + "\n");
+  ASSERT_EQ(run_program({"vm", "delete", "web1", "--quiet"}).exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(known));
+}
+
 TEST_F(AzureHost, IsListedShownStoppedStartedAndDeleted) {
   ASSERT_EQ(create().exit_code, 0);
   const json listed = json::parse(run_program({"vm", "list", "--json"}).out);
@@ -238,7 +253,9 @@ TEST(CloudInit, IsACloudConfigWhoseScriptAShellReads) {
                                               .certificate_pem = "CERT\n",
                                               .key_pem = Secret("KEY\n"),
                                               .docker_port = 2376,
-                                              .user = "ops"})
+                                              .user = "ops",
+                                              .host_key_pem = Secret("HOST KEY\n"),
+                                              .host_key_line = "ssh-rsa AAAA"})
                                .reveal();
   ASSERT_THAT(data, StartsWith("#cloud-config\n"));
   const json config = json::parse(data.substr(data.find('\n')));
@@ -251,6 +268,7 @@ TEST(CloudInit, IsACloudConfigWhoseScriptAShellReads) {
   const std::string text = files.at(script)["content"];
   EXPECT_THAT(text, AllOf(HasSubstr("-H tcp://0.0.0.0:2376"),
                           HasSubstr("usermod --append --groups docker ops"), Not(HasSubstr("{{"))));
+  EXPECT_EQ(config["ssh_keys"]["rsa_public"], "ssh-rsa AAAA");
   const RunResult checked = run({"/bin/sh", "-n"}, {.input = text});
   EXPECT_EQ(checked.exit_code, 0) << checked.err;
 }

@@ -67,6 +67,7 @@ Secret docker_cloud_init(const CloudInitOrder& order) {
         file(engine_certificate_file, "0444", order.certificate_pem),
         file(engine_key_file, "0400", order.key_pem.reveal()),
         file(engine_daemon_file, "0644", cloud_init_daemon_file()), file(script_file, "0755", first_boot)}},
+      {"ssh_keys", {{"rsa_private", order.host_key_pem.reveal()}, {"rsa_public", order.host_key_line}}},
       {"runcmd", ordered_json::array({ordered_json::array({script_file})})}};
   return Secret("#cloud-config\n" + config.dump(2) + "\n");
 }

@@ -13,6 +13,9 @@ struct CloudInitOrder {
   Secret key_pem;
   std::uint16_t docker_port = 4243;
   std::string user;  ///< who may use the engine's own socket
+  Secret
+      host_key_pem;  ///< of the ssh server, RSA; with its public half, so that nobody has to trust the first connection
+  std::string host_key_line;  ///< OpenSSH
 };
 
 /// User data for cloud-init ("#cloud-config", its YAML written as JSON): the certificates, the engine's configuration as the extension

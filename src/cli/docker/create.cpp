@@ -358,13 +358,18 @@ void Creation::deploy(const Secret& password) {
                                                                   .common_name = plan_.certificate_name});
   ordered_json docker =
       docker_certificates_value(certificates_->authority_pem(), server.certificate, server.key);
-  if (host.on_azure)
+  if (host.on_azure) {
+    const SshHostKey ssh = make_ssh_host_key();
+    keep_host_key(host.name, {address_.address, address_.fqdn}, ssh.line);
     docker = base64_encode(docker_cloud_init({.authority_pem = certificates_->authority_pem(),
                                               .certificate_pem = server.certificate,
                                               .key_pem = server.key,
                                               .docker_port = host.docker_port,
-                                              .user = host.user})
+                                              .user = host.user,
+                                              .host_key_pem = ssh.private_key,
+                                              .host_key_line = ssh.line})
                                .reveal());
+  }
   const json body = deployment_body(host, password, docker);
 
   const std::string path = in_group("Microsoft.Resources/deployments/docker-" + host.name);

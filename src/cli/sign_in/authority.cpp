@@ -120,10 +120,10 @@ TokenAnswer parse_token_answer(int status, const std::string& body, const std::s
   }
   Refusal& refusal = result.refusal;
   refusal.status = status;
-  refusal.error = first_line(text(answer, {"error"}), 100);
+  refusal.error = printable_line(text(answer, {"error"}), 100);
   const std::string description = text(answer, {"error_description"});
   refusal.number = error_number(description);
-  refusal.description = first_line(description);
+  refusal.description = printable_line(description);
   if (status >= 200 && status < 300)
     throw Error(ErrorKind::unavailable, "AuthorityUnclear",
                 fmt::format("The answer of {} holds no token.", who),
@@ -145,8 +145,8 @@ WhoSignedIn who_signed_in(const std::string& id_token) {
   const json claims = json::parse(claims_text.value_or(""), nullptr, false);
   WhoSignedIn who;
   for (const char* claim : {"preferred_username", "upn", "unique_name", "email", "sub"})
-    if (who.user.empty()) who.user = first_line(text(claims, {claim}), 200);
-  who.tenant = first_line(text(claims, {"tid"}), 100);
+    if (who.user.empty()) who.user = printable_line(text(claims, {claim}), 200);
+  who.tenant = printable_line(text(claims, {"tid"}), 100);
   return who;
 }
 
@@ -190,9 +190,9 @@ DeviceCode Authority::begin_device(const std::string& client_id, const std::stri
   const json answer = json::parse(response.body, nullptr, false);
   DeviceCode code;
   code.device_code = Secret(text(answer, {"device_code"}));
-  code.user_code = first_line(text(answer, {"user_code"}), 64);
-  code.page = first_line(text(answer, {"verification_uri"}), 500);
-  if (code.page.empty()) code.page = first_line(text(answer, {"verification_url"}), 500);
+  code.user_code = printable_line(text(answer, {"user_code"}), 64);
+  code.page = printable_line(text(answer, {"verification_uri"}), 500);
+  if (code.page.empty()) code.page = printable_line(text(answer, {"verification_url"}), 500);
   if (response.status != 200 || code.device_code.empty() || code.user_code.empty()) {
     const Refusal refusal =
         parse_token_answer(response.status == 200 ? 502 : response.status, response.body, host()).refusal;

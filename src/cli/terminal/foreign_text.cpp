@@ -20,7 +20,7 @@ std::string printable(std::string_view text) {
   return clean;
 }
 
-std::string first_line(std::string_view text, std::size_t most) {
+std::string printable_line(std::string_view text, std::size_t most) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text = text.substr(begin, text.find_first_of("\r\n", begin) - begin);
   if (text.size() > most) {

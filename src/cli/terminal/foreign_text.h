@@ -11,6 +11,6 @@ namespace berth {
 std::string printable(std::string_view text);
 
 /// Its first line, printable, of at most `most` bytes, whole UTF-8 characters.
-std::string first_line(std::string_view text, std::size_t most = 300);
+std::string printable_line(std::string_view text, std::size_t most = 300);
 
 }  // namespace berth
