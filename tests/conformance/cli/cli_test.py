@@ -152,6 +152,12 @@ class CommandLine(World):
         tokens.write_text(json.dumps(document))
         self.assertEqual(len(self.json("vm", "list", env=env)), 2)
         self.assertFalse((home / "no-region").exists())
+        certificate = facts["clientCertificateFile"]
+        self.assertEqual(stat.S_IMODE(os.stat(certificate).st_mode), 0o600)
+        for user, code in (("00000000-0000-0000-0000-000000000000", 3), (facts["clientId"], 0)):
+            self.azure("login", "-e", "theirs", "--service-principal", "-u", user, "--certificate", certificate, "--tenant",
+                       facts["tenantId"], env=env, code=code)
+        self.assertEqual(len(self.json("vm", "list", env=env)), 2)
         wrong = home / "wrong"
         wrong.write_text("wrong")
         self.azure("login", "-e", "theirs", "--service-principal", "-u", facts["clientId"], "--password-file", str(wrong),
