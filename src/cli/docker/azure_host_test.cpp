@@ -230,6 +230,38 @@ TEST_F(AzureHost, ATemplateForItIsWrittenWithoutASecret) {
   EXPECT_TRUE(nothing_was_made());
 }
 
+/// tests/conformance/azure-sdk holds them to the documents of Azure's own clients.
+TEST_F(AzureHost, WhatIsAskedOfAzureIsInTheFixture) {
+  ASSERT_EQ(create().exit_code, 0);
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"vm", "list"},
+                                                {"vm", "show", "web1"},
+                                                {"vm", "docker", "show", "web1"},
+                                                {"vm", "docker", "port", "publish", "web1", "8080"},
+                                                {"vm", "docker", "port", "remove", "web1", "8080"},
+                                                {"vm", "shutdown", "web1"},
+                                                {"vm", "shutdown", "web1", "-p"},
+                                                {"vm", "start", "web1"},
+                                                {"vm", "restart", "web1"},
+                                                {"vm", "delete", "web1", "-q"},
+                                                {"login", "-e", "played"}}) {
+    const Ran ran = run_program(words);
+    EXPECT_EQ(ran.exit_code, 0) << words[1] << ran.err;
+  }
+  std::set<std::string> asked;
+  for (const std::string& request : azure.region.requests()) {
+    const bool of_azure = request.find("/oauth2/") == std::string::npos &&
+                          request.find("/metadata/") == std::string::npos &&
+                          request.find("Berth.Local") == std::string::npos &&
+                          request.find(" /operations/") == std::string::npos &&
+                          lower(request).find("/operationstatuses/") == std::string::npos;
+    if (of_azure) asked.insert(request);
+  }
+  std::string text;
+  for (const std::string& request : asked) text += request + "\n";
+  if (const char* file = std::getenv("BERTH_RENEW_AZURE_REQUESTS")) write_file(file, text, 0644);
+  EXPECT_EQ(text, read_file(BERTH_FIXTURES "/cli/azure_requests.txt"));
+}
+
 TEST(Sources, AreAddressesAndBlocks) {
   EXPECT_EQ(parse_sources("192.0.2.1,10.0.0.0/8"), (std::vector<std::string>{"192.0.2.1", "10.0.0.0/8"}));
   EXPECT_TRUE(parse_sources("*").empty());
