@@ -7,6 +7,7 @@
 #include "cli/command_line.h"
 #include "cli/docker/certificates.h"
 #include "cli/docker/context.h"
+#include "cli/docker/host_template.h"
 #include "cli/docker/identities.h"
 #include "cli/session.h"
 #include "cli/terminal/phases.h"
