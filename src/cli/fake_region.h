@@ -350,7 +350,7 @@ class FakeRegion {
   json local_ports(const std::string& address) const {
     json ports = json::array();
     const std::string name = part_after(address, "/publicipaddresses/");
-    const auto docker = docker_servers_.find(name.substr(0, name.size() - 3));
+    const auto docker = docker_servers_.find(name);
     if (docker != docker_servers_.end())
       ports.push_back({{"port", 4243}, {"hostPort", docker->second->port()}});
     if (ssh_host_port != 0)
@@ -407,8 +407,12 @@ class FakeRegion {
       return base64_decode(certs.at(key).get<std::string>()).value();
     };
     const std::uint16_t engine_port = azure_address.empty() ? 0 : 4243;
+    std::string address_name;
+    for (const json& resource : wanted["properties"]["template"]["resources"])
+      if (resource["type"] == "Microsoft.Network/publicIPAddresses")
+        address_name = lower(resource["name"].get<std::string>());
     if (docker_answers)
-      docker_servers_[part_after(path, "/deployments/docker-")] = Server::on_tcp(
+      docker_servers_[address_name] = Server::on_tcp(
           context_.get_executor(), azure_address.empty() ? "127.0.0.1" : azure_address, engine_port,
           {text("cert"), Secret(text("key")), true},
           open_gate([this](Request request) -> boost::asio::awaitable<Response> {
@@ -425,16 +429,18 @@ class FakeRegion {
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           }));
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
-    json vm, extension, balancer, security;
+    json vm, extension, balancer, security, nic;
     for (const json& resource : wanted["properties"]["template"]["resources"]) {
       if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
       if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
       if (resource["type"] == "Microsoft.Network/loadBalancers") balancer = resource;
       if (resource["type"] == "Microsoft.Network/networkSecurityGroups") security = resource;
+      if (resource["type"] == "Microsoft.Network/networkInterfaces") nic = resource;
     }
     const std::string name = vm["name"], host = vm["tags"]["berth:host"];
     const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
-    const std::string nic_key = providers + "microsoft.network/networkinterfaces/" + host + "-nic";
+    const std::string nic_key =
+        providers + "microsoft.network/networkinterfaces/" + nic["name"].get<std::string>();
     const std::string base = "/subscriptions/sub-1";
     // Azure gives names back as they were written, in ids too.
     const std::string nic_id =
@@ -449,7 +455,7 @@ class FakeRegion {
     if (!extension.is_null()) vm["resources"] = json::array({extension});
     vms_[vm_key] = vm;
     json configuration = {{"properties", {{"privateIPAddress", "10.0.0.4"}}}};
-    const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}};
+    const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + address_name}};
     if (balancer.is_null()) {
       configuration["properties"]["publicIPAddress"] = address;
     } else {
@@ -473,7 +479,7 @@ class FakeRegion {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
   std::unique_ptr<Server> arm_;
-  std::map<std::string, std::unique_ptr<Server>> docker_servers_;  ///< by the host's name
+  std::map<std::string, std::unique_ptr<Server>> docker_servers_;  ///< by the name of its address
   std::string chain_;
   Secret key_;
   std::mutex mutex_;

@@ -99,7 +99,7 @@ void confirm_azure_host(Session& session, const DockerCreateOptions& options, co
                        session.subscription(), host.name));
   out.info(fmt::format("  virtual machine   {} at {}", host.size, host.location));
   out.info("  disk              of the image, StandardSSD_LRS");
-  out.info(fmt::format("  public address    {}, Standard, static", public_address_name(host.name)));
+  out.info(fmt::format("  public address    {}, Standard, static", names_of(host).address));
   out.info("  network traffic   out of the location");
   if (options.yes) return;
   if (!prompt_yes(fmt::format("Make {}?", host.name), "Add --yes to make it without being asked."))

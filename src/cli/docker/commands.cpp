@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/docker/create.h"
+#include "cli/docker/resource_manager_form.h"
 #include "cli/docker/show.h"
 #include "cli/session.h"
 #include "cli/settings.h"
@@ -51,6 +52,7 @@ void add_classic_only(CommandLine& app, const std::shared_ptr<DockerCreateOption
 }
 
 void vm_docker_create(CommandLine& app, Session& session) {
+  if (is_resource_manager_form(session)) return declare_resource_manager_form(app, session);
   auto options = std::make_shared<DockerCreateOptions>();
   auto password = std::make_shared<std::string>();
   app.add_option("dns-name", options->dns_name, "Name of the host, and of its DNS entry")->required();

@@ -73,6 +73,7 @@ class Creation {
   void settle_location();
   void settle_size();
   void settle_network();
+  void settle_named_network();
   void settle_image();
   void check_name_is_free();
   void write_template() const;
@@ -102,7 +103,7 @@ class Creation {
     return group_path() + "/providers/" + type_and_name;
   }
   std::string address_path() const {
-    return in_group("Microsoft.Network/publicIPAddresses/" + public_address_name(plan_.host.name));
+    return in_group("Microsoft.Network/publicIPAddresses/" + names_of(plan_.host).address);
   }
   std::string reachable_name() const { return name_resolves_ ? address_.fqdn : address_.address; }
 
@@ -200,9 +201,34 @@ void Creation::settle_image() {
               "'azure vm image list' shows the images that there are.");
 }
 
+/// A network that was named for the host may be in its group already; then the host joins it.
+void Creation::settle_named_network() {
+  DockerHost& host = plan_.host;
+  if (!host.names.interface.empty() &&
+      session_.arm().find(in_group("Microsoft.Network/networkInterfaces/" + host.names.interface)))
+    throw Error(ErrorKind::conflict, "InterfaceExists",
+                fmt::format("There is an interface {} in {} already.", host.names.interface, plan_.group),
+                "A host has one of its own: choose another --nic-name.");
+  if (!host.names.address.empty() && session_.arm().find(address_path()))
+    throw Error(ErrorKind::conflict, "AddressExists",
+                fmt::format("There is a public address {} in {} already.", host.names.address, plan_.group),
+                "A host has one of its own: choose another --public-ip-name.");
+  if (host.names.network.empty()) return;
+  const auto network =
+      session_.arm().find(in_group("Microsoft.Network/virtualNetworks/" + host.names.network));
+  if (!network) return;
+  const std::string id = network->value("id", "");
+  if (!session_.arm().find(in_group(
+          fmt::format("Microsoft.Network/virtualNetworks/{}/subnets/{}", host.names.network, host.subnet))))
+    throw Error(ErrorKind::not_found, "SubnetNotFound",
+                fmt::format("Virtual network {} has no subnet {}", host.names.network, host.subnet),
+                "Name one that it has: --vnet-subnet-name.");
+  host.virtual_network = id;
+}
+
 void Creation::settle_network() {
   DockerHost& host = plan_.host;
-  if (host.virtual_network.empty()) return;
+  if (host.virtual_network.empty()) return settle_named_network();
   std::string known;
   for (const json& network : session_.arm().list("providers/Microsoft.Network/virtualNetworks")) {
     const std::string name = network.value("name", "");
@@ -430,11 +456,11 @@ void Creation::meet_docker() {
   if (docker_.version.empty()) {
     phases_.begin("Calling Docker over TLS");
     const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
-    docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port),
-                         plan_.certificates,
-                         std::min<std::chrono::seconds>(
-                             plan_.host.on_azure ? first_boot_limit : docker_answer_limit, plan_.limit),
-                         [this] { phases_.tick(); });
+    docker_ =
+        ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
+                   std::min<std::chrono::seconds>(
+                       plan_.host.on_azure ? first_boot_limit : docker_answer_limit, plan_.limit),
+                   [this] { phases_.tick(); });
     phases_.end();
   }
   const auto client = installed_docker_client();
@@ -547,7 +573,7 @@ bool Creation::remove_what_was_made() {
       if (made_group_) {
         arm.wait(arm.remove(group_path()), group_path(), limit);
       } else {
-        for (const std::string& path : host_resources(plan_.group, plan_.host.name, plan_.host.vm_name))
+        for (const std::string& path : host_resources(plan_.group, names_of(plan_.host), plan_.host.vm_name))
           arm.wait(arm.remove(path), path, limit);
       }
     });

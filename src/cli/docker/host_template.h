@@ -10,6 +10,12 @@
 
 namespace berth {
 
+/// What the resources of a host are called.
+struct ResourceNames {
+  std::string interface, address, network, security_group, balancer, disk;
+  static ResourceNames usual(const std::string& host);  ///< "web1-nic", …
+};
+
 /// A Docker host that is wanted, as one deployment: virtual network, public address, security group,
 /// interface, virtual machine, Docker extension; and a load balancer, when SSH is not to be at port 22. All of them carry the tag `host_tag`.
 struct DockerHost {
@@ -32,6 +38,8 @@ struct DockerHost {
   /// On Azure itself, which publishes no Docker extension: the machine's first boot makes the host (cloud_init.h), and its address is of the
   /// kind that is still sold, known before anything runs.
   bool on_azure = false;
+  ResourceNames names = {};  ///< where they are not the usual ones; "": that is
+  std::string network_prefix = "172.16.0.0/16", subnet_prefix = "172.16.0.0/24";  ///< of a network of its own
   std::vector<std::string> allow_from = {};  ///< addresses and blocks that reach its ports; empty: everybody
 };
 
@@ -41,9 +49,8 @@ inline constexpr const char* host_tag = "berth:host";
 /// Tag of a machine without the Docker extension whose value is the engine's port.
 inline constexpr const char* docker_port_tag = "berth:docker";
 
-inline std::string public_address_name(const std::string& host) {
-  return host + "-ip";
-}
+/// Those that were chosen, and the usual ones.
+ResourceNames names_of(const DockerHost& host);
 
 /// The public address alone, as it also stands in the template: made first, so that its address is known when
 /// the server's certificate is made.

@@ -195,6 +195,7 @@ class Addresses {
     host.security_group_id = text(nic->second, {"properties", "networkSecurityGroup", "id"});
     const json& configuration = first(nic->second, {"properties", "ipConfigurations"});
     host.private_address = text(configuration, {"properties", "privateIPAddress"});
+    host.subnet_id = text(configuration, {"properties", "subnet", "id"});
     std::string id = lower(text(configuration, {"properties", "publicIPAddress", "id"}));
     if (id.empty()) {
       const std::string rule =
@@ -242,6 +243,7 @@ PublicAddressView parse_public_address(const json& document) {
   PublicAddressView view{.address = text(document, {"properties", "ipAddress"}),
                          .fqdn = text(document, {"properties", "dnsSettings", "fqdn"}),
                          .label = text(document, {"properties", "dnsSettings", "domainNameLabel"}),
+                         .id = text(document, {"id"}),
                          .ports = {}};
   view.tells_ports = at(document, {"properties"}).contains("localPorts");
   const json& ports = at(document, {"properties", "localPorts"});
@@ -329,16 +331,16 @@ std::string part_of_id(const std::string& id, const std::string& kind) {
   return id.substr(from, id.find('/', from) - from);
 }
 
-std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name) {
   const std::string in_group = "resourcegroups/" + group + "/providers/";
   return {in_group + "Microsoft.Compute/virtualMachines/" + vm_name,
-          in_group + "Microsoft.Network/networkInterfaces/" + host + "-nic",
-          in_group + "Microsoft.Network/loadBalancers/" + host + "-lb",
-          in_group + "Microsoft.Network/publicIPAddresses/" + host + "-ip",
-          in_group + "Microsoft.Network/networkSecurityGroups/" + host + "-nsg",
-          in_group + "Microsoft.Network/virtualNetworks/" + host + "-vnet",
-          in_group + "Microsoft.Compute/disks/" + host + "-os"};
+          in_group + "Microsoft.Network/networkInterfaces/" + names.interface,
+          in_group + "Microsoft.Network/loadBalancers/" + names.balancer,
+          in_group + "Microsoft.Network/publicIPAddresses/" + names.address,
+          in_group + "Microsoft.Network/networkSecurityGroups/" + names.security_group,
+          in_group + "Microsoft.Network/virtualNetworks/" + names.network,
+          in_group + "Microsoft.Compute/disks/" + names.disk};
 }
 
 bool hosts_file_knows(const std::string& name, const std::string& address) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/arm/arm_client.h"
+#include "cli/docker/host_template.h"
 
 namespace berth {
 
@@ -19,7 +20,7 @@ struct PublicPort {
 };
 
 struct PublicAddressView {
-  std::string address, fqdn, label;
+  std::string address, fqdn, label, id;
   std::vector<PublicPort> ports;
   bool tells_ports = false;  ///< regions do; on Azure the rules of security groups say which are open
   /// Where `port` is open.
@@ -40,7 +41,7 @@ struct HostView {
   std::string serial_log;  ///< URL
   std::string private_address;
   PublicAddressView public_address;
-  std::string interface_id, security_group_id;  ///< of its first interface; "" without one
+  std::string interface_id, security_group_id, subnet_id;  ///< of its first interface; "" without one
   std::string host_tag;  ///< name under which docker create made it; "" if another client made it
   struct Extension {
     std::string name, handler, version, provisioning, message;
@@ -69,7 +70,7 @@ std::vector<HostView> list_hosts(ArmClient& arm);
 HostView get_host(ArmClient& arm, const std::string& name, const std::string& group);
 
 /// Paths of what docker create makes for a host, in the order in which they can be deleted.
-std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name);
 
 /// The part after `kind`: "web1" for "virtualMachines" in ".../virtualMachines/web1/extensions/Echo"; "" if
