@@ -138,6 +138,8 @@ class FakeRegion {
   std::function<std::optional<Response>(const Request&)> on_request;
   /// Beside "Bearer t0ken".
   std::function<bool(const std::string&)> takes_token;
+  /// May change an answer of ours.
+  std::function<void(const Request&, Response&)> after_answer;
   /// Polls that the deployment takes; the body of each but the last says "Running".
   int polls = 2;
   /// When not null, the deployment fails with it.
@@ -210,7 +212,9 @@ class FakeRegion {
     if (bearer != "Bearer t0ken" && !(takes_token && takes_token(bearer)))
       return refuse(401, "AuthenticationFailed", "Who?");
     const std::lock_guard lock(mutex_);
-    return resource(request, lower(path));
+    Response response = resource(request, lower(path));
+    if (after_answer) after_answer(request, response);
+    return response;
   }
 
   Response resource(const Request& request, const std::string& path) {
@@ -379,6 +383,7 @@ class FakeRegion {
     const bool ended = ++polled_[of] >= polls;
     json body = {{"status", ended ? deployment_error.is_null() ? "Succeeded" : "Failed" : "Running"},
                  {"properties", {{"phases", phases}}}};
+    if (path == of) body["properties"]["provisioningState"] = body["status"];  // the deployment itself
     if (ended && !deployment_error.is_null()) body["error"] = deployment_error;
     if (ended && deployment_error.is_null()) run_host(of);
     Response response = reply(200, body);

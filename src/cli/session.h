@@ -43,8 +43,8 @@ class Session {
   /// ArmClient::wait.
   void await(const ArmAccepted& accepted, const std::string& path, const std::string& doing,
              std::chrono::seconds limit);
-  /// How often the region went away.
-  int losses() const { return losses_; }
+  /// How often the region went away, or a change was sent again: what was asked may have been done without our hearing of it.
+  int losses() const { return losses_ + (arm_ ? arm_->repeated_changes() : 0); }
 
   /// The program's arguments, for wiping secrets out of them.
   int argc = 0;

@@ -50,6 +50,7 @@ class ArmClient {
 
   const ArmEndpoint& endpoint() const;
   Listener& listener();
+  int repeated_changes() const;  ///< as of Exchange
 
   nlohmann::json get(const std::string& path);
   std::optional<nlohmann::json> find(const std::string& path);  ///< nullopt when it does not exist

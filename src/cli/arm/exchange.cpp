@@ -114,6 +114,7 @@ struct Exchange::Impl {
   Options options;
   Client client;
   bool told_clock = false;
+  int repeated_changes = 0;
 
   bool passes(int status, bool repeatable) const {
     if (status == 408 || status == 429 || status == 503) return true;
@@ -136,6 +137,10 @@ struct Exchange::Impl {
 Exchange::Exchange(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Exchange::Exchange(Exchange&& other) noexcept = default;
 Exchange::~Exchange() = default;
+
+int Exchange::repeated_changes() const {
+  return impl_->repeated_changes;
+}
 
 Response Exchange::send(const ClientRequest& request, bool repeatable) {
   repeatable = repeatable || request.method != "POST";
@@ -168,6 +173,7 @@ Response Exchange::send(const ClientRequest& request, bool repeatable) {
       if (attempt == 1 && listener.warn) listener.warn(fmt::format("{} Trying again.", error.what()));
     }
     impl_->wait(wait);
+    if (request.method != "GET") ++impl_->repeated_changes;
   }
 }
 

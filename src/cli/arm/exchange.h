@@ -37,6 +37,9 @@ class Exchange {
 
   Listener listener;
 
+  /// How many changes (all but GET) were sent again: the one before may have worked, though nobody heard of it.
+  int repeated_changes() const;
+
   /// The last answer. Throws as Client::send.
   Response send(const ClientRequest& request, bool repeatable = false);
 

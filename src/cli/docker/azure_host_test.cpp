@@ -216,6 +216,30 @@ TEST_F(AzureHost, ADeploymentThatIsThrottledGoesOn) {
   EXPECT_LE(throttled, 0);
 }
 
+TEST_F(AzureHost, WhatWasDoneWithoutOurHearingOfItIsGoneOnWith) {
+  std::map<std::string, int> lost;  // the fake does it, and its answer gets lost
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    const bool group = request.method == "PUT" && request.path.ends_with("/resourcegroups/web1");
+    const bool deployment = request.method == "PUT" && request.path.ends_with("/deployments/docker-web1");
+    if (group && lost["group"]++ == 0) {
+      azure.region.add_group("web1");
+      return Response{.status = 502};
+    }
+    if (!deployment || lost["deployment"]++ != 1) return std::nullopt;
+    return Response{.status = 409,
+                    .headers = {},
+                    .body = R"({"error":{"code":"DeploymentActive","message":"It goes on."}})"};
+  };
+  azure.region.after_answer = [&](const Request& request, Response& response) {
+    if (request.method == "PUT" && request.path.ends_with("/deployments/docker-web1") &&
+        lost["deployment"] == 1)
+      response = Response{.status = 503};
+  };
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(lost["deployment"], 2);
+}
+
 TEST_F(AzureHost, WhatWasMadeGoesWhenItFails) {
   azure.region.deployment_error = {{"code", "SkuNotAvailable"}, {"message", "The size is not available."}};
   const Ran ran = create();
