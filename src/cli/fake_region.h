@@ -300,10 +300,10 @@ class FakeRegion {
     }
     const std::string name = path.substr(std::string("/resourcegroups/").size());
     if (request.method == "PUT") {
-      const json body = json::parse(request.body);
-      const bool is_new = groups_.emplace(name, body["tags"]).second;
-      groups_[name] = body["tags"];
-      return reply(is_new ? 201 : 200, {{"name", name}, {"tags", body["tags"]}});
+      const json tags = json::parse(request.body).value("tags", json::object());
+      const bool is_new = groups_.emplace(name, tags).second;
+      groups_[name] = tags;
+      return reply(is_new ? 201 : 200, {{"name", name}, {"tags", tags}});
     }
     const auto found = groups_.find(name);
     if (found == groups_.end()) return refuse(404, "ResourceGroupNotFound", "No such group.");

@@ -132,6 +132,20 @@ class CommandLine(World):
         self.azure("vm", "start", "--all")
         self.assertEqual({one["status"] for one in self.json("vm", "list")}, {"running"})
 
+    def test_places_sizes_and_groups_are_listed_and_a_machine_gets_another_size(self):
+        self.assertIn("westus", {one["name"] for one in self.json("vm", "location", "list")})
+        self.assertIn("Standard_B2s", {one["name"] for one in self.json("vm", "size", "list", "-l", "West US")})
+        size = self.json("vm", "show", "plain")["vmSize"]
+        self.azure("vm", "resize", "plain", "Standard_A2")
+        self.assertEqual(self.json("vm", "show", "plain")["vmSize"], "Standard_A2")
+        self.azure("vm", "resize", "plain", size)
+        self.azure("vm", "resize", "plain", "Standard_Huge", code=2)
+        self.azure("group", "create", "mine", "West US")
+        self.assertIn("mine", {one["name"] for one in self.json("group", "list")})
+        self.assertEqual(self.json("group", "show", "mine")["resources"], [])
+        self.azure("group", "delete", "mine", "-q")
+        self.azure("group", "show", "mine", code=4)
+
     def test_a_region_is_signed_in_to_as_any_other_resource_manager(self):
         home = self.region.folder / "elsewhere"
         home.mkdir()
