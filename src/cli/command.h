@@ -43,6 +43,7 @@ std::span<const Command> region_commands();
 std::span<const Command> account_commands();
 std::span<const Command> config_commands();
 std::span<const Command> login_commands();
+std::span<const Command> catalog_commands();
 std::span<const Command> completion_commands();
 
 /// "vm", "docker", "create"

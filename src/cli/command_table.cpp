@@ -12,7 +12,10 @@ constexpr CommandGroup groups[] = {
     {"vm endpoint", "Open ports of virtual machines"},
     {"vm image", "Images that virtual machines are made from"},
     {"vm image alias", "Images by the names that templates use"},
+    {"vm location", "Locations of virtual machines"},
+    {"vm size", "Sizes of virtual machines"},
     {"vm extension", "VM extensions: in the region's gallery, and on virtual machines"},
+    {"group", "Resource groups"},
     {"region", "The local region: the cloud on this machine"},
     {"account", "Subscriptions, and publish-settings files of classic clients"},
     {"account env", "Clouds that can be signed in to"},
@@ -32,7 +35,8 @@ std::vector<Command> all_commands() {
        {vm_commands(), vm_power_commands(), docker_commands(), docker_list_commands(),
         docker_where_commands(), docker_inside_commands(), docker_certs_commands(), endpoint_commands(),
         hand_over_commands(), vm_image_commands(), extension_gallery_commands(), extension_commands(),
-        region_commands(), account_commands(), config_commands(), login_commands(), completion_commands()})
+        region_commands(), account_commands(), config_commands(), login_commands(), catalog_commands(),
+        completion_commands()})
     all.insert(all.end(), table.begin(), table.end());
   return all;
 }

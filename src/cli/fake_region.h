@@ -136,6 +136,10 @@ class FakeRegion {
 
   /// Asked before each request is answered; a Response of its own goes out in place of ours.
   std::function<std::optional<Response>(const Request&)> on_request;
+  /// Beside "Bearer t0ken".
+  std::function<bool(const std::string&)> takes_token;
+  /// May change an answer of ours.
+  std::function<void(const Request&, Response&)> after_answer;
   /// Polls that the deployment takes; the body of each but the last says "Running".
   int polls = 2;
   /// When not null, the deployment fails with it.
@@ -146,6 +150,8 @@ class FakeRegion {
   /// Where the public SSH port came to be; 0: where it was asked for.
   int ssh_host_port = 0;
   bool docker_answers = true;
+  /// Plays Azure's public addresses: this is one, nothing tells which ports are open, and none moves.
+  std::string azure_address;
   /// What the extension's handler says, as the instance view shows it; null: nothing yet.
   json extension_view;
   /// Beside its power state in the instance view of a VM that is made from now on; null: nothing.
@@ -197,14 +203,18 @@ class FakeRegion {
     }
     if (on_request)
       if (auto own = on_request(request)) return *own;
-    if (path == "/adfs/oauth2/token/") {
+    if (path == "/adfs/oauth2/token") {
       if (request.body.find("client_secret=s3cret") == std::string::npos)
         return reply(401, {{"error", "invalid_client"}, {"error_description", "bad secret"}});
       return reply(200, {{"access_token", "t0ken"}, {"expires_in", 3600}});
     }
-    if (request.header("Authorization") != "Bearer t0ken") return refuse(401, "AuthenticationFailed", "Who?");
+    const std::string bearer = request.header("Authorization");
+    if (bearer != "Bearer t0ken" && !(takes_token && takes_token(bearer)))
+      return refuse(401, "AuthenticationFailed", "Who?");
     const std::lock_guard lock(mutex_);
-    return resource(request, lower(path));
+    Response response = resource(request, lower(path));
+    if (after_answer) after_answer(request, response);
+    return response;
   }
 
   Response resource(const Request& request, const std::string& path) {
@@ -252,6 +262,7 @@ class FakeRegion {
   }
 
   Response security_request(const Request& request, const std::string& path) {
+    if (path.ends_with("/networksecuritygroups")) return list_of(security_groups_);
     const std::size_t rule = path.find("/securityrules/");
     const auto found = security_groups_.find(path.substr(0, rule));
     if (found == security_groups_.end()) return refuse(404, "ResourceNotFound", "No such security group.");
@@ -289,10 +300,10 @@ class FakeRegion {
     }
     const std::string name = path.substr(std::string("/resourcegroups/").size());
     if (request.method == "PUT") {
-      const json body = json::parse(request.body);
-      const bool is_new = groups_.emplace(name, body["tags"]).second;
-      groups_[name] = body["tags"];
-      return reply(is_new ? 201 : 200, {{"name", name}, {"tags", body["tags"]}});
+      const json tags = json::parse(request.body).value("tags", json::object());
+      const bool is_new = groups_.emplace(name, tags).second;
+      groups_[name] = tags;
+      return reply(is_new ? 201 : 200, {{"name", name}, {"tags", tags}});
     }
     const auto found = groups_.find(name);
     if (found == groups_.end()) return refuse(404, "ResourceGroupNotFound", "No such group.");
@@ -316,21 +327,22 @@ class FakeRegion {
       json document = {{"id", "/subscriptions/sub-1" + path},
                        {"properties",
                         {{"provisioningState", "Succeeded"},
-                         {"ipAddress", "127.0.0.1"},
+                         {"ipAddress", azure_address.empty() ? "127.0.0.1" : azure_address},
                          {"dnsSettings", {{"domainNameLabel", label}, {"fqdn", label + ".cloudapp.net"}}}}}};
       const bool is_new = addresses_.emplace(path, document).second;
       return reply(is_new ? 201 : 200, document);
     }
     if (path.ends_with("/publicipaddresses")) {
       auto all = addresses_;
-      for (auto& [key, document] : all) document["properties"]["localPorts"] = local_ports(key);
+      for (auto& [key, document] : all)
+        if (azure_address.empty()) document["properties"]["localPorts"] = local_ports(key);
       return list_of(all);
     }
     const auto found = addresses_.find(path);
     if (request.method == "DELETE") return Response{.status = addresses_.erase(path) > 0 ? 200 : 204};
     if (found == addresses_.end()) return refuse(404, "ResourceNotFound", "No such address.");
     json document = found->second;
-    document["properties"]["localPorts"] = local_ports(path);
+    if (azure_address.empty()) document["properties"]["localPorts"] = local_ports(path);
     return reply(200, document);
   }
 
@@ -342,7 +354,7 @@ class FakeRegion {
   json local_ports(const std::string& address) const {
     json ports = json::array();
     const std::string name = part_after(address, "/publicipaddresses/");
-    const auto docker = docker_servers_.find(name.substr(0, name.size() - 3));
+    const auto docker = docker_servers_.find(name);
     if (docker != docker_servers_.end())
       ports.push_back({{"port", 4243}, {"hostPort", docker->second->port()}});
     if (ssh_host_port != 0)
@@ -371,6 +383,7 @@ class FakeRegion {
     const bool ended = ++polled_[of] >= polls;
     json body = {{"status", ended ? deployment_error.is_null() ? "Succeeded" : "Failed" : "Running"},
                  {"properties", {{"phases", phases}}}};
+    if (path == of) body["properties"]["provisioningState"] = body["status"];  // the deployment itself
     if (ended && !deployment_error.is_null()) body["error"] = deployment_error;
     if (ended && deployment_error.is_null()) run_host(of);
     Response response = reply(200, body);
@@ -378,16 +391,35 @@ class FakeRegion {
     return response;
   }
 
+  /// The engine's files, of the extension's settings or of cloud-init's user data: {"ca", "cert", "key"}, base64.
+  static json certificates_of(const json& parameters) {
+    if (!parameters.contains("cloudInit")) return parameters.at("dockerCertificates").at("value").at("certs");
+    const std::string data = base64_decode(parameters["cloudInit"]["value"].get<std::string>()).value();
+    const json config = json::parse(data.substr(data.find('\n')));
+    json certs;
+    for (const json& file : config["write_files"])
+      for (const char* name : {"ca", "cert", "key"})
+        if (file["path"] == std::string("/etc/docker/") + name + ".pem")
+          certs[name] = base64_encode(file["content"].get<std::string>());
+    return certs;
+  }
+
   /// Starts a Docker Engine with the certificates that came with the deployment.
   void run_host(const std::string& path) {
     const json& wanted = deployments_[path];
-    const json& certs = wanted["properties"]["parameters"]["dockerCertificates"]["value"]["certs"];
+    const json certs = certificates_of(wanted["properties"]["parameters"]);
     const auto text = [&](const char* key) {
       return base64_decode(certs.at(key).get<std::string>()).value();
     };
+    const std::uint16_t engine_port = azure_address.empty() ? 0 : 4243;
+    std::string address_name;
+    for (const json& resource : wanted["properties"]["template"]["resources"])
+      if (resource["type"] == "Microsoft.Network/publicIPAddresses")
+        address_name = lower(resource["name"].get<std::string>());
     if (docker_answers)
-      docker_servers_[part_after(path, "/deployments/docker-")] = Server::on_tcp(
-          context_.get_executor(), "127.0.0.1", 0, {text("cert"), Secret(text("key")), true},
+      docker_servers_[address_name] = Server::on_tcp(
+          context_.get_executor(), azure_address.empty() ? "127.0.0.1" : azure_address, engine_port,
+          {text("cert"), Secret(text("key")), true},
           open_gate([this](Request request) -> boost::asio::awaitable<Response> {
             if (request.client_certificate.empty()) co_return Response{.status = 401};
             docker_seen_client = Certificate::parse_der(request.client_certificate, "client").thumbprint();
@@ -402,16 +434,18 @@ class FakeRegion {
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           }));
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
-    json vm, extension, balancer, security;
+    json vm, extension, balancer, security, nic;
     for (const json& resource : wanted["properties"]["template"]["resources"]) {
       if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
       if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
       if (resource["type"] == "Microsoft.Network/loadBalancers") balancer = resource;
       if (resource["type"] == "Microsoft.Network/networkSecurityGroups") security = resource;
+      if (resource["type"] == "Microsoft.Network/networkInterfaces") nic = resource;
     }
     const std::string name = vm["name"], host = vm["tags"]["berth:host"];
     const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
-    const std::string nic_key = providers + "microsoft.network/networkinterfaces/" + host + "-nic";
+    const std::string nic_key =
+        providers + "microsoft.network/networkinterfaces/" + nic["name"].get<std::string>();
     const std::string base = "/subscriptions/sub-1";
     // Azure gives names back as they were written, in ids too.
     const std::string nic_id =
@@ -423,10 +457,10 @@ class FakeRegion {
     if (!further_status.is_null()) vm["properties"]["instanceView"]["statuses"].push_back(further_status);
     if (!extension_view.is_null())
       vm["properties"]["instanceView"]["extensions"] = json::array({extension_view});
-    vm["resources"] = json::array({extension});
+    if (!extension.is_null()) vm["resources"] = json::array({extension});
     vms_[vm_key] = vm;
     json configuration = {{"properties", {{"privateIPAddress", "10.0.0.4"}}}};
-    const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + host + "-ip"}};
+    const json address = {{"id", base + providers + "Microsoft.Network/publicIPAddresses/" + address_name}};
     if (balancer.is_null()) {
       configuration["properties"]["publicIPAddress"] = address;
     } else {
@@ -450,7 +484,7 @@ class FakeRegion {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
   std::unique_ptr<Server> arm_;
-  std::map<std::string, std::unique_ptr<Server>> docker_servers_;  ///< by the host's name
+  std::map<std::string, std::unique_ptr<Server>> docker_servers_;  ///< by the name of its address
   std::string chain_;
   Secret key_;
   std::mutex mutex_;

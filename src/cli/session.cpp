@@ -4,10 +4,12 @@
 
 #include <utility>
 
+#include "cli/account/environments.h"
 #include "cli/account/profile.h"
 #include "cli/terminal/phases.h"
 #include "cli/terminal/terminal.h"
 #include "cli/vm/host_ports.h"
+#include "cli/vm/image_list.h"
 
 namespace berth {
 
@@ -41,15 +43,25 @@ bool Session::is_local() {
   return !elsewhere();
 }
 
+bool Session::is_azure() {
+  if (!is_azure_) is_azure_ = !is_local() && has_marketplace(arm());
+  return *is_azure_;
+}
+
 std::string Session::subscription() {
   return is_local() ? region().subscription : elsewhere()->subscription;
+}
+
+Listener Session::listener() {
+  return {[this](const std::string& exchange) { out.verbose(exchange); },
+          [this](const std::string& text) { out.warn(text); }};
 }
 
 ArmClient& Session::arm() {
   if (!arm_) {
     arm_ = std::make_unique<ArmClient>(is_local() ? arm_endpoint(region()) : *elsewhere(),
                                        &interrupt::requested);
-    arm_->trace = [this](const std::string& exchange) { out.verbose(exchange); };
+    arm_->listener() = listener();
     if (std::exchange(just_started_, false)) follow_all_ports(*this);
   }
   return *arm_;
@@ -66,6 +78,8 @@ void Session::persist(const std::function<void()>& work) {
       return work();
     } catch (const Error& error) {
       if (!is_connection_loss(error) || interrupt::requested() || starts_ >= start_limit) throw;
+      if (!is_local() && error.code == "TlsFailed")
+        throw;  // the region changes its certificate when it starts
       if (!lost_since || starts_ != starts_before) {
         lost_since = Clock::now();
         out.warn(fmt::format("{} went away ({}); looking for it again.",

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/engine_configuration.h"
 
 namespace berth::extension {
 namespace {
@@ -368,24 +369,26 @@ DaemonOptions sort_options(const std::vector<std::string>& options) {
 }
 
 std::vector<DaemonKey> tls_daemon_keys() {
-  return {{"tlsverify", true}, {"tlscacert", ca_file}, {"tlscert", certificate_file}, {"tlskey", key_file}};
+  std::vector<DaemonKey> keys;
+  for (const EngineKey& key : engine_tls_keys())
+    keys.push_back({std::string(key.name), ordered_json::parse(key.value)});
+  return keys;
 }
 
 std::vector<DaemonKey> wanted_daemon_keys(const Settings& settings, const DaemonOptions& options, bool swarm,
                                           TlsBy tls) {
   std::vector<DaemonKey> wanted;
   if (settings.port && settings.has_certificates() && tls == TlsBy::engine) wanted = tls_daemon_keys();
-  if (swarm)
-    wanted.push_back({"live-restore", false});  // dockerd does not start with both
-  else
-    wanted.push_back(
-        {"live-restore", settings.live_restore.value_or(true), settings.live_restore.has_value()});
-  wanted.push_back({"log-driver", "json-file", false});
-  wanted.push_back({"log-opts", {{"max-size", "10m"}, {"max-file", "3"}}, false});
   const bool cis = settings.hardening == Hardening::cis;
-  wanted.push_back({"userland-proxy", false, cis});
-  wanted.push_back(
-      {"default-ulimits", {{"nofile", {{"Name", "nofile"}, {"Hard", 524288}, {"Soft", 65536}}}}, false});
+  for (const EngineKey& key : engine_default_keys()) {
+    DaemonKey ours{std::string(key.name), ordered_json::parse(key.value), false};
+    if (key.name == "live-restore" && swarm)
+      ours = {"live-restore", false};  // dockerd does not start with both
+    else if (key.name == "live-restore" && settings.live_restore)
+      ours = {"live-restore", *settings.live_restore};
+    if (key.name == "userland-proxy") ours.firm = cis;
+    wanted.push_back(std::move(ours));
+  }
   if (cis) {
     wanted.push_back({"no-new-privileges", true});
     wanted.push_back({"icc", false});

@@ -8,14 +8,15 @@
 
 #include "extension/settings.h"
 #include "extension/system.h"
+#include "model/engine_configuration.h"
 
 namespace berth::extension {
 
 /// Where the engine finds its TLS files.
-inline constexpr std::string_view ca_file = "/etc/docker/ca.pem";
-inline constexpr std::string_view certificate_file = "/etc/docker/cert.pem";
-inline constexpr std::string_view key_file = "/etc/docker/key.pem";
-inline constexpr std::string_view daemon_file = "/etc/docker/daemon.json";
+inline constexpr std::string_view ca_file = engine_ca_file;
+inline constexpr std::string_view certificate_file = engine_certificate_file;
+inline constexpr std::string_view key_file = engine_key_file;
+inline constexpr std::string_view daemon_file = engine_daemon_file;
 /// Flags of the engine where there is no systemd.
 inline constexpr std::string_view defaults_file = "/etc/default/docker";
 

@@ -59,6 +59,7 @@ class OwnFolderTest : public testing::Test {
                              "accelerator.json",
                              "access/ids.json",
                              "access/client-secret",
+                             "access/client.pem",
                              "access/token-key",
                              "access/local.publishsettings",
                              "tls/ca.pem",

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -13,7 +15,7 @@
 namespace berth {
 namespace {
 
-constexpr std::size_t largest_answer = std::size_t{64} * 1024 * 1024;
+constexpr std::size_t largest_head = std::size_t{1} << 20;
 constexpr int cancel_poll_ms = 100;
 constexpr int idle_poll_ms = 1000;
 
@@ -31,12 +33,14 @@ void append(List& list, const std::string& line) {
 
 struct Answer {
   Response response;
+  std::size_t largest = 0;
+  std::size_t head = 0;  ///< bytes of all header lines so far
   bool too_large = false;
 };
 
 std::size_t take_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& answer = *static_cast<Answer*>(user);
-  if (answer.response.body.size() + size * count > largest_answer) {
+  if (answer.response.body.size() + size * count > answer.largest) {
     answer.too_large = true;
     return CURL_WRITEFUNC_ERROR;
   }
@@ -45,7 +49,13 @@ std::size_t take_body(char* data, std::size_t size, std::size_t count, void* use
 }
 
 std::size_t take_header(char* data, std::size_t size, std::size_t count, void* user) {
-  auto& headers = static_cast<Answer*>(user)->response.headers;
+  auto& answer = *static_cast<Answer*>(user);
+  auto& headers = answer.response.headers;
+  answer.head += size * count;
+  if (answer.head > largest_head) {
+    answer.too_large = true;
+    return CURL_WRITEFUNC_ERROR;
+  }
   std::string_view line(data, size * count);
   if (line.starts_with("HTTP/")) headers.clear();  // the head before was an interim one
   const auto colon = line.find(':');
@@ -80,37 +90,107 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host.ends_with(".localhost") || host == "::1" || host.starts_with("127.");
 }
 
-[[noreturn]] void throw_failure(CURLcode result, long os_error, const std::string& detail,
-                                const std::string& host, std::chrono::milliseconds took) {
+/// The first of these variables of the environment that is set to something: its name and its value.
+std::optional<std::pair<std::string, std::string>> first_variable(std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (const char* value = std::getenv(name); value != nullptr && *value != '\0')
+      return std::make_pair(std::string(name), std::string(value));
+  return std::nullopt;
+}
+
+/// Authorities that the environment names in place of the system's, by the names that OpenSSL, Python and curl know.
+std::optional<std::pair<std::string, std::string>> authorities_of_environment() {
+  return first_variable({"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"});
+}
+
+/// "the proxy proxy.corp:3128 (HTTPS_PROXY)", without the password that may stand in it; "" without one.
+std::string proxy_of_environment(bool tls) {
+  const auto proxy = tls ? first_variable({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
+                         : first_variable({"http_proxy", "all_proxy", "ALL_PROXY"});
+  if (!proxy) return {};
+  std::string where = proxy->second;
+  if (const auto scheme = where.find("://"); scheme != std::string::npos) where.erase(0, scheme + 3);
+  if (const auto user = where.rfind('@'); user != std::string::npos) where.erase(0, user + 1);
+  return fmt::format("the proxy {} ({})", where.substr(0, where.find('/')), proxy->first);
+}
+
+/// How an exchange without an answer went.
+struct Failure {
+  CURLcode result = CURLE_OK;
+  long os_error = 0;
+  long proxy_status = 0;  ///< of a proxy that was asked for a way through; 0: none answered
+  std::string detail, host;
+  std::string proxy;    ///< as by proxy_of_environment()
+  bool own_ca = false;  ///< the caller named the authority
+  std::chrono::milliseconds took{};
+};
+
+std::string tls_advice(const Failure& failure) {
+  const auto says = [&](const char* text) { return failure.detail.find(text) != std::string::npos; };
+  if (says("not yet valid") || says("has expired"))
+    return "Is the clock of this machine right? Certificates are judged by it ('date -u').";
+  const bool unknown = says("self-signed") || says("self signed") || says("unable to get");
+  if (const auto file = authorities_of_environment(); file && !failure.own_ca)
+    return fmt::format("The authorities are those in {} ({}).", file->second, file->first);
+  if (unknown && !failure.own_ca)
+    return "Where a company's proxy opens TLS, name the file with its authority: SSL_CERT_FILE=FILE.";
+  return {};
+}
+
+/// True when it was the proxy that could not be reached: then libcurl's words name it, not the host.
+bool is_about_proxy(const Failure& failure) {
+  return !failure.proxy.empty() &&
+         failure.detail.find("connect to " + failure.host + " ") == std::string::npos;
+}
+
+[[noreturn]] void throw_failure(const Failure& failure) {
   const auto fail = [&](std::string_view code, const std::string& reason, const std::string& advice = {}) {
-    throw Error(ErrorKind::unavailable, code, fmt::format("Cannot reach {}: {}.", host, reason), advice);
+    throw Error(ErrorKind::unavailable, code, fmt::format("Cannot reach {}: {}.", failure.host, reason),
+                advice);
   };
+  const std::string proxy_advice =
+      fmt::format("Check the variable, or except the host: NO_PROXY={}.", failure.host);
+  if (failure.proxy_status >= 300)
+    fail("ConnectionFailed",
+         fmt::format("{} answered HTTP {}", failure.proxy.empty() ? "the proxy" : failure.proxy,
+                     failure.proxy_status),
+         failure.proxy_status == 407
+             ? "It wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."
+             : proxy_advice);
   // In TLS 1.3 a server refuses our certificate only after our side of the handshake has ended.
-  const bool is_alert = detail.find("alert") != std::string::npos;
-  switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST:
+  const bool is_alert = failure.detail.find("alert") != std::string::npos;
+  switch (failure.result) {
     case CURLE_COULDNT_RESOLVE_PROXY:
+      fail("HostNotFound", fmt::format("the name of {} is not known", failure.proxy), proxy_advice);
+    case CURLE_COULDNT_RESOLVE_HOST:
       fail("HostNotFound", "its name is not known",
            "Check the name, and that this machine has a name server.");
     case CURLE_COULDNT_CONNECT:
-      if (os_error == ECONNREFUSED) fail("ConnectionRefused", "the connection was refused");
-      fail("ConnectionFailed",
-           os_error ? std::generic_category().message(static_cast<int>(os_error)) : "no connection");
+      if (is_about_proxy(failure))
+        fail(failure.os_error == ECONNREFUSED ? "ConnectionRefused" : "ConnectionFailed",
+             fmt::format("{} {}", failure.proxy,
+                         failure.os_error == ECONNREFUSED ? "refused the connection" : "does not answer"),
+             proxy_advice);
+      if (failure.os_error == ECONNREFUSED) fail("ConnectionRefused", "the connection was refused");
+      fail("ConnectionFailed", failure.os_error
+                                   ? std::generic_category().message(static_cast<int>(failure.os_error))
+                                   : "no connection");
     case CURLE_OPERATION_TIMEDOUT:
-      fail("TimedOut", fmt::format("no answer within {} s", std::max<long>(1, (took.count() + 500) / 1000)));
+      fail("TimedOut",
+           fmt::format("no answer within {} s", std::max<long>(1, (failure.took.count() + 500) / 1000)));
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-      fail("TlsFailed", "TLS: " + detail);
+      fail("TlsFailed", "TLS: " + failure.detail, tls_advice(failure));
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-      if (is_alert) fail("TlsFailed", "TLS: " + detail);
+      if (is_alert) fail("TlsFailed", "TLS: " + failure.detail);
       [[fallthrough]];
     default:
-      fail("TransferFailed", detail);
+      fail("TransferFailed", failure.detail);
   }
   throw std::logic_error("unreachable");
 }
@@ -142,16 +222,23 @@ struct Client::Impl {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_limit.count()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.limit.count()));
-    if (!options.ca_file.empty()) {
-      curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    const auto named = authorities_of_environment();
+    if (const std::string ca = !options.ca_file.empty() ? options.ca_file.string()
+                               : named                  ? named->second
+                                                        : "";
+        !ca.empty()) {
+      curl_easy_setopt(easy, CURLOPT_CAINFO, ca.c_str());
       curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // else the system's store would be trusted too
     }
     if (!options.certificate_file.empty())
       curl_easy_setopt(easy, CURLOPT_SSLCERT, options.certificate_file.c_str());
     if (!options.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, options.key_file.c_str());
     if (connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to.get());
-    if (is_loopback(options.connect_to.empty() ? host : options.connect_to))
-      curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (is_direct(host)) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  }
+
+  bool is_direct(const std::string& host) const {
+    return options.direct || is_loopback(options.connect_to.empty() ? host : options.connect_to);
   }
 
   void set_request(const ClientRequest& request, List& headers) const {
@@ -217,6 +304,7 @@ Response Client::send(const ClientRequest& request) {
     append(connect_to, v6 ? "::[" + options.connect_to + "]:" : "::" + options.connect_to + ":");
   }
   Answer answer;
+  answer.largest = options.largest_answer;
   char reason[CURL_ERROR_SIZE] = "";
 
   curl_easy_reset(easy);  // keeps connections
@@ -231,20 +319,29 @@ Response Client::send(const ClientRequest& request) {
   const CURLcode result = impl_->perform();
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
-  long status = 0, os_error = 0;
+  long status = 0, os_error = 0, proxy_status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
+  curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
   curl_easy_reset(easy);  // it must not keep pointers into this frame
 
   if (result == CURLE_ABORTED_BY_CALLBACK)
     throw Error(ErrorKind::unavailable, "OperationCanceled",
                 fmt::format("The request to {} was interrupted.", host));
   if (answer.too_large)
-    throw Error(
-        ErrorKind::unavailable, "TransferFailed",
-        fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host, largest_answer >> 20));
+    throw Error(ErrorKind::unavailable, "TransferFailed",
+                fmt::format("Cannot reach {}: its answer is larger than {} MiB.", host,
+                            std::max(options.largest_answer, largest_head) >> 20));
   if (result != CURLE_OK)
-    throw_failure(result, os_error, *reason ? reason : curl_easy_strerror(result), host, took);
+    throw_failure(
+        {.result = result,
+         .os_error = os_error,
+         .proxy_status = proxy_status,
+         .detail = *reason ? reason : curl_easy_strerror(result),
+         .host = host,
+         .proxy = impl_->is_direct(host) ? "" : proxy_of_environment(request.url.starts_with("https:")),
+         .own_ca = !options.ca_file.empty(),
+         .took = took});
   answer.response.status = static_cast<int>(status);
   return std::move(answer.response);
 }

@@ -162,7 +162,42 @@ TEST_F(HttpClient, ProxiesOfTheEnvironmentAreNotForLoopback) {
   EXPECT_EQ(code_of({.ca_file = ca, .connect_to = "127.0.0.1"}, {.url = "https://web1.test:" + port + "/"}),
             "");
   EXPECT_EQ(code_of({.ca_file = ca}, {.url = "https://web1.invalid:" + port + "/"}), "ConnectionRefused");
+  ::setenv("no_proxy", "web1.invalid", 1);
+  EXPECT_EQ(code_of({.ca_file = ca}, {.url = "https://web1.invalid:" + port + "/"}), "HostNotFound");
+  ::unsetenv("no_proxy");
+  EXPECT_EQ(code_of({.ca_file = ca, .direct = true}, {.url = "https://web1.invalid:" + port + "/"}),
+            "HostNotFound");
   ::unsetenv("https_proxy");
+}
+
+TEST_F(HttpClient, AProxyThatIsToBlameIsNamedWithoutItsPassword) {
+  ::setenv("https_proxy", "http://me:s3cret@127.0.0.1:1/", 1);
+  code_of({}, {.url = "https://web1.invalid/"});
+  EXPECT_EQ(what, "Cannot reach web1.invalid: the proxy 127.0.0.1:1 (https_proxy) refused the connection.");
+  ::setenv("https_proxy", "http://me:s3cret@proxy.invalid:3128", 1);
+  EXPECT_EQ(code_of({}, {.url = "https://web1.invalid/"}), "HostNotFound");
+  EXPECT_EQ(
+      what,
+      "Cannot reach web1.invalid: the name of the proxy proxy.invalid:3128 (https_proxy) is not known.");
+  serve([](Request request) -> boost::asio::awaitable<Response> {
+    co_return Response{.status = request.method == "CONNECT" ? 407 : 500};
+  });
+  ::setenv("https_proxy", ("https://me:s3cret@127.0.0.1:" + port).c_str(), 1);
+  code_of({}, {.url = "https://web1.invalid/"});
+  EXPECT_THAT(what, testing::Not(HasSubstr("s3cret")));
+  ::unsetenv("https_proxy");
+}
+
+TEST_F(HttpClient, TheEnvironmentNamesACompanysAuthority) {
+  serve(mirror);
+  for (const char* name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE"}) ::unsetenv(name);
+  ::setenv("REQUESTS_CA_BUNDLE", ca.c_str(), 1);
+  EXPECT_EQ(code_of({}, {.url = url}), "");
+  ::setenv("SSL_CERT_FILE", folder.write("other.pem", make_test_identity("other").certificate).c_str(), 1);
+  EXPECT_EQ(code_of({}, {.url = url}), "TlsFailed") << "the more special one";
+  EXPECT_EQ(code_of({.ca_file = ca}, {.url = url}), "") << "the caller knows better";
+  ::unsetenv("REQUESTS_CA_BUNDLE");
+  ::unsetenv("SSL_CERT_FILE");
 }
 
 }  // namespace berth

@@ -313,6 +313,7 @@ class Daemon {
                                  {"tenantId", access_.tenant},
                                  {"clientId", access_.client_id},
                                  {"clientSecretFile", access_.client_secret_file.string()},
+                                 {"clientCertificateFile", access_.client_certificate_file.string()},
                                  {"subscriptionId", access_.subscription},
                                  {"portal", ""},
                                  {"accelerator", to_string(accelerator)},

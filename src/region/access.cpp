@@ -97,6 +97,24 @@ void load_tls(const std::filesystem::path& folder, RegionAccess& access) {
   write_file(folder / "server.pem", leaf.to_pem());
 }
 
+void load_client_certificate(RegionAccess& access) {
+  const std::string file = access.client_certificate_file.string();
+  if (const auto text = read_file_if_there(access.client_certificate_file)) {
+    const Certificate certificate = Certificate::parse_pem(*text, file);
+    if (certificate.not_after() > std::chrono::system_clock::now() + renewal) {
+      access.client_certificate = certificate.to_pem();
+      return;
+    }
+  }
+  const PrivateKey key = PrivateKey::generate_rsa();
+  CertificateOrder order;
+  order.use = CertificateUse::client;
+  order.common_name = "Berth client " + access.client_id;
+  order.lifetime = std::chrono::days(3650);
+  access.client_certificate = issue_certificate(order, key).to_pem();
+  write_file(access.client_certificate_file, access.client_certificate + key.to_pem().reveal());
+}
+
 }  // namespace
 
 RegionAccess load_access(const std::filesystem::path& home) {
@@ -122,6 +140,8 @@ RegionAccess load_access(const std::filesystem::path& home) {
   }
   access.client_secret_file = home / "access" / "client-secret";
   access.client_secret = load_or_make(access.client_secret_file, 24);
+  access.client_certificate_file = home / "access" / "client.pem";
+  load_client_certificate(access);
   access.token_key = load_or_make(home / "access" / "token-key", 32);
   load_tls(home / "tls", access);
   access.names = {"127.0.0.1", "[::1]"};

@@ -10,11 +10,14 @@ namespace berth {
 
 /// What clients sign in to one region with, and what it proves itself with. Made once, kept in its home:
 /// tls/ca.pem, tls/server.pem, and the secrets in files of mode 0600 (tls/*-key.pem, access/client-secret,
-/// access/token-key).
+/// access/client.pem, access/token-key).
 struct RegionAccess {
   std::string subscription, tenant, client_id;  ///< UUIDs
   Secret client_secret;
   std::filesystem::path client_secret_file;
+  /// The client may prove itself by this certificate too: PEM; the file holds its RSA key as well. "": by none.
+  std::string client_certificate;
+  std::filesystem::path client_certificate_file;
   Secret token_key;                ///< signs the region's tokens
   std::filesystem::path ca_file;   ///< PEM; what clients must trust
   std::string certificate_chain;   ///< PEM, leaf first

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "crypto/encoding.h"
+#include "crypto/signature.h"
+#include "model/names.h"
 
 namespace berth::arm {
 namespace {
@@ -96,6 +99,43 @@ TokenClaims verify_token(std::string_view token, const Secret& key, sys_seconds 
                     (now - claims.expires).count()),
         "Sign in again.");
   return claims;
+}
+
+std::string assertion_problem(std::string_view token, const ClientAssertion& wanted, sys_seconds now) {
+  const std::size_t first_dot = token.find('.'), second_dot = token.rfind('.');
+  if (wanted.certificate.empty()) return "The region has no certificate for its client.";
+  if (token.size() > longest_token || first_dot == token.npos || first_dot == second_dot)
+    return "The client assertion is no token of three parts.";
+  const auto part = [&](std::size_t begin, std::size_t end) {
+    const auto text = base64url_decode(token.substr(begin, end - begin));
+    json document = text ? json::parse(*text, nullptr, false) : json();
+    return document.is_object() ? document : json::object();
+  };
+  const std::string algorithm = text_of(part(0, first_dot), "alg");
+  if (algorithm != "RS256" && algorithm != "PS256")
+    return "The client assertion is signed by neither RS256 nor PS256.";
+  const auto signature = base64url_decode(token.substr(second_dot + 1));
+  const auto scheme = algorithm == "RS256" ? SignatureScheme::rs256 : SignatureScheme::ps256;
+  if (!signature || !is_signed_by(Certificate::parse_pem(wanted.certificate, "the client's certificate"),
+                                  token.substr(0, second_dot), *signature, scheme))
+    return "The client assertion is not signed with the client's certificate.";
+  const json claims = part(first_dot + 1, second_dot);
+  if (!same_name(text_of(claims, "iss"), wanted.client_id) ||
+      !same_name(text_of(claims, "sub"), wanted.client_id))
+    return "The client assertion is another client's.";
+  std::string audience = text_of(claims, "aud");
+  while (audience.ends_with('/')) audience.pop_back();
+  if (std::ranges::find(wanted.audiences, audience) == wanted.audiences.end())
+    return "The client assertion is for another authority.";
+  const auto time = [&](const char* key) {  // az writes them with fractions
+    const auto found = claims.find(key);
+    const double value = found != claims.end() && found->is_number() ? found->get<double>() : 0;
+    return sys_seconds(seconds(static_cast<std::int64_t>(std::clamp(value, 0.0, 1e12))));
+  };
+  const sys_seconds end = time("exp");
+  if (end <= now || end > now + std::chrono::hours(24) || time("nbf") > now + clock_difference)
+    return "The client assertion is not within its time.";
+  return {};
 }
 
 std::string make_id_token(const TokenClaims& claims, std::string_view client_id) {

@@ -2,8 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
+#include "crypto/certificate.h"
 #include "crypto/encoding.h"
+#include "crypto/signature.h"
 
 namespace berth::arm {
 namespace {
@@ -42,6 +46,76 @@ TEST(Tokens, CarryTheirClaims) {
   EXPECT_EQ(read.subject, "client");
   EXPECT_EQ(read.use, TokenUse::access);
   EXPECT_EQ(read.expires, claims().expires);
+}
+
+/// What a client signs, with one of its parts as the test wants it.
+class Assertions : public testing::Test {
+ protected:
+  Assertions() {
+    wanted.certificate =
+        issue_certificate({.use = CertificateUse::client, .common_name = "client"}, rsa()).to_pem();
+    wanted.client_id = "client";
+    wanted.audiences = {"https://127.0.0.1/adfs/oauth2/token"};
+  }
+  static const PrivateKey& rsa() {
+    static const PrivateKey made = PrivateKey::generate_rsa();
+    return made;
+  }
+  std::string signed_text(const std::string& algorithm, const PrivateKey& by) const {
+    const std::string text = base64url_encode(R"({"typ":"JWT","alg":")" + algorithm + "\"}") + "." +
+                             base64url_encode(parts.dump());
+    return text + "." +
+           base64url_encode(sign_bytes(
+               by, text, algorithm == "PS256" ? SignatureScheme::ps256 : SignatureScheme::rs256, "key"));
+  }
+  std::string problem(const std::string& algorithm = "PS256") const {
+    return assertion_problem(signed_text(algorithm, rsa()), wanted, now);
+  }
+
+  ClientAssertion wanted;
+  nlohmann::json parts = {{"aud", "https://127.0.0.1/adfs/oauth2/token/"},
+                          {"iss", "client"},
+                          {"sub", "client"},
+                          {"nbf", 1'800'000'000},
+                          {"exp", 1'800'000'600}};
+};
+
+TEST_F(Assertions, ProveAClientByItsCertificate) {
+  EXPECT_EQ(problem("PS256"), "");
+  EXPECT_EQ(problem("RS256"), "");
+  parts["exp"] = 1'800'000'600.25;  // as az writes it
+  EXPECT_EQ(problem(), "");
+}
+
+TEST_F(Assertions, ThatSayOrAreAnythingElseProveNothing) {
+  for (const auto& [name, value] : std::vector<std::pair<const char*, nlohmann::json>>{
+           {"aud", "https://login.microsoftonline.com/x/oauth2/token"},
+           {"aud", nullptr},
+           {"iss", "another"},
+           {"sub", "another"},
+           {"sub", nullptr},
+           {"exp", 1'800'000'000},
+           {"exp", "soon"},
+           {"exp", 1e300},
+           {"exp", -1e300},
+           {"exp", 1'800'000'000 + 86'401},
+           {"exp", nullptr},
+           {"nbf", 1'800'001'000}}) {
+    const nlohmann::json before = parts;
+    if (value.is_null())
+      parts.erase(name);
+    else
+      parts[name] = value;
+    EXPECT_NE(problem(), "") << name << value;
+    parts = before;
+  }
+  EXPECT_NE(problem("none"), "");
+  EXPECT_NE(problem("HS256"), "");
+  EXPECT_NE(assertion_problem(signed_text("PS256", PrivateKey::generate_rsa()), wanted, now), "");
+  for (const char* text : {"", ".", "..", "a.b", "e30.e30.e30", "e30.e30."})
+    EXPECT_NE(assertion_problem(text, wanted, now), "") << text;
+  wanted.certificate.clear();
+  EXPECT_NE(problem(), "");
 }
 
 TEST(Tokens, Expire) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/classic/publish_settings.h"
+#include "cli/account/environments.h"
 #include "cli/account/profile.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
@@ -47,7 +48,7 @@ std::vector<Subscription> read_publish_settings(const std::string& file) {
                               file, host_of(one.url)),
                   "The local region needs no file: 'azure vm docker create' starts it.");
     parse_pfx(one.pfx.reveal(), "The management certificate in " + file);
-    found.push_back({.name = one.name, .id = one.id, .url = one.url, .account = {}});
+    found.push_back({.name = one.name, .id = one.id, .url = one.url});
   }
   return found;
 }
@@ -56,7 +57,10 @@ std::vector<Subscription> read_publish_settings(const std::string& file) {
 std::vector<Subscription> known_subscriptions(Session& session) {
   std::vector<Subscription> all;
   if (const auto region = session.local.find_running())
-    all.push_back({"Local", region->subscription, region->management_endpoint + "/", std::nullopt});
+    all.push_back({.name = "Local",
+                   .id = region->subscription,
+                   .url = region->management_endpoint + "/",
+                   .state = "Enabled"});
   for (Subscription& subscription : profile_subscriptions())
     if (all.empty() || !same_name(all.front().id, subscription.id)) all.push_back(std::move(subscription));
   return all;
@@ -66,9 +70,32 @@ std::string environment_of(const Subscription& one) {
   return one.account ? one.account->environment : "Local";
 }
 
+ordered_json to_json(const Subscription& one, const std::string& current) {
+  ordered_json document = {{"name", one.name},
+                           {"id", one.id},
+                           {"managementEndpointUrl", one.url},
+                           {"environmentName", environment_of(one)},
+                           {"isCurrent", one.id == current}};
+  if (!one.tenant.empty()) document["tenantId"] = one.tenant;
+  if (!one.state.empty()) document["state"] = one.state;
+  if (one.account) document["user"] = {{"name", one.account->name()}, {"type", type_of(*one.account)}};
+  return document;
+}
+
 const Subscription& find(const std::vector<Subscription>& all, const std::string& wanted) {
-  for (const Subscription& one : all)
-    if (same_name(one.id, wanted) || same_name(one.name, wanted)) return one;
+  const Subscription* found = nullptr;
+  std::string ids;
+  for (const Subscription& one : all) {
+    if (same_name(one.id, wanted)) return one;
+    if (!same_name(one.name, wanted)) continue;
+    ids += (found != nullptr ? ", " : "") + one.id;
+    if (found != nullptr)
+      throw Error(ErrorKind::conflict, "SubscriptionAmbiguous",
+                  fmt::format("There are several subscriptions '{}'.", wanted),
+                  fmt::format("Name it by its id: {}.", ids));
+    found = &one;
+  }
+  if (found != nullptr) return *found;
   throw Error(ErrorKind::not_found, "SubscriptionNotFound",
               fmt::format("The subscription '{}' was not found.", wanted),
               "'azure account list' shows those there are.");
@@ -104,20 +131,15 @@ void account_list(CommandLine& app, Session& session) {
     const std::string current = current_id(all);
     if (session.out.json_mode()) {
       ordered_json list = ordered_json::array();
-      for (const Subscription& one : all)
-        list.push_back({{"name", one.name},
-                        {"id", one.id},
-                        {"managementEndpointUrl", one.url},
-                        {"environmentName", environment_of(one)},
-                        {"isCurrent", one.id == current}});
+      for (const Subscription& one : all) list.push_back(to_json(one, current));
       return session.out.json(list);
     }
     if (all.empty())
       return session.out.info("No subscriptions: the local region does not run, and nothing was imported");
     std::vector<std::vector<std::string>> rows;
     for (const Subscription& one : all)
-      rows.push_back({one.name, one.id, one.id == current ? "true" : "false"});
-    session.out.table({"Name", "Id", "Current"}, rows);
+      rows.push_back({one.name, one.id, one.id == current ? "true" : "false", one.state});
+    session.out.table({"Name", "Id", "Current", "State"}, rows);
   });
 }
 
@@ -131,16 +153,16 @@ void account_show(CommandLine& app, Session& session) {
       throw Error(ErrorKind::not_found, "SubscriptionNotFound", "There is no current subscription.",
                   "'azure region start' starts the local region, which has one.");
     const Subscription& one = find(all, name->empty() ? current : *name);
-    if (session.out.json_mode())
-      return session.out.json({{"name", one.name},
-                               {"id", one.id},
-                               {"managementEndpointUrl", one.url},
-                               {"environmentName", environment_of(one)},
-                               {"isCurrent", one.id == current}});
-    session.out.pairs({{"Name", one.name},
-                       {"ID", one.id},
-                       {"Management endpoint", one.url},
-                       {"Is current", one.id == current ? "true" : "false"}});
+    if (session.out.json_mode()) return session.out.json(to_json(one, current));
+    std::vector<std::pair<std::string, std::string>> rows{{"Name", one.name},
+                                                          {"ID", one.id},
+                                                          {"Environment", environment_of(one)},
+                                                          {"Management endpoint", one.url}};
+    if (!one.tenant.empty()) rows.emplace_back("Tenant ID", one.tenant);
+    if (!one.state.empty()) rows.emplace_back("State", one.state);
+    if (one.account) rows.emplace_back("Signed in as", one.account->name());
+    rows.emplace_back("Is current", one.id == current ? "true" : "false");
+    session.out.pairs(rows);
   });
 }
 
@@ -157,6 +179,8 @@ void set_account(Session& session, const std::string& name) {
                             one.name, one.url, session.local.home().string()),
                 "Set BERTH_HOME to that region's folder.");
   choose_subscription(one.id);
+  if (!one.state.empty() && !same_name(one.state, "Enabled"))
+    session.out.warn(fmt::format("\"{}\" is {}: nothing can be made in it.", one.name, lower(one.state)));
   session.out.info(fmt::format("Setting subscription to \"{}\" with id \"{}\".", one.name, one.id));
   session.out.info("Changes saved");
 }
@@ -173,7 +197,7 @@ void account_clear(CommandLine& app, Session& session) {
                "Do not ask (it never does: nothing in the profile is a secret or hard to get back)");
   app.callback([quiet, &session] {
     forget_profile();
-    forget_tokens({});
+    forget_grants(token_cache_file(), {});
     session.out.info("Account settings cleared successfully");
   });
 }

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "cli/arm/json_view.h"
-#include "cli/arm/token_cache.h"
 #include "cli/json_file.h"
 #include "cli/settings.h"
 #include "cli/terminal/terminal.h"
@@ -33,13 +32,16 @@ Environment known_cloud(const char* name, const char* manager, const char* login
 }
 
 std::vector<Environment> known_clouds() {
-  return {known_cloud("AzureCloud", "https://management.azure.com", "https://login.microsoftonline.com",
-                      "https://management.core.windows.net/"),
-          known_cloud("AzureChinaCloud", "https://management.chinacloudapi.cn",
-                      "https://login.chinacloudapi.cn", "https://management.core.chinacloudapi.cn/"),
-          known_cloud("AzureUSGovernment", "https://management.usgovcloudapi.net",
-                      "https://login.microsoftonline.us", "https://management.core.usgovcloudapi.net/")};
+  return {
+      known_cloud("AzureCloud", "https://management.azure.com", "https://login.microsoftonline.com",
+                  "https://management.core.windows.net/"),
+      known_cloud("AzureChinaCloud", "https://management.chinacloudapi.cn",
+                  "https://login.partner.microsoftonline.cn", "https://management.core.chinacloudapi.cn/"),
+      known_cloud("AzureUSGovernment", "https://management.usgovcloudapi.net",
+                  "https://login.microsoftonline.us", "https://management.core.usgovcloudapi.net/")};
 }
+
+constexpr const char* system_store = "system";
 
 fs::path environments_file() {
   return config_folder() / "environments.json";
@@ -58,12 +60,22 @@ std::string https_url(const std::string& url, const char* what) {
   return without_slash(url);
 }
 
+/// An absolute path that can be read; "" for the system's store.
+fs::path authority_file(const std::string& ca_file) {
+  if (ca_file.empty() || ca_file == system_store) return {};
+  fs::path file = fs::absolute(ca_file);
+  read_file(file, 4u << 20);
+  return file;
+}
+
 Environment ask_environment(const std::string& name, const std::string& metadata_url,
                             const std::string& ca_file) {
   const std::string url = https_url(metadata_url, "--metadata");
-  const fs::path ca = ca_file.empty() ? fs::path() : fs::absolute(ca_file);
-  if (!ca.empty()) read_file(ca, 1 << 20);
-  Client client({.ca_file = ca, .limit = 30s, .cancelled = &interrupt::requested});
+  const fs::path ca = authority_file(ca_file);
+  Client client({.ca_file = ca,
+                 .limit = 30s,
+                 .largest_answer = std::size_t{1} << 20,
+                 .cancelled = &interrupt::requested});
   const Response response = client.send({.url = url});
   if (response.status != 200)
     throw Error(ErrorKind::unavailable, "EnvironmentInvalid",
@@ -119,6 +131,11 @@ std::vector<Environment> list_environments() {
   std::vector<Environment> all = known_clouds();
   const json own = read_json_file(environments_file());
   for (const auto& [name, item] : own.items()) {
+    const auto known = std::ranges::find(all, name, &Environment::name);
+    if (known != all.end()) {
+      known->ca_file = text(item, {"caFile"});
+      continue;
+    }
     Environment environment;
     environment.name = name;
     environment.resource_manager = text(item, {"resourceManager"});
@@ -153,14 +170,25 @@ Environment add_environment(const std::string& name, const std::string& metadata
 
 Environment change_environment(const std::string& name, const std::string& metadata_url,
                                const std::string& ca_file) {
-  const Environment before = get_environment(name);
-  if (!before.is_own)
-    throw Error(ErrorKind::conflict, "EnvironmentKnown",
-                fmt::format("{} is a public cloud, which stays as it is.", before.name));
+  Environment before = get_environment(name);
+  if (!before.is_own) {
+    if (!metadata_url.empty() || ca_file.empty())
+      throw Error(ErrorKind::conflict, "EnvironmentKnown",
+                  fmt::format("{} is a public cloud, whose addresses stay as they are.", before.name),
+                  "The authority that its certificates are checked by can be chosen: --ca-file FILE.");
+    before.ca_file = authority_file(ca_file).string();
+    change_json_file(environments_file(), [&](json& all) {
+      if (before.ca_file.empty())
+        all.erase(before.name);
+      else
+        all[before.name] = {{"caFile", before.ca_file}};
+    });
+    return before;
+  }
   const Environment after =
       ask_environment(before.name, metadata_url.empty() ? before.metadata : metadata_url,
                       ca_file.empty() ? before.ca_file : ca_file);
-  if (after.login != before.login) forget_tokens(before.name);
+  if (after.login != before.login) forget_grants(token_cache_file(), before.name);
   return keep_environment(after);
 }
 
@@ -170,29 +198,35 @@ void delete_environment(const std::string& name) {
     throw Error(ErrorKind::conflict, "EnvironmentKnown",
                 fmt::format("{} is a public cloud, which is always there.", environment.name));
   change_json_file(environments_file(), [&](json& all) { all.erase(environment.name); });
-  forget_tokens(environment.name);
+  forget_grants(token_cache_file(), environment.name);
+}
+
+SignInPlace sign_in_place(const Environment& environment) {
+  return {.login = environment.login,
+          .audience = environment.audience,
+          .ca_file = environment.ca_file,
+          .cache = token_cache_file()};
+}
+
+ArmEndpoint account_endpoint(const Environment& environment, std::shared_ptr<TokenSource> tokens) {
+  ArmEndpoint endpoint;
+  endpoint.url = environment.resource_manager;
+  endpoint.ca_file = environment.ca_file;
+  endpoint.tokens = std::move(tokens);
+  endpoint.far = true;
+  endpoint.is_public_cloud = !environment.is_own;
+  return endpoint;
 }
 
 ArmEndpoint account_endpoint(const Principal& account, const std::string& subscription) {
   const Environment environment = get_environment(account.environment);
-  ArmEndpoint endpoint;
-  endpoint.url = environment.resource_manager;
-  endpoint.ca_file = environment.ca_file;
-  // ADFS has one tenant, and says so in its URL.
-  endpoint.token_url = environment.login.ends_with("/adfs")
-                           ? environment.login + "/oauth2/token"
-                           : environment.login + "/" + account.tenant + "/oauth2/v2.0/token";
-  endpoint.scope = environment.audience + "/.default";
-  endpoint.client_id = account.client_id;
-  endpoint.secret_file = account.secret_file;
-  endpoint.token_cache = config_folder() / "tokens.json";
-  endpoint.token_key = environment.name + " " + account.tenant + " " + account.client_id;
+  ArmEndpoint endpoint = account_endpoint(environment, principal_tokens(sign_in_place(environment), account));
   endpoint.subscription = subscription;
   return endpoint;
 }
 
-void forget_tokens(const std::string& environment) {
-  forget_cached_tokens(config_folder() / "tokens.json", environment.empty() ? "" : environment + " ");
+fs::path token_cache_file() {
+  return config_folder() / "tokens.json";
 }
 
 }  // namespace berth

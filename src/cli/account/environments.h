@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "base/secret.h"
 #include "cli/arm/arm_client.h"
+#include "cli/sign_in/principal_tokens.h"
 
 namespace berth {
 
@@ -30,7 +30,8 @@ Environment get_environment(const std::string& name);
 /// is no description of a cloud.
 Environment add_environment(const std::string& name, const std::string& metadata_url,
                             const std::string& ca_file);
-/// Asks it again, or another URL, and keeps what is new.
+/// Asks it again, or another URL, and keeps what is new. Of a cloud that we know the authority alone can be chosen. `ca_file` is "system"
+/// for the system's store, "" for the one before.
 Environment change_environment(const std::string& name, const std::string& metadata_url,
                                const std::string& ca_file);
 /// Throws Error(not_found), or Error(conflict) for one that is not the user's own.
@@ -39,15 +40,13 @@ void delete_environment(const std::string& name);
 /// Source: GET /metadata/endpoints, forms of 2015-01-01 and of 2019-05-01 and later.
 Environment parse_environment(std::string_view document);
 
-/// A service principal that signed in. Its secret stays in the file that it was in.
-struct Principal {
-  std::string environment, tenant, client_id, secret_file;
-};
-
-/// How its Resource Manager is reached for one of its subscriptions. Tokens are kept in a file of the user's alone until they expire.
+SignInPlace sign_in_place(const Environment& environment);
+/// How its Resource Manager is reached for one of the principal's subscriptions.
 ArmEndpoint account_endpoint(const Principal& account, const std::string& subscription);
+/// The same with tokens of another source.
+ArmEndpoint account_endpoint(const Environment& environment, std::shared_ptr<TokenSource> tokens);
 
-/// Of all accounts, or of one environment.
-void forget_tokens(const std::string& environment);
+/// Where tokens are kept: readable by the user alone.
+std::filesystem::path token_cache_file();
 
 }  // namespace berth

@@ -32,7 +32,7 @@ class Login : public testing::Test {
                        {{"loginEndpoint", origin + "/adfs/"}, {"audiences", {"https://management/"}}}}});
       if (request.path == "/adfs/oauth2/token") {
         ++sign_ins;
-        if (request.body.find("client_secret=s3cret&") == std::string::npos)
+        if (request.body.find("client_secret=s3cret") == std::string::npos)
           return reply({{"error", "invalid_client"}, {"error_description", "bad secret"}}, 401);
         return reply({{"access_token", "t0ken"}, {"expires_in", 3600}});
       }
@@ -125,7 +125,8 @@ TEST_F(Login, TheSecretStaysInItsFile) {
 TEST_F(Login, LogoutForgetsSubscriptionsAndTokens) {
   ASSERT_EQ(add().exit_code, 0);
   ASSERT_EQ(sign_in().exit_code, 0);
-  EXPECT_THAT(run_program({"logout"}).out, HasSubstr("1 subscriptions and their tokens are forgotten"));
+  EXPECT_THAT(run_program({"logout"}).out, AllOf(HasSubstr("1 subscriptions and their tokens are forgotten"),
+                                                 HasSubstr("Commands go to the local region")));
   EXPECT_THAT(read_file(config() / "tokens.json"), Not(HasSubstr("t0ken")));
   EXPECT_THAT(run_program({"logout"}).out, HasSubstr("Nobody was signed in"));
 }
@@ -174,14 +175,40 @@ TEST_F(Login, ABrokenProfileIsNamedAndClearMakesItWhole) {
   EXPECT_EQ(run_program({"account", "list"}).exit_code, 0);
 }
 
-TEST_F(Login, WaysOfSigningInThatAreMissingAreRefusedByName) {
-  EXPECT_THAT(run_program({"login"}).err, HasSubstr("a sign-in needs --service-principal"));
-  EXPECT_THAT(run_program({"login", "--service-principal", "-u", "x"}).err,
-              HasSubstr("needs -u, --password-file and --tenant"));
-  EXPECT_EQ(run_program({"login", "-e", "nowhere", "--service-principal", "-u", "x", "--password-file",
-                         secret, "--tenant", "t"})
-                .exit_code,
-            4);
+TEST_F(Login, ContradictionsAreRefusedBeforeAnybodyIsAsked) {
+  const auto error_of = [](std::vector<std::string> words) {
+    words.insert(words.begin(), "login");
+    const Ran ran = run_program(words);
+    EXPECT_EQ(ran.exit_code, 2) << ran.err;
+    return ran.err;
+  };
+  EXPECT_THAT(error_of({"--service-principal", "-u", "x"}),
+              HasSubstr("needs -u, --password-file or --certificate, and --tenant"));
+  EXPECT_THAT(error_of({"--service-principal", "--identity"}), HasSubstr("different ways to sign in"));
+  EXPECT_THAT(error_of({"--service-principal", "-u", "x", "-p", "s3cret", "--tenant", "t"}),
+              AllOf(HasSubstr("the secret has to be in a file"), Not(HasSubstr("s3cret"))));
+  EXPECT_THAT(error_of({"--service-principal", "-u", "x", "--password-file", "-", "--tenant", "t"}),
+              HasSubstr("the secret has to be in a file"));
+  EXPECT_THAT(error_of({"--service-principal", "-u", "x", "--password-file", "a", "--certificate", "b",
+                        "--tenant", "t"}),
+              HasSubstr("give one of them"));
+  EXPECT_THAT(error_of({"--certificate", "b"}), HasSubstr("are for --service-principal"));
+  EXPECT_THAT(error_of({"--object-id", "b"}), HasSubstr("are for --identity"));
+  EXPECT_THAT(error_of({"--identity", "--tenant", "t"}), HasSubstr("the machine knows them"));
+  EXPECT_THAT(error_of({"--identity", "--client-id", "a", "--object-id", "b"}),
+              HasSubstr("give one of them"));
+  EXPECT_THAT(error_of({"--tenant", "a/../b"}), HasSubstr("is an id or a domain"));
+  EXPECT_EQ(run_program({"login", "-e", "nowhere"}).exit_code, 4);
+}
+
+TEST_F(Login, AKnownCloudTakesAnotherAuthorityForItsCertificates) {
+  EXPECT_EQ(run_program({"account", "env", "set", "azurecloud", "--ca-file", ca}).exit_code, 0);
+  EXPECT_THAT(run_program({"account", "env", "show", "AzureCloud"}).out,
+              AllOf(HasSubstr(ca), HasSubstr("https://management.azure.com")));
+  EXPECT_EQ(json::parse(run_program({"account", "env", "list", "--json"}).out).size(), 3U);
+  EXPECT_EQ(run_program({"account", "env", "set", "AzureCloud", "--ca-file", "/none"}).exit_code, 4);
+  EXPECT_EQ(run_program({"account", "env", "set", "AzureCloud", "--ca-file", "system"}).exit_code, 0);
+  EXPECT_THAT(run_program({"account", "env", "show", "AzureCloud"}).out, Not(HasSubstr("CA file")));
 }
 
 }  // namespace berth

@@ -21,20 +21,35 @@ json read_profile() {
 }
 
 Subscription parse_subscription(const json& item) {
-  Subscription one{text(item, {"name"}), text(item, {"id"}), text(item, {"url"}), std::nullopt};
-  if (const json& account = at(item, {"account"}); account.is_object())
-    one.account = Principal{text(account, {"environment"}), text(account, {"tenant"}),
-                            text(account, {"clientId"}), text(account, {"secretFile"})};
+  Subscription one{text(item, {"name"}), text(item, {"id"}), text(item, {"url"})};
+  one.tenant = text(item, {"tenant"});
+  one.state = text(item, {"state"});
+  if (const json& account = at(item, {"account"}); account.is_object()) {
+    Principal principal;
+    principal.way = parse_way(text(account, {"way"}));
+    principal.environment = text(account, {"environment"});
+    principal.tenant = text(account, {"tenant"});
+    principal.client_id = text(account, {"clientId"});
+    principal.file = text(account, {"secretFile"});
+    principal.user = text(account, {"user"});
+    principal.with_chain = at(account, {"withChain"}) == true;
+    one.account = std::move(principal);
+  }
   return one;
 }
 
 json to_document(const Subscription& one) {
   json item = {{"name", one.name}, {"id", one.id}, {"url", one.url}};
-  if (one.account)
-    item["account"] = {{"environment", one.account->environment},
-                       {"tenant", one.account->tenant},
-                       {"clientId", one.account->client_id},
-                       {"secretFile", one.account->secret_file}};
+  if (!one.tenant.empty()) item["tenant"] = one.tenant;
+  if (!one.state.empty()) item["state"] = one.state;
+  if (!one.account) return item;
+  json& account = item["account"] = {{"way", to_text(one.account->way)},
+                                     {"environment", one.account->environment},
+                                     {"tenant", one.account->tenant},
+                                     {"clientId", one.account->client_id}};
+  if (!one.account->file.empty()) account["secretFile"] = one.account->file;
+  if (!one.account->user.empty()) account["user"] = one.account->user;
+  if (one.account->with_chain) account["withChain"] = true;
   return item;
 }
 
@@ -70,14 +85,17 @@ void keep_subscriptions(const std::vector<Subscription>& found) {
   });
 }
 
-std::size_t forget_subscriptions(const std::string& environment) {
-  std::size_t forgotten = 0;
+std::vector<Subscription> forget_subscriptions(const std::string& environment, const std::string& principal) {
+  std::vector<Subscription> forgotten;
   change_json_file(profile_file(), [&](json& profile) {
-    std::vector<Subscription> all = subscriptions_in(profile);
-    forgotten = std::erase_if(all, [&](const Subscription& one) {
-      return one.account && (environment.empty() || same_name(one.account->environment, environment));
-    });
-    set_subscriptions(profile, all);
+    std::vector<Subscription> all = subscriptions_in(profile), kept;
+    for (Subscription& one : all) {
+      const bool goes = one.account &&
+                        (environment.empty() || same_name(one.account->environment, environment)) &&
+                        (principal.empty() || same_name(one.account->name(), principal));
+      (goes ? forgotten : kept).push_back(std::move(one));
+    }
+    set_subscriptions(profile, kept);
   });
   return forgotten;
 }

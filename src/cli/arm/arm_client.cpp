@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "cli/arm/token_cache.h"
+#include "cli/arm/exchange.h"
+#include "cli/terminal/output.h"
 #include "cli/terminal/terminal.h"
+#include "crypto/encoding.h"
 #include "crypto/random.h"
-#include "http/client.h"
 #include "model/names.h"
 
 namespace berth {
@@ -21,8 +21,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds default_poll = 1s;
-constexpr milliseconds longest_poll = 10s;
-constexpr int tries = 4;
+constexpr milliseconds longest_poll = 120s;
+constexpr std::size_t most_pages = 1000;
 
 /// The version that a path's provider is asked with.
 std::string_view api_version(std::string_view path) {
@@ -130,26 +130,24 @@ std::vector<Phase> phases_in(const json& operation) {
   return phases;
 }
 
-/// Retry-After in seconds, or the finer x-ms-retry-after-ms and retry-after-ms.
 milliseconds poll_interval(const Response& response) {
-  const auto number = [&](const char* header) -> std::optional<long> {
-    const auto found = response.headers.find(header);
-    if (found == response.headers.end()) return std::nullopt;
-    long value = 0;
-    const char* end = found->second.data() + found->second.size();
-    if (std::from_chars(found->second.data(), end, value).ec != std::errc() || value < 0) return std::nullopt;
-    return value;
-  };
-  for (const char* header : {"x-ms-retry-after-ms", "retry-after-ms"})
-    if (const auto value = number(header)) return std::min(milliseconds(*value), longest_poll);
-  if (const auto value = number("Retry-After"))
-    return std::min(milliseconds(std::min(*value, 3600L) * 1000), longest_poll);
-  return default_poll;
+  return std::min(retry_after(response).value_or(default_poll), longest_poll);
 }
 
 std::string header(const Response& response, std::string_view name) {
   const auto found = response.headers.find(name);
   return found == response.headers.end() ? std::string() : found->second;
+}
+
+/// The JSON of a challenge that wants more to be proved: Bearer …, error="insufficient_claims", claims="BASE64".
+std::string claims_in(const std::string& challenge) {
+  constexpr std::string_view key = "claims=\"";
+  const std::size_t at = challenge.find(key);
+  if (at == std::string::npos || challenge.size() > 16384) return {};
+  const std::size_t begin = at + key.size();
+  const std::string text = challenge.substr(begin, challenge.find('"', begin) - begin);
+  const auto claims = base64_decode(text + std::string((4 - text.size() % 4) % 4, '='));
+  return claims && parse(*claims).is_object() ? *claims : std::string();
 }
 
 enum class Progress { running, succeeded, failed };
@@ -168,15 +166,14 @@ bool is_connection_loss(const Error& error) {
 }
 
 struct ArmClient::Impl {
-  Impl(ArmEndpoint where, std::function<bool()> cancelled_)
+  Impl(ArmEndpoint where, std::function<bool()> cancelled)
       : endpoint(std::move(where)),
-        client(
-            ClientOptions{.ca_file = endpoint.ca_file, .limit = 300s, .cancelled = std::move(cancelled_)}) {}
+        exchange({.client = {.ca_file = endpoint.ca_file, .limit = 300s, .cancelled = std::move(cancelled)},
+                  .far = endpoint.far}) {}
 
   ArmEndpoint endpoint;
-  Client client;
-  Secret token;
-  steady_clock::time_point token_good_until{};
+  Exchange exchange;
+  AccessToken token;
 
   std::string url(const std::string& path) const {
     return fmt::format("{}/subscriptions/{}{}{}{}api-version={}", endpoint.url, endpoint.subscription,
@@ -184,97 +181,72 @@ struct ArmClient::Impl {
                        api_version(path));
   }
 
-  /// Azure names poll URLs in full; ours may have moved to another port since.
-  std::string url_to_poll(const std::string& url) const {
-    const std::size_t scheme = url.find("://");
-    if (scheme == std::string::npos) return endpoint.url + (url.starts_with('/') ? "" : "/") + url;
-    const bool local =
-        url.compare(scheme, 13, "://127.0.0.1:") == 0 || url.compare(scheme, 13, "://localhost:") == 0;
-    const std::size_t path = url.find('/', scheme + 3);
-    return local && path != std::string::npos ? endpoint.url + url.substr(path) : url;
+  /// Azure names addresses in full, some at hosts of its regions; ours may have moved to another port since.
+  std::string url_to_follow(const std::string& url) const {
+    if (url.find("://") == std::string::npos) return endpoint.url + (url.starts_with('/') ? "" : "/") + url;
+    const std::string host = host_of_url(url), ours = host_of_url(endpoint.url);
+    const std::size_t path = url.find('/', url.find("://") + 3);
+    const bool local = host == "127.0.0.1" || host == "localhost";
+    if (local && ours == "127.0.0.1" && path != std::string::npos) return endpoint.url + url.substr(path);
+    if (url.starts_with("https://") && (host == ours || host.ends_with("." + ours))) return url;
+    throw Error(ErrorKind::internal, "ForeignAddress",
+                fmt::format("{} leads to {}, where our token does not go.", ours, without_keys(url)));
   }
 
-  /// A token that is kept from an earlier command, or a new one.
-  void sign_in(bool anew) {
-    if (!endpoint.token_cache.empty() && !anew && !endpoint.ignore_cached_token)
-      if (auto cached = find_token(endpoint.token_cache, endpoint.token_key)) {
-        token = std::move(cached->token);
-        token_good_until = steady_clock::now() + (cached->good_until - std::chrono::system_clock::now());
-        return;
-      }
-    const Secret secret =
-        endpoint.secret_file.empty() ? endpoint.client_secret : read_password(endpoint.secret_file.string());
-    ClientRequest request{.method = "POST", .url = endpoint.token_url};
-    request.headers["Content-Type"] = "application/x-www-form-urlencoded";
-    request.headers["Accept"] = "application/json";
-    request.body = fmt::format("grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
-                               percent_encode(endpoint.client_id), percent_encode(secret.reveal()),
-                               percent_encode(endpoint.scope));
-    const Response response = client.send(request);
-    const json answer = parse(response.body);
-    token = Secret(text_of(answer, "access_token"));
-    if (response.status != 200 || token.empty()) {
-      const std::string reason = text_of(answer, "error_description");
-      throw Error(ErrorKind::unauthorized, "AuthenticationFailed",
-                  fmt::format("{} did not let us in ({}).",
-                              endpoint.secret_file.empty() ? "The region" : endpoint.url,
-                              reason.empty() ? fmt::format("HTTP {}", response.status) : reason),
-                  endpoint.secret_file.empty()
-                      ? "Its credentials may have changed: 'azure region stop', then try again."
-                      : fmt::format("Is the secret in {} still right, and the tenant?",
-                                    endpoint.secret_file.string()));
-    }
-    long lifetime = 3600;
-    const json& expires = member(answer, "expires_in");
-    if (expires.is_number_integer()) lifetime = expires.get<long>();
-    if (expires.is_string()) lifetime = std::strtol(expires.get<std::string>().c_str(), nullptr, 10);
-    const std::chrono::seconds good_for(std::max(lifetime - 300, lifetime / 2));
-    token_good_until = steady_clock::now() + good_for;
-    endpoint.ignore_cached_token = false;
-    if (!endpoint.token_cache.empty())
-      keep_token(
-          endpoint.token_cache, endpoint.token_key,
-          {token, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + good_for});
-  }
-
-  Response send(ArmClient& outer, const std::string& method, const std::string& url, const std::string& body,
+  Response send(const std::string& method, const std::string& url, const std::string& body,
                 const char* type = "application/json") {
     bool renewed = false;
-    for (int attempt = 1;; ++attempt) {
-      if (token.empty() || steady_clock::now() >= token_good_until) sign_in(renewed);
-      ClientRequest request{.method = method, .url = url, .body = body, .bearer = token};
+    while (true) {
+      if (token.text.empty() || steady_clock::now() >= token.good_until)
+        token = endpoint.tokens->get(false, {}, exchange.listener);
+      ClientRequest request{.method = method, .url = url, .body = body, .bearer = token.text};
       request.headers["Accept"] = "application/json";
       if (!body.empty()) request.headers["Content-Type"] = type;
       request.headers["x-ms-client-request-id"] = new_uuid();
-      const auto began = steady_clock::now();
-      Response response = client.send(request);
-      if (outer.trace)
-        outer.trace(
-            fmt::format("{} {} {} ({} ms)", method, url, response.status,
-                        std::chrono::duration_cast<milliseconds>(steady_clock::now() - began).count()));
-      if (response.status == 401 && !renewed) {  // it may have expired earlier than we think
-        renewed = true;
-        token = Secret();
-        continue;
-      }
-      const bool passing = response.status == 408 || response.status == 429 || response.status >= 500;
-      if (!passing || attempt == tries) return response;
-      if (interrupt::sleep(300ms * (1 << attempt))) interrupt::check();
+      Response response = exchange.send(request);
+      if (response.status != 401 || renewed) return response;
+      renewed = true;  // it ended earlier than we think, or more has to be proved
+      token = endpoint.tokens->get(true, claims_in(header(response, "WWW-Authenticate")), exchange.listener);
     }
   }
 
   [[noreturn]] void refuse(const Response& response, const std::string& method, const std::string& url) {
     const std::string path = url.substr(endpoint.url.size() < url.size() ? endpoint.url.size() : 0);
-    throw error_from(parse(response.body), response.status,
-                     fmt::format("{} {} was answered with HTTP {}.", method, path.substr(0, path.find('?')),
-                                 response.status));
+    Error error = error_from(parse(response.body), response.status,
+                             fmt::format("{} {} was answered with HTTP {}.", method,
+                                         path.substr(0, path.find('?')), response.status));
+    if (const auto wait = retry_after(response);
+        wait && error.kind == ErrorKind::unavailable && error.advice.empty())
+      error.advice = fmt::format("Try again in {}.", seconds_text(*wait));
+    throw error;
   }
 
-  ArmAccepted change(ArmClient& outer, const std::string& method, const std::string& path,
-                     const std::string& body, const char* type = "application/json") {
+  std::vector<json> all_pages(json page) {
+    std::vector<json> all;
+    for (std::size_t pages = 1; pages <= most_pages; ++pages) {
+      const json& items = page.is_array() ? page : member(page, "value");
+      if (items.is_array()) all.insert(all.end(), items.begin(), items.end());
+      const std::string next = text_of(page, "nextLink");
+      if (next.empty()) return all;
+      const std::string where = url_to_follow(next);
+      const Response response = send("GET", where, {});
+      if (response.status != 200) refuse(response, "GET", where);
+      page = parse(response.body);
+    }
+    throw Error(ErrorKind::unavailable, "InvalidResponse",
+                fmt::format("{} lists more than {} pages.", host_of_url(endpoint.url), most_pages));
+  }
+
+  ArmAccepted change(const std::string& method, const std::string& path, const std::string& body,
+                     const char* type = "application/json") {
     const std::string where = url(path);
-    const Response response = send(outer, method, where, body, type);
+    const int repeats_before = exchange.repeated_changes();
+    const Response response = send(method, where, body, type);
     if (response.status == 404 && method == "DELETE") return {};
+    // A deployment whose acceptance got lost on the way goes on under its name.
+    if (response.status == 409 && exchange.repeated_changes() > repeats_before &&
+        text_of(member(parse(response.body), "error"), "code") == "DeploymentActive")
+      return ArmAccepted{.document = R"({"properties":{"provisioningState":"Accepted"}})"};
     if (response.status < 200 || response.status > 299) refuse(response, method, where);
     return ArmAccepted{.created = response.status == 201,
                        .document = response.body,
@@ -284,14 +256,14 @@ struct ArmClient::Impl {
   }
 
   /// One look at an operation, by the first way there is to look.
-  Progress poll(ArmClient& outer, const ArmAccepted& accepted, const std::string& path,
-                milliseconds& interval, const std::function<void(const std::vector<Phase>&)>& on_phases) {
+  Progress poll(const ArmAccepted& accepted, const std::string& path, milliseconds& interval,
+                const std::function<void(const std::vector<Phase>&)>& on_phases) {
     const bool by_operation = !accepted.operation.empty();
     const bool by_location = !by_operation && !accepted.location.empty();
-    const std::string where = by_operation  ? url_to_poll(accepted.operation)
-                              : by_location ? url_to_poll(accepted.location)
+    const std::string where = by_operation  ? url_to_follow(accepted.operation)
+                              : by_location ? url_to_follow(accepted.location)
                                             : url(path);
-    const Response response = send(outer, "GET", where, {});
+    const Response response = send("GET", where, {});
     interval = poll_interval(response);
     if (response.status < 200 || response.status > 299) refuse(response, "GET", where);
     const json document = parse(response.body);
@@ -313,7 +285,16 @@ struct ArmClient::Impl {
 
 ArmClient::ArmClient(ArmEndpoint endpoint, std::function<bool()> cancelled)
     : impl_(std::make_unique<Impl>(std::move(endpoint), std::move(cancelled))) {}
+ArmClient::ArmClient(ArmClient&& other) noexcept = default;
 ArmClient::~ArmClient() = default;
+
+Listener& ArmClient::listener() {
+  return impl_->exchange.listener;
+}
+
+int ArmClient::repeated_changes() const {
+  return impl_->exchange.repeated_changes();
+}
 
 const ArmEndpoint& ArmClient::endpoint() const {
   return impl_->endpoint;
@@ -321,7 +302,7 @@ const ArmEndpoint& ArmClient::endpoint() const {
 
 std::optional<json> ArmClient::find(const std::string& path) {
   const std::string url = impl_->url(path);
-  const Response response = impl_->send(*this, "GET", url, {});
+  const Response response = impl_->send("GET", url, {});
   if (response.status == 404) return std::nullopt;
   if (response.status != 200) impl_->refuse(response, "GET", url);
   json document = parse(response.body);
@@ -337,42 +318,30 @@ json ArmClient::get(const std::string& path) {
 }
 
 std::vector<json> ArmClient::list(const std::string& path) {
-  std::vector<json> all;
-  json page = get(path);
-  while (true) {
-    const json& items = page.is_array() ? page : member(page, "value");
-    if (items.is_array()) all.insert(all.end(), items.begin(), items.end());
-    const std::string next = text_of(page, "nextLink");
-    if (next.empty()) return all;
-    const Response response = impl_->send(*this, "GET", impl_->url_to_poll(next), {});
-    if (response.status != 200) impl_->refuse(response, "GET", next);
-    page = parse(response.body);
-  }
+  return impl_->all_pages(get(path));
 }
 
-std::vector<json> ArmClient::list_subscriptions() {
-  const std::string url = impl_->endpoint.url + "/subscriptions?api-version=2016-06-01";
-  const Response response = impl_->send(*this, "GET", url, {});
+std::vector<json> ArmClient::list_above(const std::string& collection) {
+  const std::string url = impl_->endpoint.url + "/" + collection + "?api-version=2020-01-01";
+  const Response response = impl_->send("GET", url, {});
   if (response.status != 200) impl_->refuse(response, "GET", url);
-  const json page = parse(response.body);
-  const json& items = member(page, "value");
-  return items.is_array() ? items.get<std::vector<json>>() : std::vector<json>();
+  return impl_->all_pages(parse(response.body));
 }
 
 ArmAccepted ArmClient::put(const std::string& path, const json& body) {
-  return impl_->change(*this, "PUT", path, body.dump());
+  return impl_->change("PUT", path, body.dump());
 }
 ArmAccepted ArmClient::patch(const std::string& path, const json& body) {
-  return impl_->change(*this, "PATCH", path, body.dump());
+  return impl_->change("PATCH", path, body.dump());
 }
 ArmAccepted ArmClient::put_file(const std::string& path, const std::string& bytes) {
-  return impl_->change(*this, "PUT", path, bytes, "application/octet-stream");
+  return impl_->change("PUT", path, bytes, "application/octet-stream");
 }
 ArmAccepted ArmClient::post(const std::string& path, const json& body) {
-  return impl_->change(*this, "POST", path, body.is_null() ? "" : body.dump());
+  return impl_->change("POST", path, body.is_null() ? "" : body.dump());
 }
 ArmAccepted ArmClient::remove(const std::string& path) {
-  return impl_->change(*this, "DELETE", path, {});
+  return impl_->change("DELETE", path, {});
 }
 
 bool ArmClient::wait(const ArmAccepted& accepted, const std::string& path, milliseconds limit,
@@ -387,7 +356,7 @@ bool ArmClient::wait(const ArmAccepted& accepted, const std::string& path, milli
   const auto end = steady_clock::now() + limit;
   while (true) {
     milliseconds interval = default_poll;
-    if (impl_->poll(*this, accepted, path, interval, on_phases) == Progress::succeeded) return true;
+    if (impl_->poll(accepted, path, interval, on_phases) == Progress::succeeded) return true;
     if (enough && enough()) return false;
     if (steady_clock::now() >= end)
       throw Error(ErrorKind::unavailable, "TimedOut",

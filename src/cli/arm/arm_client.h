@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/secret.h"
+#include "cli/arm/token_source.h"
 #include "model/resources.h"
 
 namespace berth {
@@ -19,17 +19,11 @@ namespace berth {
 /// Where a Resource Manager is, and who we are to it.
 struct ArmEndpoint {
   std::string url;                ///< "https://127.0.0.1:8443", no slash at the end
-  std::filesystem::path ca_file;  ///< PEM; empty: the system's store
-  std::string token_url;          ///< client credentials are posted here
-  std::string scope;
-  std::string client_id;
-  Secret client_secret;
-  std::filesystem::path
-      secret_file;  ///< its first line is the secret, read at each sign-in; "": client_secret
-  std::filesystem::path token_cache;  ///< tokens are kept there, under token_key; "": nowhere
-  std::string token_key;
-  bool ignore_cached_token = false;  ///< sign in, to see whether the secret is right
-  std::string subscription;          ///< UUID
+  std::filesystem::path ca_file;  ///< as in ClientOptions
+  std::shared_ptr<TokenSource> tokens;
+  bool far = false;              ///< lost connections are tried again
+  bool is_public_cloud = false;  ///< Azure itself, or a national cloud of it
+  std::string subscription;      ///< UUID
 };
 
 /// A request that was accepted; the work may go on behind it.
@@ -41,24 +35,27 @@ struct ArmAccepted {
   std::chrono::milliseconds poll{0};
 };
 
-/// Speaks Azure Resource Manager: sign-in with client credentials, long operations, errors. Paths begin at
+/// Speaks Azure Resource Manager: long operations, pages, errors. Paths begin at
 /// the subscription ("resourcegroups/web1", "providers/Microsoft.Compute/virtualMachines"); the API version
 /// goes with the path. Source: reference of Resource Manager, sections 3 and 10.
 ///
 /// Throws Error with Azure's code, and the kind that its status stands for; when there was no answer, those
-/// of http/client.h. 408, 429 and 5xx are tried again a few times.
+/// of http/client.h. What passes is tried again (exchange.h). A token that ends is renewed, in the middle of a long operation, too.
+/// Addresses that answers name are followed on its own host and those below it alone: a token goes with each request.
 class ArmClient {
  public:
   ArmClient(ArmEndpoint endpoint, std::function<bool()> cancelled);
+  ArmClient(ArmClient&& other) noexcept;
   ~ArmClient();
 
   const ArmEndpoint& endpoint() const;
-  std::function<void(const std::string&)> trace;  ///< told each exchange: method, URL, status, time
+  Listener& listener();
+  int repeated_changes() const;  ///< as of Exchange
 
   nlohmann::json get(const std::string& path);
   std::optional<nlohmann::json> find(const std::string& path);  ///< nullopt when it does not exist
-  /// The subscriptions that we may see.
-  std::vector<nlohmann::json> list_subscriptions();
+  /// What is above subscriptions ("subscriptions", "tenants"): all that we may see.
+  std::vector<nlohmann::json> list_above(const std::string& collection);
   /// All pages of a collection.
   std::vector<nlohmann::json> list(const std::string& path);
   ArmAccepted put(const std::string& path, const nlohmann::json& body);

@@ -67,13 +67,13 @@ const CaseInsensitiveMap soon = {{"x-ms-retry-after-ms", "5"}};
 TEST_F(Arm, SignsInOnceForManyRequests) {
   arm->list("locations");
   arm->list("locations");
-  EXPECT_EQ(count("POST /adfs/oauth2/token/"), 1U);
+  EXPECT_EQ(count("POST /adfs/oauth2/token"), 1U);
 }
 
 TEST_F(Arm, ATokenThatIsNoLongerTakenIsRenewedOnce) {
   script("/locations", {answer(401, json::object()), answer(200, {{"value", json::array()}})});
   arm->list("locations");
-  EXPECT_EQ(count("POST /adfs/oauth2/token/"), 2U);
+  EXPECT_EQ(count("POST /adfs/oauth2/token"), 2U);
 }
 
 TEST_F(Arm, WrongCredentialsAreToldAsSuch) {
@@ -183,6 +183,33 @@ TEST_F(Arm, CollectsAllPages) {
   script("/things", {answer(200, {{"value", {1, 2}}, {"nextLink", "https://localhost:1/more"}})});
   script("/more", {answer(200, {{"value", {3}}})});
   EXPECT_EQ(arm->list("things").size(), 3U);
+}
+
+TEST_F(Arm, ATokenGoesToNoHostThatAnAnswerNames) {
+  for (const char* where :
+       {"https://evil.example/steal", "http://127.0.0.1.evil.example/"}) {
+    script("/things", {answer(200, {{"value", {1}}, {"nextLink", where}})});
+    EXPECT_EQ(error_of([&] { arm->list("things"); }).code, "ForeignAddress") << where;
+    scripts.clear();
+    script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", where}})});
+    EXPECT_EQ(error_of([&] { arm->wait(arm->put("thing", json::object()), "thing", 30s); }).code,
+              "ForeignAddress")
+        << where;
+    scripts.clear();
+  }
+}
+
+TEST_F(Arm, AListThatNeverEndsIsGivenUp) {
+  script("/things", {answer(200, {{"value", json::array()}, {"nextLink", "https://localhost:1/things"}})});
+  EXPECT_THAT(error_of([&] { arm->list("things"); }).what(), HasSubstr("more than 1000 pages"));
+}
+
+TEST_F(Arm, AServiceThatIsBusyForLongSaysForHowLong) {
+  script("/thing", {answer(429, {{"error", {{"code", "TooManyRequests"}, {"message", "Slowly."}}}},
+                           {{"Retry-After", "3600"}})});
+  const Error error = error_of([&] { arm->get("thing"); });
+  EXPECT_EQ(error.kind, ErrorKind::unavailable);
+  EXPECT_EQ(error.advice, "Try again in 60 min 00 s.");
 }
 
 TEST_F(Arm, WhatIsNotThereIsNothing) {

@@ -28,33 +28,36 @@ std::optional<CachedToken> find_token(const std::filesystem::path& file, const s
   const json all = read_json_file(file);
   const json& one = at(all, {account.c_str()});
   const json& until = at(one, {"goodUntil"});
-  if (!until.is_number_integer()) return std::nullopt;
-  CachedToken cached{Secret(text(one, {"accessToken"})),
-                     std::chrono::sys_seconds(std::chrono::seconds(until.get<std::int64_t>()))};
-  if (cached.token.empty() || cached.good_until <= std::chrono::system_clock::now()) return std::nullopt;
+  CachedToken cached{Secret(text(one, {"accessToken"})), {}, Secret(text(one, {"refreshToken"}))};
+  if (until.is_number_integer())
+    cached.good_until = std::chrono::sys_seconds(std::chrono::seconds(until.get<std::int64_t>()));
+  if (cached.token.empty() && cached.refresh.empty()) return std::nullopt;
   return cached;
 }
 
-bool keep_token(const std::filesystem::path& file, const std::string& account, const CachedToken& token) {
+std::string keep_token(const std::filesystem::path& file, const std::string& account,
+                       const CachedToken& token) {
   try {
     drop_if_damaged(file);
     change_json_file(file, [&](json& all) {
-      all[account] = {{"accessToken", token.token.reveal()},
-                      {"goodUntil", token.good_until.time_since_epoch().count()}};
+      json one = {{"accessToken", token.token.reveal()},
+                  {"goodUntil", token.good_until.time_since_epoch().count()}};
+      if (!token.refresh.empty()) one["refreshToken"] = token.refresh.reveal();
+      all[account] = std::move(one);
     });
-    return true;
-  } catch (const Error&) {
-    return false;
+    return {};
+  } catch (const Error& error) {
+    return error.what();
   }
 }
 
-void forget_cached_tokens(const std::filesystem::path& file, const std::string& beginning) {
+void forget_cached_tokens(const std::filesystem::path& file,
+                          const std::function<bool(const std::string&)>& which) {
   std::error_code none;
   if (!std::filesystem::exists(file, none)) return;
   drop_if_damaged(file);
   change_json_file(file, [&](json& all) {
-    for (auto one = all.begin(); one != all.end();)
-      one = one.key().starts_with(beginning) ? all.erase(one) : std::next(one);
+    for (auto one = all.begin(); one != all.end();) one = which(one.key()) ? all.erase(one) : std::next(one);
   });
 }
 

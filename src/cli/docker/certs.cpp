@@ -129,6 +129,14 @@ void meet_owner(Session& session, const HostView& host, const fs::path& certific
 
 HostView running_host(Session& session, const CertsOptions& options) {
   HostView host = get_docker_host(session, options.host);
+  if (!host.docker_extension())
+    throw Error(
+        ErrorKind::conflict, "NotSupported",
+        fmt::format(
+            "The certificates of {} are changed by the Docker extension, which it has not: cloud-init "
+            "made it.",
+            host.name),
+        "Put new files into /etc/docker of the machine and restart its engine, or make the host anew.");
   engine_address(host, options.host.cert_dir);  // refuses one that does not run
   return host;
 }

@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/docker/create.h"
+#include "cli/docker/resource_manager_form.h"
 #include "cli/docker/show.h"
 #include "cli/session.h"
 #include "cli/settings.h"
@@ -51,6 +52,7 @@ void add_classic_only(CommandLine& app, const std::shared_ptr<DockerCreateOption
 }
 
 void vm_docker_create(CommandLine& app, Session& session) {
+  if (is_resource_manager_form(session)) return declare_resource_manager_form(app, session);
   auto options = std::make_shared<DockerCreateOptions>();
   auto password = std::make_shared<std::string>();
   app.add_option("dns-name", options->dns_name, "Name of the host, and of its DNS entry")->required();
@@ -91,6 +93,9 @@ void vm_docker_create(CommandLine& app, Session& session) {
   app.add_flag("--wait", options->wait, "Wait for the guest agent's own report, too");
   app.add_flag("--cold", options->cold, "Boot it, rather than restore it from the image's template");
   app.add_option("--count", options->count, "Make NAME-1 to NAME-N at once")->type_name("<n>");
+  text("--allow-from", options->allow_from, "<addresses>",
+       "On Azure: who reaches its ports, addresses and blocks with commas between, or * [you alone]");
+  app.add_flag("--yes", options->yes, "On Azure: do not ask about what costs money");
   text("--template", options->template_file, "<file>", "Write the deployment there and make nothing");
   text("--timeout", options->timeout, "<seconds>", "How long it may take [3600]");
   add_classic_only(app, options);

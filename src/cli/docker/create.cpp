@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/docker/azure_host.h"
 #include "cli/docker/certificates.h"
 #include "cli/docker/check.h"
 #include "cli/docker/client.h"
+#include "cli/docker/cloud_init.h"
 #include "cli/docker/context.h"
 #include "cli/docker/identities.h"
 #include "cli/terminal/phases.h"
@@ -16,6 +18,7 @@
 #include "cli/vm/image_list.h"
 #include "cli/vm/ssh.h"
 #include "cli/vm/ssh_keys.h"
+#include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "host/files.h"
 #include "host/process.h"
@@ -31,9 +34,10 @@ using namespace std::chrono_literals;
 
 constexpr const char* creation_tag = "berth:creation";
 constexpr std::uintmax_t least_space = std::uintmax_t{1} << 30;
-constexpr auto docker_answer_limit = 90s;
+constexpr auto docker_answer_limit = 90s,
+               first_boot_limit = 900s;  ///< on Azure the first boot makes the host
 constexpr auto try_limit = 2s;
-constexpr auto removal_limit = 300s;
+constexpr auto removal_limit = 300s, azure_removal_limit = 1800s;
 
 Error invalid_choice(const std::string& what, const std::string& advice = {}) {
   return Error(ErrorKind::invalid, "InvalidParameter", what, advice);
@@ -69,6 +73,7 @@ class Creation {
   void settle_location();
   void settle_size();
   void settle_network();
+  void settle_named_network();
   void settle_image();
   void check_name_is_free();
   void write_template() const;
@@ -98,7 +103,7 @@ class Creation {
     return group_path() + "/providers/" + type_and_name;
   }
   std::string address_path() const {
-    return in_group("Microsoft.Network/publicIPAddresses/" + public_address_name(plan_.host.name));
+    return in_group("Microsoft.Network/publicIPAddresses/" + names_of(plan_.host).address);
   }
   std::string reachable_name() const { return name_resolves_ ? address_.fqdn : address_.address; }
 
@@ -135,7 +140,10 @@ void Creation::look_around() {
     check_subscription();
     settle_location();
     out_.info(fmt::format("Looking up image {}", plan_.host.image));
-    settle_image();
+    if (session_.is_azure())
+      prepare_azure_host(session_, options_, plan_.host);
+    else
+      settle_image();
     settle_size();
     settle_network();
     check_name_is_free();
@@ -193,9 +201,34 @@ void Creation::settle_image() {
               "'azure vm image list' shows the images that there are.");
 }
 
+/// A network that was named for the host may be in its group already; then the host joins it.
+void Creation::settle_named_network() {
+  DockerHost& host = plan_.host;
+  if (!host.names.interface.empty() &&
+      session_.arm().find(in_group("Microsoft.Network/networkInterfaces/" + host.names.interface)))
+    throw Error(ErrorKind::conflict, "InterfaceExists",
+                fmt::format("There is an interface {} in {} already.", host.names.interface, plan_.group),
+                "A host has one of its own: choose another --nic-name.");
+  if (!host.names.address.empty() && session_.arm().find(address_path()))
+    throw Error(ErrorKind::conflict, "AddressExists",
+                fmt::format("There is a public address {} in {} already.", host.names.address, plan_.group),
+                "A host has one of its own: choose another --public-ip-name.");
+  if (host.names.network.empty()) return;
+  const auto network =
+      session_.arm().find(in_group("Microsoft.Network/virtualNetworks/" + host.names.network));
+  if (!network) return;
+  const std::string id = network->value("id", "");
+  if (!session_.arm().find(in_group(
+          fmt::format("Microsoft.Network/virtualNetworks/{}/subnets/{}", host.names.network, host.subnet))))
+    throw Error(ErrorKind::not_found, "SubnetNotFound",
+                fmt::format("Virtual network {} has no subnet {}", host.names.network, host.subnet),
+                "Name one that it has: --vnet-subnet-name.");
+  host.virtual_network = id;
+}
+
 void Creation::settle_network() {
   DockerHost& host = plan_.host;
-  if (host.virtual_network.empty()) return;
+  if (host.virtual_network.empty()) return settle_named_network();
   std::string known;
   for (const json& network : session_.arm().list("providers/Microsoft.Network/virtualNetworks")) {
     const std::string name = network.value("name", "");
@@ -267,6 +300,7 @@ void Creation::write_template() const {
 // --- making it ------------------------------------------------------------------------------------------
 
 void Creation::make(const Secret& password) {
+  if (plan_.host.on_azure) confirm_azure_host(session_, options_, plan_);
   load_certificates();
   forget_host_key(plan_.host.name);  // of an earlier host of this name
   Identities(session_.subscription(), plan_.host.name).forget_all();
@@ -326,8 +360,9 @@ void Creation::put_address() {
   ArmClient& arm = session_.arm();
   interrupt::check();
   const ordered_json resource = public_address_resource(plan_.host);
-  const json body = {
+  json body = {
       {"location", resource["location"]}, {"tags", resource["tags"]}, {"properties", resource["properties"]}};
+  if (resource.contains("sku")) body["sku"] = resource["sku"];
   const ArmAccepted accepted = arm.put(address_path(), body);
   if (accepted.created || made_group_) made_address_ = true;
   if (!made_address_ && session_.losses() == 0)
@@ -347,9 +382,21 @@ void Creation::deploy(const Secret& password) {
                                                                   .fqdn = address_.fqdn,
                                                                   .address = address_.address,
                                                                   .common_name = plan_.certificate_name});
-  const json body = deployment_body(
-      host, password,
-      docker_certificates_value(certificates_->authority_pem(), server.certificate, server.key));
+  ordered_json docker =
+      docker_certificates_value(certificates_->authority_pem(), server.certificate, server.key);
+  if (host.on_azure) {
+    const SshHostKey ssh = make_ssh_host_key();
+    keep_host_key(host.name, {address_.address, address_.fqdn}, ssh.line);
+    docker = base64_encode(docker_cloud_init({.authority_pem = certificates_->authority_pem(),
+                                              .certificate_pem = server.certificate,
+                                              .key_pem = server.key,
+                                              .docker_port = host.docker_port,
+                                              .user = host.user,
+                                              .host_key_pem = ssh.private_key,
+                                              .host_key_line = ssh.line})
+                               .reveal());
+  }
+  const json body = deployment_body(host, password, docker);
 
   const std::string path = in_group("Microsoft.Resources/deployments/docker-" + host.name);
   session_.persist([&] {
@@ -376,6 +423,7 @@ void Creation::wait_for_deployment(const ArmAccepted& accepted, const std::strin
 /// A restored host answers long before its agent reports: whoever has the key of the certificate that we issued has our
 /// settings.
 bool Creation::docker_answers() {
+  if (plan_.host.on_azure) return false;  // nothing is restored there
   const auto now = std::chrono::steady_clock::now();
   if (now < next_try_) return false;
   if (const auto address = session_.arm().find(address_path())) address_ = parse_public_address(*address);
@@ -394,7 +442,8 @@ bool Creation::docker_answers() {
 
 void Creation::check_ports() {
   session_.persist([this] { address_ = parse_public_address(session_.arm().get(address_path())); });
-  name_resolves_ = hosts_file_knows(address_.fqdn, address_.address);
+  name_resolves_ =
+      (plan_.host.on_azure && !address_.fqdn.empty()) || hosts_file_knows(address_.fqdn, address_.address);
   const std::string moved = address_.moved_ports();
   if (moved.empty()) return;
   if (options_.strict_ports)
@@ -407,9 +456,11 @@ void Creation::meet_docker() {
   if (docker_.version.empty()) {
     phases_.begin("Calling Docker over TLS");
     const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
-    docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port),
-                         plan_.certificates, std::min<std::chrono::seconds>(docker_answer_limit, plan_.limit),
-                         [this] { phases_.tick(); });
+    docker_ =
+        ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
+                   std::min<std::chrono::seconds>(
+                       plan_.host.on_azure ? first_boot_limit : docker_answer_limit, plan_.limit),
+                   [this] { phases_.tick(); });
     phases_.end();
   }
   const auto client = installed_docker_client();
@@ -515,14 +566,15 @@ void Creation::fail(const Error& error) {
 bool Creation::remove_what_was_made() {
   interrupt::begin_cleanup();
   out_.info(fmt::format("Removing {}", leftovers()));
+  const std::chrono::seconds limit = plan_.host.on_azure ? azure_removal_limit : removal_limit;
   try {
-    session_.persist([this] {
+    session_.persist([this, limit] {
       ArmClient& arm = session_.arm();
       if (made_group_) {
-        arm.wait(arm.remove(group_path()), group_path(), removal_limit);
+        arm.wait(arm.remove(group_path()), group_path(), limit);
       } else {
-        for (const std::string& path : host_resources(plan_.group, plan_.host.name, plan_.host.vm_name))
-          arm.wait(arm.remove(path), path, removal_limit);
+        for (const std::string& path : host_resources(plan_.group, names_of(plan_.host), plan_.host.vm_name))
+          arm.wait(arm.remove(path), path, limit);
       }
     });
     interrupt::set_farewell("");

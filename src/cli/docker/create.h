@@ -18,6 +18,11 @@ struct DockerCreateOptions {
   std::string password_file;  ///< "-": standard input
   std::string ssh, location, docker_port = "4243", cert_dir, cert_cn, vm_size, vm_name, ssh_cert, custom_data;
   std::string group, context, subscription, template_file, timeout, virtual_network, subnet, static_ip;
+  ResourceNames
+      names;  ///< of its resources, where they are not the usual ones; `network` may be there already
+  std::string network_prefix, subnet_prefix;  ///< of a network that is made for it
+  std::string allow_from;                     ///< on Azure: who reaches its ports
+  bool yes = false;                           ///< on Azure: the costs are known
   bool no_ssh_password = false, no_ssh_endpoint = false, generate_ssh_keys = false;
   unsigned count = 1;
   bool strict_ports = false, keep_failed = false, cold = false, wait = false, no_context = false, use = false;

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -71,6 +72,23 @@ std::string read_custom_data(const std::string& file) {
   return bytes;
 }
 
+/// Those that all kinds of resources of a network may have; "" for none.
+bool is_resource_name(const std::string& name) {
+  return name.size() <= 80 &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string::npos;
+}
+
+bool is_block(const std::string& text) {
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  in_addr parsed{};
+  unsigned bits = 33;
+  const auto [end, error] =
+      std::from_chars(text.data() + std::min(slash + 1, text.size()), text.data() + text.size(), bits);
+  return ::inet_pton(AF_INET, text.substr(0, slash).c_str(), &parsed) == 1 && error == std::errc() &&
+         end == text.data() + text.size() && bits <= 32;
+}
+
 bool is_fingerprint(const std::string& text) {
   return text.size() == 40 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
 }
@@ -125,7 +143,19 @@ DockerCreatePlan check_docker_create(const DockerCreateOptions& options) {
   const Location* location = find_location(options.location.empty() ? "West US" : options.location);
   host.location = location != nullptr ? location->name : options.location;
   host.image = options.image;
-  if (!options.subnet.empty() && options.virtual_network.empty())
+  host.names = options.names;
+  for (const std::string* name : {&host.names.interface, &host.names.address, &host.names.network})
+    if (!is_resource_name(*name))
+      throw invalid(fmt::format("'{}' cannot name a resource", name->substr(0, 100)),
+                    "Letters, digits, '-', '_' and '.', at most 80.");
+  for (const std::string* prefix : {&options.network_prefix, &options.subnet_prefix})
+    if (!prefix->empty() && !is_block(*prefix))
+      throw invalid(fmt::format("'{}' is no block of IPv4 addresses", prefix->substr(0, 50)),
+                    "Give it as 10.0.0.0/16.");
+  if (!options.network_prefix.empty()) host.network_prefix = options.network_prefix;
+  if (!options.subnet_prefix.empty()) host.subnet_prefix = options.subnet_prefix;
+  if (!options.names.network.empty() && !options.subnet.empty()) host.subnet = options.subnet;
+  if (!options.subnet.empty() && options.virtual_network.empty() && options.names.network.empty())
     throw invalid("--subnet-names can only be used with --virtual-network-name",
                   "Name the virtual network too.");
   plan.host.virtual_network = options.virtual_network;

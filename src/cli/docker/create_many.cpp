@@ -65,6 +65,8 @@ void create_docker_hosts(Session& session, DockerCreateOptions options) {
   check_together(options);
   check_docker_create(options);
   session.arm();
+  if (!options.yes && session.is_azure())
+    throw contradiction("--count on Azure makes much that costs money, and asks for no host: add --yes");
   options.password = docker_host_password(options);
   options.password_file.clear();
   std::vector<Making> all(options.count);

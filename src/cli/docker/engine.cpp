@@ -21,7 +21,7 @@ void add_docker_host_options(CommandLine& app, DockerHostOptions& options) {
 HostView get_docker_host(Session& session, const DockerHostOptions& options) {
   session.out.info("Getting virtual machines");
   HostView host = get_host(session.arm(), options.name, options.group);
-  if (!host.docker_extension())
+  if (!host.is_docker_host())
     throw Error(ErrorKind::not_found, "NoDockerExtension",
                 fmt::format("{} is no Docker host: it has no Docker extension", host.name),
                 fmt::format("'azure vm show {}' shows what it has.", host.name));

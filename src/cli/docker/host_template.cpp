@@ -39,6 +39,7 @@ constexpr const char* balancer_type = "Microsoft.Network/loadBalancers";
 constexpr const char* vm_type = "Microsoft.Compute/virtualMachines";
 
 constexpr std::uint16_t ssh_server_port = 22;
+constexpr const char* azure_disk_type = "StandardSSD_LRS";
 
 /// Only a load balancer leads a public port to another one: SSH that is wanted elsewhere than at 22 needs it,
 /// and an address stands either in front of a load balancer or at an interface.
@@ -49,40 +50,47 @@ bool has_balancer(const DockerHost& host) {
 /// Beside the ranges that the engine takes its own networks from (172.17 to 172.31, 192.168, and 10 for a swarm's):
 /// a service's network over the hosts' own would hide them from its containers.
 ordered_json virtual_network(const DockerHost& host) {
-  ordered_json network = resource(host, vnet_type, host.name + "-vnet", network_version);
+  ordered_json network = resource(host, vnet_type, names_of(host).network, network_version);
   network["properties"] = {
-      {"addressSpace", {{"addressPrefixes", ordered_json::array({"172.16.0.0/16"})}}},
-      {"subnets",
-       ordered_json::array({{{"name", "default"}, {"properties", {{"addressPrefix", "172.16.0.0/24"}}}}})}};
+      {"addressSpace", {{"addressPrefixes", ordered_json::array({host.network_prefix})}}},
+      {"subnets", ordered_json::array(
+                      {{{"name", host.subnet}, {"properties", {{"addressPrefix", host.subnet_prefix}}}}})}};
   return network;
 }
 
-ordered_json allow_rule(const char* name, int priority, std::uint16_t port, const char* description) {
-  return {{"name", name},
-          {"properties",
-           {{"description", description},
-            {"protocol", "Tcp"},
-            {"sourceAddressPrefix", "*"},
-            {"sourcePortRange", "*"},
-            {"destinationAddressPrefix", "*"},
-            {"destinationPortRange", std::to_string(port)},
-            {"access", "Allow"},
-            {"priority", priority},
-            {"direction", "Inbound"}}}};
+ordered_json allow_rule(const DockerHost& host, const char* name, int priority, std::uint16_t port,
+                        const char* description) {
+  ordered_json rule = {{"name", name},
+                       {"properties",
+                        {{"description", description},
+                         {"protocol", "Tcp"},
+                         {"sourceAddressPrefix", "*"},
+                         {"sourcePortRange", "*"},
+                         {"destinationAddressPrefix", "*"},
+                         {"destinationPortRange", std::to_string(port)},
+                         {"access", "Allow"},
+                         {"priority", priority},
+                         {"direction", "Inbound"}}}};
+  if (host.allow_from.size() == 1) rule["properties"]["sourceAddressPrefix"] = host.allow_from.front();
+  if (host.allow_from.size() > 1) {
+    rule["properties"].erase("sourceAddressPrefix");
+    rule["properties"]["sourceAddressPrefixes"] = host.allow_from;
+  }
+  return rule;
 }
 
 ordered_json security_group(const DockerHost& host) {
   ordered_json rules = ordered_json::array();
-  if (host.ssh_port) rules.push_back(allow_rule("ssh", 1000, ssh_server_port, "Secure shell"));
-  rules.push_back(
-      allow_rule("docker", 1010, host.docker_port, "Docker Engine: TLS, with client certificates only"));
-  ordered_json group = resource(host, group_type, host.name + "-nsg", network_version);
+  if (host.ssh_port) rules.push_back(allow_rule(host, "ssh", 1000, ssh_server_port, "Secure shell"));
+  rules.push_back(allow_rule(host, "docker", 1010, host.docker_port,
+                             "Docker Engine: TLS, with client certificates only"));
+  ordered_json group = resource(host, group_type, names_of(host).security_group, network_version);
   group["properties"] = {{"securityRules", std::move(rules)}};
   return group;
 }
 
 std::string balancer_part(const DockerHost& host, const char* part, const char* name) {
-  return fmt::format("[resourceId('{}/{}', '{}-lb', '{}')]", balancer_type, part, host.name, name);
+  return fmt::format("[resourceId('{}/{}', '{}', '{}')]", balancer_type, part, names_of(host).balancer, name);
 }
 
 ordered_json nat_rule(const DockerHost& host, const char* name, std::uint16_t from, std::uint16_t to) {
@@ -95,9 +103,9 @@ ordered_json nat_rule(const DockerHost& host, const char* name, std::uint16_t fr
 }
 
 ordered_json load_balancer(const DockerHost& host) {
-  ordered_json balancer = resource(host, balancer_type, host.name + "-lb", network_version);
-  balancer["dependsOn"] = ordered_json::array({resource_id(address_type, public_address_name(host.name))});
-  const ordered_json address = reference(address_type, public_address_name(host.name));
+  ordered_json balancer = resource(host, balancer_type, names_of(host).balancer, network_version);
+  balancer["dependsOn"] = ordered_json::array({resource_id(address_type, names_of(host).address)});
+  const ordered_json address = reference(address_type, names_of(host).address);
   balancer["properties"] = {
       {"frontendIPConfigurations",
        ordered_json::array({{{"name", "public"}, {"properties", {{"publicIPAddress", address}}}}})},
@@ -108,15 +116,15 @@ ordered_json load_balancer(const DockerHost& host) {
 }
 
 ordered_json interface(const DockerHost& host) {
-  ordered_json nic = resource(host, nic_type, host.name + "-nic", network_version);
+  ordered_json nic = resource(host, nic_type, names_of(host).interface, network_version);
   const bool own_network = host.virtual_network.empty();
   nic["dependsOn"] = ordered_json::array();
-  if (own_network) nic["dependsOn"].push_back(resource_id(vnet_type, host.name + "-vnet"));
-  nic["dependsOn"].push_back(has_balancer(host) ? resource_id(balancer_type, host.name + "-lb")
-                                                : resource_id(address_type, public_address_name(host.name)));
-  nic["dependsOn"].push_back(resource_id(group_type, host.name + "-nsg"));
-  const std::string subnet = own_network ? fmt::format("[resourceId('{}/subnets', '{}-vnet', '{}')]",
-                                                       vnet_type, host.name, host.subnet)
+  if (own_network) nic["dependsOn"].push_back(resource_id(vnet_type, names_of(host).network));
+  nic["dependsOn"].push_back(has_balancer(host) ? resource_id(balancer_type, names_of(host).balancer)
+                                                : resource_id(address_type, names_of(host).address));
+  nic["dependsOn"].push_back(resource_id(group_type, names_of(host).security_group));
+  const std::string subnet = own_network ? fmt::format("[resourceId('{}/subnets', '{}', '{}')]", vnet_type,
+                                                       names_of(host).network, host.subnet)
                                          : host.virtual_network + "/subnets/" + host.subnet;
   ordered_json configuration = {
       {"name", "primary"},
@@ -131,9 +139,9 @@ ordered_json interface(const DockerHost& host) {
       properties["loadBalancerInboundNatRules"].push_back(
           {{"id", balancer_part(host, "inboundNatRules", rule)}});
   else
-    properties["publicIPAddress"] = reference(address_type, public_address_name(host.name));
+    properties["publicIPAddress"] = reference(address_type, names_of(host).address);
   nic["properties"] = {{"ipConfigurations", ordered_json::array({std::move(configuration)})},
-                       {"networkSecurityGroup", reference(group_type, host.name + "-nsg")}};
+                       {"networkSecurityGroup", reference(group_type, names_of(host).security_group)}};
   return nic;
 }
 
@@ -154,7 +162,10 @@ ordered_json image_reference(const std::string& image) {
 ordered_json os_profile(const DockerHost& host) {
   ordered_json profile = {{"computerName", host.vm_name}, {"adminUsername", host.user}};
   if (host.password_login) profile["adminPassword"] = "[parameters('adminPassword')]";
-  if (!host.custom_data.empty()) profile["customData"] = base64_encode(host.custom_data);
+  if (host.on_azure)
+    profile["customData"] = "[parameters('cloudInit')]";
+  else if (!host.custom_data.empty())
+    profile["customData"] = base64_encode(host.custom_data);
   profile["linuxConfiguration"] = {{"disablePasswordAuthentication", !host.password_login},
                                    {"provisionVMAgent", true}};
   ordered_json keys = ordered_json::array();
@@ -166,20 +177,24 @@ ordered_json os_profile(const DockerHost& host) {
 
 ordered_json virtual_machine(const DockerHost& host) {
   ordered_json vm = resource(host, vm_type, host.vm_name, compute_version);
-  vm["dependsOn"] = ordered_json::array({resource_id(nic_type, host.name + "-nic")});
+  vm["dependsOn"] = ordered_json::array({resource_id(nic_type, names_of(host).interface)});
   if (host.cold) vm["tags"]["berth:boot"] = "cold";
-  ordered_json nic = reference(nic_type, host.name + "-nic");
+  ordered_json nic = reference(nic_type, names_of(host).interface);
   nic["properties"] = {{"primary", true}};
   vm["properties"] = {{"hardwareProfile", {{"vmSize", host.size}}},
                       {"storageProfile",
                        {{"imageReference", image_reference(host.image)},
                         {"osDisk",
-                         {{"name", host.name + "-os"},
+                         {{"name", names_of(host).disk},
                           {"createOption", "FromImage"},
                           {"caching", "ReadWrite"},
                           {"deleteOption", "Delete"}}}}},
                       {"osProfile", os_profile(host)},
                       {"networkProfile", {{"networkInterfaces", ordered_json::array({std::move(nic)})}}}};
+  if (host.on_azure) {
+    vm["tags"][docker_port_tag] = std::to_string(host.docker_port);
+    vm["properties"]["storageProfile"]["osDisk"]["managedDisk"] = {{"storageAccountType", azure_disk_type}};
+  }
   return vm;
 }
 
@@ -198,10 +213,32 @@ ordered_json docker_extension(const DockerHost& host) {
 
 }  // namespace
 
+ResourceNames ResourceNames::usual(const std::string& host) {
+  return {host + "-nic", host + "-ip", host + "-vnet", host + "-nsg", host + "-lb", host + "-os"};
+}
+
+ResourceNames names_of(const DockerHost& host) {
+  ResourceNames names = ResourceNames::usual(host.name);
+  const auto choose = [](std::string& name, const std::string& chosen) {
+    if (!chosen.empty()) name = chosen;
+  };
+  choose(names.interface, host.names.interface);
+  choose(names.address, host.names.address);
+  choose(names.network, host.names.network);
+  choose(names.security_group, host.names.security_group);
+  choose(names.balancer, host.names.balancer);
+  choose(names.disk, host.names.disk);
+  return names;
+}
+
 ordered_json public_address_resource(const DockerHost& host) {
-  ordered_json address = resource(host, address_type, public_address_name(host.name), network_version);
+  ordered_json address = resource(host, address_type, names_of(host).address, network_version);
   address["properties"] = {{"publicIPAllocationMethod", "Dynamic"},
                            {"dnsSettings", {{"domainNameLabel", host.name}}}};
+  if (host.on_azure) {  // Basic addresses, whose address came late, are no longer made there
+    address["sku"] = {{"name", "Standard"}};
+    address["properties"]["publicIPAllocationMethod"] = "Static";
+  }
   return address;
 }
 
@@ -210,13 +247,19 @@ ordered_json docker_host_template(const DockerHost& host) {
   if (host.password_login)
     parameters["adminPassword"] = {{"type", "securestring"},
                                    {"metadata", {{"description", "Password of " + host.user}}}};
-  parameters["dockerCertificates"] = {
-      {"type", "secureObject"},
-      {"metadata",
-       {{"description",
-         R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
+  if (host.on_azure)
+    parameters["cloudInit"] = {
+        {"type", "securestring"},
+        {"metadata", {{"description", "Base64 of the user data for cloud-init that makes the Docker host"}}}};
+  else
+    parameters["dockerCertificates"] = {
+        {"type", "secureObject"},
+        {"metadata",
+         {{"description",
+           R"({"certs": {"ca": …, "cert": …, "key": …}}: base64 of the PEM files for the Docker Engine)"}}}};
   ordered_json resources = {public_address_resource(host), security_group(host), interface(host),
-                            virtual_machine(host), docker_extension(host)};
+                            virtual_machine(host)};
+  if (!host.on_azure) resources.push_back(docker_extension(host));
   if (has_balancer(host)) resources.insert(resources.begin() + 1, load_balancer(host));
   if (host.virtual_network.empty()) resources.insert(resources.begin(), virtual_network(host));
   return {{"$schema", "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"},
@@ -233,11 +276,10 @@ ordered_json docker_certificates_value(const std::string& ca_pem, const std::str
             {"key", base64_encode(key_pem.reveal())}}}};
 }
 
-ordered_json deployment_body(const DockerHost& host, const Secret& password,
-                             const ordered_json& docker_certificates) {
+ordered_json deployment_body(const DockerHost& host, const Secret& password, const ordered_json& docker) {
   ordered_json parameters;
   if (host.password_login) parameters["adminPassword"] = {{"value", password.reveal()}};
-  parameters["dockerCertificates"] = {{"value", docker_certificates}};
+  parameters[host.on_azure ? "cloudInit" : "dockerCertificates"] = {{"value", docker}};
   return {{"properties",
            {{"mode", "Incremental"},
             {"parameters", std::move(parameters)},

@@ -26,6 +26,25 @@ TEST(DockerHostTemplate, IsTheDocumentOfTheFixture) {
   EXPECT_EQ(document, read_file(BERTH_FIXTURES "/cli/docker_host_template.json"));
 }
 
+TEST(DockerHostTemplate, OnAzureIsTheDocumentOfItsFixture) {
+  const DockerHost host{.name = "web1",
+                        .vm_name = "vm1",
+                        .location = "westus",
+                        .size = "Standard_B2s",
+                        .image = "Debian:debian-13:13-gen2:latest",
+                        .user = "ops",
+                        .password_login = true,
+                        .ssh_keys = {"ssh-ed25519 AAAA me@here"},
+                        .ssh_port = 22,
+                        .docker_port = 4243,
+                        .custom_data = {},
+                        .on_azure = true,
+                        .allow_from = {"192.0.2.1", "198.51.100.0/24"}};
+  const std::string document = docker_host_template(host).dump(2) + "\n";
+  if (const char* file = std::getenv("BERTH_RENEW_AZURE_FIXTURE")) write_file(file, document, 0644);
+  EXPECT_EQ(document, read_file(BERTH_FIXTURES "/cli/docker_host_template_azure.json"));
+}
+
 TEST(DockerHostTemplate, SecretsAreParametersOfTheDeploymentAndNotInTheTemplate) {
   const DockerHost host{.name = "web1",
                         .vm_name = "web1",

@@ -178,7 +178,11 @@ void print_host_logs(Session& session, const LogsOptions& options) {
     handler = docker->handler;
     const wire::PackageName parts = wire::parse_package_name(handler);
     wire::check_package_name({parts.publisher, parts.type, "1.0"});
-  } else if (!options.agent) {
+  } else if (host.tagged_docker_port && options.extension) {
+    throw Error(ErrorKind::not_found, "NoDockerExtension",
+                fmt::format("{} was made by cloud-init, not by the Docker extension.", host.name),
+                fmt::format("azure vm docker ssh {} -- sudo cat /var/log/cloud-init-output.log", host.name));
+  } else if (!options.agent && !host.tagged_docker_port) {
     throw Error(ErrorKind::not_found, "NoDockerExtension", fmt::format("{} is no Docker host.", host.name),
                 "--agent and --serial show the logs of any machine.");
   }

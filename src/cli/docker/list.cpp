@@ -49,7 +49,7 @@ void list_docker_hosts(Session& session, const std::string& group, const std::st
   session.out.info("Getting virtual machines");
   std::vector<Row> rows;
   for (HostView& host : list_hosts(session.arm()))
-    if (host.docker_extension() && (group.empty() || same_name(host.group, group)))
+    if (host.is_docker_host() && (group.empty() || same_name(host.group, group)))
       rows.push_back({std::move(host), nullptr, {}});
   side_by_side(rows.size(), [&](std::size_t i) {
     Row& row = rows[i];

@@ -155,7 +155,9 @@ void print_host(Output& out, const HostView& host, const HostView::Extension& ex
     row("Engine", "does not answer: " + engine.problem);
     row("  advice", engine.advice);
   }
-  row("Extension", fmt::format("{} {}: {}", extension.handler, extension.version, extension.provisioning));
+  row("Extension", extension.name.empty() ? "none: cloud-init made this host"
+                                          : fmt::format("{} {}: {}", extension.handler, extension.version,
+                                                        extension.provisioning));
   row("  says", extension.message);
   for (const auto& part : extension.parts)
     if (part.name != "security")
@@ -165,6 +167,7 @@ void print_host(Output& out, const HostView& host, const HostView::Extension& ex
     out.warn(fmt::format("{}. {}", engine.misfit.problem, engine.misfit.advice));
 
   const auto report = security_of(extension);
+  if (extension.name.empty()) return;
   if (!report) return out.info("The extension has made no security report");
   out.data("");
   out.data(fmt::format("Security: {} pass, {} fail, {} not applicable", report->count("pass"),
@@ -199,7 +202,8 @@ SecurityReport parse_security_report(std::string_view text) {
 
 void show_docker_host(Session& session, const DockerHostOptions& options) {
   const HostView host = get_docker_host(session, options);
-  const HostView::Extension* extension = host.docker_extension();
+  const HostView::Extension none;  // cloud-init made it
+  const HostView::Extension* extension = host.docker_extension() ? host.docker_extension() : &none;
   Engine engine = look_at_engine(host, options);
   engine.client = installed_docker_client();
   if (engine.client && engine.answer)

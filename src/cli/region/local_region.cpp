@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/sign_in/principal_tokens.h"
 #include "cli/terminal/terminal.h"
 #include "host/files.h"
 #include "host/log_tail.h"
@@ -44,10 +45,12 @@ ArmEndpoint arm_endpoint(const RegionInfo& region) {
   endpoint.url = region.management_endpoint;
   while (endpoint.url.ends_with('/')) endpoint.url.pop_back();
   endpoint.ca_file = region.ca_certificate;
-  endpoint.token_url = endpoint.url + "/adfs/oauth2/token/";
-  endpoint.scope = "https://management.core.windows.net//.default";
-  endpoint.client_id = region.client_id;
-  endpoint.client_secret = Secret(without_line_end(read_file(region.client_secret_file, 4096)));
+  SignInPlace place;
+  place.login = endpoint.url + "/adfs";
+  place.audience = "https://management.core.windows.net/";
+  place.ca_file = endpoint.ca_file;
+  endpoint.tokens = secret_tokens(std::move(place), region.client_id,
+                                  Secret(without_line_end(read_file(region.client_secret_file, 4096))));
   endpoint.subscription = region.subscription;
   return endpoint;
 }

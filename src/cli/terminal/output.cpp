@@ -9,6 +9,8 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "cli/terminal/foreign_text.h"
+
 namespace berth {
 namespace {
 
@@ -55,7 +57,9 @@ Output::Style Output::style_of_process() {
 }
 
 void Output::line(std::ostream& stream, std::string_view level, std::string_view color,
-                  std::string_view text) {
+                  std::string_view given) {
+  const std::string clean = printable(given);  // much of it is what others said
+  std::string_view text = clean;
   static std::mutex one_line_at_a_time;
   const std::lock_guard lock(one_line_at_a_time);
   end_live();
@@ -139,7 +143,7 @@ void Output::pairs(const std::vector<std::pair<std::string, std::string>>& pairs
 
 void Output::live(std::string_view text) {
   if (!style_.live || for_programs()) return;
-  out_ << "\r\x1b[K" << cut(text, style_.width - 1) << std::flush;
+  out_ << "\r\x1b[K" << cut(printable(text), style_.width - 1) << std::flush;
   live_shown_ = true;
 }
 

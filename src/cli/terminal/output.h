@@ -34,7 +34,7 @@ class Output {
   const Style& style() const { return style_; }
   bool json_mode() const { return style_.json; }
 
-  // A text with line breaks becomes as many lines.
+  // A text with line breaks becomes as many lines. What would steer the terminal is left out of it.
   void info(std::string_view text);
   void data(std::string_view text);
   void help(std::string_view text);
@@ -62,7 +62,7 @@ class Output {
  private:
   void remember(std::string_view level, std::string_view text);
   bool for_programs() const { return style_.json || style_.bare; }
-  void line(std::ostream& stream, std::string_view level, std::string_view color, std::string_view text);
+  void line(std::ostream& stream, std::string_view level, std::string_view color, std::string_view given);
 
   std::ostream& out_;
   std::ostream& err_;

@@ -37,6 +37,13 @@ TEST_F(Lines, ATextOfSeveralLinesIsSeveralLines) {
   EXPECT_EQ(err.str(), "error:   one\nerror:   two\nerror:\n");
 }
 
+TEST_F(Lines, WhatWouldSteerTheTerminalIsLeftOut) {
+  plain.data(
+      "a\x1b[2Jb\x07\rc\xc2\x9b"
+      "d\te ü");
+  EXPECT_EQ(out.str(), "data:    a[2Jbcd e ü\n");
+}
+
 TEST_F(Lines, VerboseOnesAreForVerboseRuns) {
   plain.verbose("x");
   plain.style().verbose = true;

@@ -174,4 +174,18 @@ TEST_F(VmCommands, CaptureMakesTheImageOfTheMachineItself) {
   EXPECT_EQ(properties["label"], "mine");
 }
 
+TEST(Catalog, LocationsSizesAndGroupsAreListed) {
+  FakeRegion region;
+  EXPECT_THAT(run_program({"vm", "location", "list"}).out, HasSubstr("westus  West US"));
+  EXPECT_THAT(run_program({"vm", "size", "list", "-l", "West US", "--json"}).out, HasSubstr("Standard_B2s"));
+  EXPECT_THAT(run_program({"group", "list"}).out, HasSubstr("No resource groups found"));
+  ASSERT_EQ(run_program({"group", "create", "g1", "West US"}).exit_code, 0);
+  EXPECT_EQ(run_program({"group", "create", "g1"}).exit_code, 5);
+  EXPECT_THAT(run_program({"group", "list"}).out, HasSubstr("g1"));
+  EXPECT_EQ(run_program({"group", "show", "none"}).exit_code, 4);
+  EXPECT_EQ(run_program({"group", "delete", "g1"}).exit_code, 2) << "nobody said yes";
+  EXPECT_EQ(run_program({"group", "delete", "g1", "-q"}).exit_code, 0);
+  EXPECT_FALSE(region.has_group("g1"));
+}
+
 }  // namespace berth

@@ -10,6 +10,7 @@
 #include "cli/terminal/phases.h"
 #include "cli/vm/hosts.h"
 #include "cli/vm/open_ports.h"
+#include "cli/vm/own_address.h"
 #include "cli/vm/port_lines.h"
 #include "model/names.h"
 
@@ -20,7 +21,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct EndpointOptions {
-  std::string vm, group, name, protocol = "tcp", source = "*", public_port, local_port;
+  std::string vm, group, name, protocol = "tcp", source, public_port, local_port;
   std::vector<std::string> ports;
 };
 
@@ -76,8 +77,11 @@ void list_ports(Session& session, const EndpointOptions& options) {
   session.out.table({"Name", "Protocol", "Public Port", "Local Port", "Source", "Reachable at"}, rows);
 }
 
-void create_ports(Session& session, const EndpointOptions& options, const std::vector<OpenPort>& ports) {
+void create_ports(Session& session, const EndpointOptions& options, std::vector<OpenPort> ports) {
   const HostView host = host_named(session, options);
+  std::string source = options.source;
+  if (source.empty()) source = session.is_azure() ? own_address(session, "--source ADDRESS or '*'") : "*";
+  for (OpenPort& port : ports) port.source = source;
   PhaseDisplay phases(session.out);
   ordered_json all = ordered_json::array();
   for (const OpenPort& port : ports) {
@@ -125,14 +129,14 @@ void vm_endpoint_create(CommandLine& app, Session& session) {
       ->type_name("<name>");
   app.add_option("-t,--endpoint-protocol,--protocol", options->protocol, "tcp or udp [tcp]")
       ->type_name("<protocol>");
-  app.add_option("--source", options->source, "Who may connect: an address or a block [*]")
+  app.add_option("--source", options->source,
+                 "Who may connect: an address, a block or * [*; on Azure you alone]")
       ->type_name("<cidr>");
   app.add_group(options->group);
   app.callback([options, &session] {
     const std::string local = options->local_port.empty() ? "" : ":" + options->local_port;
     OpenPort port = parse_port_text(options->public_port + local + "/" + options->protocol);
     if (!options->name.empty()) port.name = options->name;
-    port.source = options->source;
     create_ports(session, *options, {port});
   });
 }
@@ -176,15 +180,13 @@ void vm_docker_port_publish(CommandLine& app, Session& session) {
   app.add_option("name", options->vm, "Name of the Docker host")->required();
   app.add_option("ports", options->ports, "What 'docker run -p' published: 8080, 8000-8010, 53/udp")
       ->required();
-  app.add_option("--source", options->source, "Who may connect: an address or a block [*]")
+  app.add_option("--source", options->source,
+                 "Who may connect: an address, a block or * [*; on Azure you alone]")
       ->type_name("<cidr>");
   app.add_group(options->group);
   app.callback([options, &session] {
     std::vector<OpenPort> ports;
-    for (const std::string& text : options->ports) {
-      ports.push_back(parse_port_text(text));
-      ports.back().source = options->source;
-    }
+    for (const std::string& text : options->ports) ports.push_back(parse_port_text(text));
     create_ports(session, *options, ports);
   });
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -110,6 +111,8 @@ HostView parse_vm(const json& document) {
   host.user = text(document, {"properties", "osProfile", "adminUsername"});
   host.provisioning = text(document, {"properties", "provisioningState"});
   host.host_tag = text(document, {"tags", host_tag});
+  if (const std::string port = text(document, {"tags", docker_port_tag}); !port.empty())
+    host.tagged_docker_port = berth::docker_port(json{{"dockerport", port}}.dump());
   const json& view = at(document, {"properties", "instanceView"});
   add_statuses(view, host);
   host.agent_version = text(view, {"vmAgent", "vmAgentVersion"});
@@ -130,7 +133,42 @@ const json& first(const json& object, std::initializer_list<const char*> path) {
   return list.is_array() && !list.empty() ? list.front() : nothing;
 }
 
-/// All addresses of a subscription at once: three requests, not three per host.
+std::uint16_t number_in_text(std::string_view text) {
+  std::uint16_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : std::uint16_t{0};
+}
+
+/// What rules of a security group let in, port by port. One that opens more than a thousand at once opens no service in particular.
+std::vector<PublicPort> ports_of_rules(const json& rules) {
+  constexpr int most = 1000;
+  std::vector<PublicPort> ports;
+  if (!rules.is_array()) return ports;
+  for (const json& rule : rules) {
+    const json& properties = at(rule, {"properties"});
+    const std::string range = text(properties, {"destinationPortRange"});
+    const std::size_t dash = std::min(range.find('-'), range.size());
+    const std::uint16_t from = number_in_text(std::string_view(range).substr(0, dash));
+    const std::uint16_t to =
+        dash < range.size() ? number_in_text(std::string_view(range).substr(dash + 1)) : from;
+    if (!same_name(text(properties, {"access"}), "Allow") ||
+        !same_name(text(properties, {"direction"}), "Inbound") || from == 0 || to < from ||
+        to - from > most || ports.size() > most)
+      continue;
+    const std::string protocol = lower(text(properties, {"protocol"}));
+    for (unsigned port = from; port <= to; ++port) {
+      const auto number = static_cast<std::uint16_t>(port);
+      ports.push_back({.port = number,
+                       .host_port = number,
+                       .moved_because = {},
+                       .protocol = protocol == "udp" ? "udp" : "tcp",
+                       .guest_port = number});
+    }
+  }
+  return ports;
+}
+
+/// All addresses of a subscription at once: three or four requests, not as many per host.
 class Addresses {
  public:
   explicit Addresses(ArmClient& arm) {
@@ -140,6 +178,10 @@ class Addresses {
       std::string key = lower(text(item, {"id"}));
       interfaces_.emplace(std::move(key), std::move(item));
     }
+    const auto says_nothing = [](const auto& item) { return !item.second.tells_ports; };
+    if (std::ranges::any_of(addresses_, says_nothing))
+      for (const json& item : arm.list("providers/Microsoft.Network/networkSecurityGroups"))
+        opened_[lower(text(item, {"id"}))] = ports_of_rules(at(item, {"properties", "securityRules"}));
     for (const json& item : arm.list("providers/Microsoft.Network/loadBalancers"))
       balanced_[lower(text(item, {"id"}))] = lower(text(
           first(item, {"properties", "frontendIPConfigurations"}), {"properties", "publicIPAddress", "id"}));
@@ -153,6 +195,7 @@ class Addresses {
     host.security_group_id = text(nic->second, {"properties", "networkSecurityGroup", "id"});
     const json& configuration = first(nic->second, {"properties", "ipConfigurations"});
     host.private_address = text(configuration, {"properties", "privateIPAddress"});
+    host.subnet_id = text(configuration, {"properties", "subnet", "id"});
     std::string id = lower(text(configuration, {"properties", "publicIPAddress", "id"}));
     if (id.empty()) {
       const std::string rule =
@@ -161,11 +204,18 @@ class Addresses {
       if (balancer != balanced_.end()) id = balancer->second;
     }
     const auto address = addresses_.find(id);
-    if (address != addresses_.end()) host.public_address = address->second;
+    if (address == addresses_.end()) return;
+    host.public_address = address->second;
+    const auto opened = opened_.find(lower(host.security_group_id));
+    if (address->second.tells_ports || opened == opened_.end()) return;
+    host.public_address.ports = opened->second;
+    if (host.power != "running")
+      for (PublicPort& port : host.public_address.ports) port.host_port = 0;
   }
 
  private:
   std::map<std::string, PublicAddressView> addresses_;
+  std::map<std::string, std::vector<PublicPort>> opened_;  ///< by security group
   std::map<std::string, json> interfaces_;
   std::map<std::string, std::string> balanced_;  ///< load balancer -> its public address; ids in lower case
 };
@@ -193,7 +243,9 @@ PublicAddressView parse_public_address(const json& document) {
   PublicAddressView view{.address = text(document, {"properties", "ipAddress"}),
                          .fqdn = text(document, {"properties", "dnsSettings", "fqdn"}),
                          .label = text(document, {"properties", "dnsSettings", "domainNameLabel"}),
+                         .id = text(document, {"id"}),
                          .ports = {}};
+  view.tells_ports = at(document, {"properties"}).contains("localPorts");
   const json& ports = at(document, {"properties", "localPorts"});
   if (ports.is_array())
     for (const json& item : ports) view.ports.push_back(parse_port(item));
@@ -209,7 +261,7 @@ const HostView::Extension* HostView::docker_extension() const {
 std::optional<std::uint16_t> HostView::docker_port() const {
   for (const Extension& extension : extensions)
     if (extension.docker_port) return extension.docker_port;
-  return std::nullopt;
+  return tagged_docker_port;
 }
 
 std::string HostView::docker_endpoint(bool name_resolves) const {
@@ -233,7 +285,9 @@ std::string HostView::path() const {
 
 std::vector<HostView> list_hosts(ArmClient& arm) {
   std::vector<HostView> hosts;
-  const std::vector<json> vms = arm.list("providers/Microsoft.Compute/virtualMachines?$expand=instanceView");
+  // Azure has no instance views in the lists of a subscription.
+  const std::vector<json> vms = arm.list(std::string("providers/Microsoft.Compute/virtualMachines") +
+                                         (arm.endpoint().is_public_cloud ? "" : "?$expand=instanceView"));
   if (vms.empty()) return hosts;
   const Addresses addresses(arm);
   for (const json& item : vms) {
@@ -277,16 +331,16 @@ std::string part_of_id(const std::string& id, const std::string& kind) {
   return id.substr(from, id.find('/', from) - from);
 }
 
-std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name) {
   const std::string in_group = "resourcegroups/" + group + "/providers/";
   return {in_group + "Microsoft.Compute/virtualMachines/" + vm_name,
-          in_group + "Microsoft.Network/networkInterfaces/" + host + "-nic",
-          in_group + "Microsoft.Network/loadBalancers/" + host + "-lb",
-          in_group + "Microsoft.Network/publicIPAddresses/" + host + "-ip",
-          in_group + "Microsoft.Network/networkSecurityGroups/" + host + "-nsg",
-          in_group + "Microsoft.Network/virtualNetworks/" + host + "-vnet",
-          in_group + "Microsoft.Compute/disks/" + host + "-os"};
+          in_group + "Microsoft.Network/networkInterfaces/" + names.interface,
+          in_group + "Microsoft.Network/loadBalancers/" + names.balancer,
+          in_group + "Microsoft.Network/publicIPAddresses/" + names.address,
+          in_group + "Microsoft.Network/networkSecurityGroups/" + names.security_group,
+          in_group + "Microsoft.Network/virtualNetworks/" + names.network,
+          in_group + "Microsoft.Compute/disks/" + names.disk};
 }
 
 bool hosts_file_knows(const std::string& name, const std::string& address) {

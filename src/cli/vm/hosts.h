@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/arm/arm_client.h"
+#include "cli/docker/host_template.h"
 
 namespace berth {
 
@@ -19,8 +20,9 @@ struct PublicPort {
 };
 
 struct PublicAddressView {
-  std::string address, fqdn, label;
+  std::string address, fqdn, label, id;
   std::vector<PublicPort> ports;
+  bool tells_ports = false;  ///< regions do; on Azure the rules of security groups say which are open
   /// Where `port` is open.
   std::uint16_t host_port(std::uint16_t port) const;
   /// A line for each port that had to move; "" when none had to.
@@ -39,7 +41,7 @@ struct HostView {
   std::string serial_log;  ///< URL
   std::string private_address;
   PublicAddressView public_address;
-  std::string interface_id, security_group_id;  ///< of its first interface; "" without one
+  std::string interface_id, security_group_id, subnet_id;  ///< of its first interface; "" without one
   std::string host_tag;  ///< name under which docker create made it; "" if another client made it
   struct Extension {
     std::string name, handler, version, provisioning, message;
@@ -50,11 +52,13 @@ struct HostView {
     std::vector<Part> parts;  ///< what the handler says of each part of its work
   };
   std::vector<Extension> extensions;
+  std::optional<std::uint16_t> tagged_docker_port;  ///< of a Docker host without the extension
   /// Under which its keys, contexts and certificates are kept here.
   const std::string& tag() const { return host_tag.empty() ? name : host_tag; }
   std::string path() const;                   ///< of the VM, below the subscription
   std::string status() const;                 ///< in a word: "running", "halted", "Creating"
   const Extension* docker_extension() const;  ///< null without one
+  bool is_docker_host() const { return docker_extension() != nullptr || tagged_docker_port; }
   std::optional<std::uint16_t> docker_port() const;
   /// "tcp://web1.cloudapp.net:4243"; "" without Docker. By name only if `name_resolves`.
   std::string docker_endpoint(bool name_resolves) const;
@@ -66,7 +70,7 @@ std::vector<HostView> list_hosts(ArmClient& arm);
 HostView get_host(ArmClient& arm, const std::string& name, const std::string& group);
 
 /// Paths of what docker create makes for a host, in the order in which they can be deleted.
-std::vector<std::string> host_resources(const std::string& group, const std::string& host,
+std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name);
 
 /// The part after `kind`: "web1" for "virtualMachines" in ".../virtualMachines/web1/extensions/Echo"; "" if

@@ -16,7 +16,14 @@ struct ImageView {
   std::uint64_t size_gib = 0;
 };
 
+/// The region's; on Azure those of the marketplace that have short names here.
 std::vector<ImageView> list_images(ArmClient& arm);
+
+/// True when images are the marketplace's: this Resource Manager is no region of Berth's.
+bool has_marketplace(ArmClient& arm);
+/// "publisher:offer:sku:version" for a short name, or for that form itself; a resource id stays. Throws Error(not_found) when the
+/// marketplace has no such image at that location.
+std::string find_marketplace_image(ArmClient& arm, const std::string& location, const std::string& wanted);
 
 /// What a deployment shall name: the image's own spelling, or "publisher:offer:sku:version" as it was given.
 /// nullopt when there is no such image.

@@ -59,6 +59,15 @@ void forget_host_key(const std::string& host) {
   std::filesystem::remove(known_hosts_file(host), none);
 }
 
+void keep_host_key(const std::string& host, const std::vector<std::string>& addresses,
+                   const std::string& line) {
+  std::string known;
+  for (const std::string& address : addresses)
+    if (!address.empty()) known += address + " " + line + "\n";
+  make_folder(ssh_folder());
+  write_file(known_hosts_file(host), known);
+}
+
 std::optional<SshAccess> find_ssh_access(const HostView& host) {
   const std::string& tag = host.tag();
   for (const PublicPort& port : host.public_address.ports) {

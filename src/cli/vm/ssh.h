@@ -10,8 +10,8 @@
 
 namespace berth {
 
-/// How a host is reached by the system's OpenSSH. Its key is learned at the first connection, which does not leave this machine, and is kept
-/// in a file of Berth's for this host alone: the next host of this name or address has another key.
+/// How a host is reached by the system's OpenSSH. Its key is kept in a file of Berth's for this host alone: the next host of this name or
+/// address has another one. In a region it is learned at the first connection, which does not leave this machine; on Azure it was made here.
 struct SshAccess {
   std::string user, address;
   std::uint16_t port = 22;
@@ -33,6 +33,9 @@ std::string ssh_command(const SshAccess& access);
 /// Where keys of that host are kept; and when it is deleted or made anew, they are forgotten.
 std::filesystem::path known_hosts_file(const std::string& host);
 void forget_host_key(const std::string& host);
+/// `line` is its public key, `addresses` what it is reached as. Throws Error(unavailable) when it cannot be kept.
+void keep_host_key(const std::string& host, const std::vector<std::string>& addresses,
+                   const std::string& line);
 
 /// Runs a program of PATH with our streams, and returns its exit code (128 + the signal that ended it). Ctrl-C is the program's. What it
 /// makes gets the modes that the user's shell would give. Throws Error(unavailable) when it cannot be started.

@@ -74,6 +74,11 @@ std::optional<fs::path> find_ssh_key(const std::string& host) {
   return fs::is_regular_file(file, ec) ? std::optional(file) : std::nullopt;
 }
 
+SshHostKey make_ssh_host_key() {
+  const PrivateKey key = PrivateKey::generate_rsa();
+  return {key.to_pem(), key_of_certificate(issue_certificate({.common_name = "host"}, key), "the host key")};
+}
+
 GeneratedSshKey load_or_make_ssh_key(const std::string& host) {
   GeneratedSshKey generated{.private_key = ssh_key_file(host), .line = {}};
   make_folder(generated.private_key.parent_path());

@@ -7,6 +7,7 @@
 #include "cli/command_line.h"
 #include "cli/docker/certificates.h"
 #include "cli/docker/context.h"
+#include "cli/docker/host_template.h"
 #include "cli/docker/identities.h"
 #include "cli/session.h"
 #include "cli/terminal/phases.h"
@@ -23,7 +24,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
-constexpr auto delete_limit = 600s;
+constexpr auto delete_limit = 1800s;  ///< a group of Azure takes long
 
 // --- vm list, vm show
 
@@ -139,6 +140,26 @@ void vm_show(CommandLine& app, Session& session) {
 
 // --- vm delete
 
+/// What docker create made for it, by the names that it has. Its network only if it was made for it, too.
+ResourceNames names_on_the_spot(ArmClient& arm, const HostView& host) {
+  ResourceNames names = ResourceNames::usual(host.host_tag);
+  const auto take = [&](std::string& name, const std::string& id, const char* kind) {
+    const std::string found = part_of_id(id, kind);
+    if (!found.empty() && same_name(part_of_id(id, "resourceGroups"), host.group)) name = found;
+  };
+  take(names.interface, host.interface_id, "networkInterfaces");
+  take(names.address, host.public_address.id, "publicIPAddresses");
+  take(names.security_group, host.security_group_id, "networkSecurityGroups");
+  std::string network;
+  take(network, host.subnet_id, "virtualNetworks");
+  if (network.empty() || same_name(network, names.network)) return names;
+  const auto document = arm.find(
+      fmt::format("resourcegroups/{}/providers/Microsoft.Network/virtualNetworks/{}", host.group, network));
+  const json tags = document ? document->value("tags", json::object()) : json::object();
+  if (tags.is_object() && tags.value(host_tag, "") == host.host_tag) names.network = network;
+  return names;
+}
+
 /// Removes the host with all that was made for it: the whole group if docker create made that for it alone.
 void remove_host(Session& session, const HostView& host) {
   ArmClient& arm = session.arm();
@@ -148,7 +169,8 @@ void remove_host(Session& session, const HostView& host) {
   const json tags = group ? group->value("tags", json::object()) : json::object();
   if (!host.host_tag.empty() && tags.value(host_tag, "") == host.host_tag) return remove(group_path);
   if (!host.host_tag.empty()) {
-    for (const std::string& path : host_resources(host.group, host.host_tag, host.name)) remove(path);
+    for (const std::string& path : host_resources(host.group, names_on_the_spot(arm, host), host.name))
+      remove(path);
     return;
   }
   remove(host.path());

@@ -144,8 +144,34 @@ Response grant_tokens(const Arm& arm, const Request& request, const CaseInsensit
   return response;
 }
 
+/// By a certificate: RFC 7523, section 2.2. The audience is the address that was asked, by any of our names.
+std::string client_assertion_problem(const Arm& arm, const Request& request, const CaseInsensitiveMap& form) {
+  if (field(form, "client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+    return "The client assertion is of no type that the region knows.";
+  ClientAssertion wanted{
+      .certificate = arm.access.client_certificate, .client_id = arm.access.client_id, .audiences = {}};
+  std::string path = request.path;
+  while (path.ends_with('/')) path.pop_back();
+  for (const std::string& origin : arm.origins) wanted.audiences.push_back(origin + path);
+  const std::string client = field(form, "client_id");
+  if (!client.empty() && !same_name(client, arm.access.client_id)) return "There is no such client.";
+  return assertion_problem(field(form, "client_assertion"), wanted, sys_seconds(seconds(arm.clock())));
+}
+
 Response grant_to_client(const Arm& arm, const Request& request, const CaseInsensitiveMap& form) {
   std::string client = field(form, "client_id"), secret = field(form, "client_secret");
+  if (!field(form, "client_assertion").empty()) {
+    const std::string problem = client_assertion_problem(arm, request, form);
+    if (problem.empty())
+      return grant_tokens(arm, request, form,
+                          {.subject = arm.access.client_id, .client_id = arm.access.client_id});
+    spdlog::warn("refused sign-in peer={} grant=client_credentials reason=\"{}\"", request.peer, problem);
+    return refused(
+        401, "invalid_client",
+        fmt::format("AADSTS700027: {} The file with the certificate and its key is shown by 'azure region "
+                    "status --json'.",
+                    problem));
+  }
   if (const std::string header = request.header("Authorization");
       secret.empty() && header.starts_with("Basic ")) {
     const std::string pair = base64_decode(header.substr(6)).value_or("");

@@ -62,6 +62,7 @@ def signing_in(_):
     register(az)
     az.run("login", "--service-principal", "-u", client_id, "-p", "wrong", rc=1, row="az login --service-principal", case="a wrong secret", says="AADSTS7000215")
     az.run("login", "-u", client_id, "-p", region.secret, row="az login -u -p", says='"state": "Enabled"')
+    az.run("login", "--service-principal", "-u", client_id, "-p", region.facts["clientCertificateFile"], "--tenant", tenant, says='"state": "Enabled"')
     az.run("account", "get-access-token", says='"tokenType": "Bearer"')
     az.run("account", "clear")
     az.run("account", "show", rc=1, case="nobody is signed in", says="az login")

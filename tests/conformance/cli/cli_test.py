@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import re
+import ssl
 import stat
 import struct
 import subprocess
@@ -14,6 +15,8 @@ import sys
 import termios
 import time
 import unittest
+import urllib.parse
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[1]))
@@ -129,6 +132,20 @@ class CommandLine(World):
         self.azure("vm", "start", "--all")
         self.assertEqual({one["status"] for one in self.json("vm", "list")}, {"running"})
 
+    def test_places_sizes_and_groups_are_listed_and_a_machine_gets_another_size(self):
+        self.assertIn("westus", {one["name"] for one in self.json("vm", "location", "list")})
+        self.assertIn("Standard_B2s", {one["name"] for one in self.json("vm", "size", "list", "-l", "West US")})
+        size = self.json("vm", "show", "plain")["vmSize"]
+        self.azure("vm", "resize", "plain", "Standard_A2")
+        self.assertEqual(self.json("vm", "show", "plain")["vmSize"], "Standard_A2")
+        self.azure("vm", "resize", "plain", size)
+        self.azure("vm", "resize", "plain", "Standard_Huge", code=2)
+        self.azure("group", "create", "mine", "West US")
+        self.assertIn("mine", {one["name"] for one in self.json("group", "list")})
+        self.assertEqual(self.json("group", "show", "mine")["resources"], [])
+        self.azure("group", "delete", "mine", "-q")
+        self.azure("group", "show", "mine", code=4)
+
     def test_a_region_is_signed_in_to_as_any_other_resource_manager(self):
         home = self.region.folder / "elsewhere"
         home.mkdir()
@@ -149,10 +166,41 @@ class CommandLine(World):
         tokens.write_text(json.dumps(document))
         self.assertEqual(len(self.json("vm", "list", env=env)), 2)
         self.assertFalse((home / "no-region").exists())
+        certificate = facts["clientCertificateFile"]
+        self.assertEqual(stat.S_IMODE(os.stat(certificate).st_mode), 0o600)
+        for user, code in (("00000000-0000-0000-0000-000000000000", 3), (facts["clientId"], 0)):
+            self.azure("login", "-e", "theirs", "--service-principal", "-u", user, "--certificate", certificate, "--tenant",
+                       facts["tenantId"], env=env, code=code)
+        self.assertEqual(len(self.json("vm", "list", env=env)), 2)
         wrong = home / "wrong"
         wrong.write_text("wrong")
         self.azure("login", "-e", "theirs", "--service-principal", "-u", facts["clientId"], "--password-file", str(wrong),
                    "--tenant", facts["tenantId"], env=env, code=3)
+
+    def test_a_person_signs_in_by_a_code_on_the_regions_page(self):
+        home = self.region.folder / "person"
+        home.mkdir()
+        env = dict(self.env, HOME=str(home), BERTH_HOME=str(home / "no-region"))
+        endpoint, ca = self.region.facts["managementEndpoint"].rstrip("/"), self.region.facts["caCertificate"]
+        self.azure("account", "env", "add", "theirs", "--metadata", endpoint + "/metadata/endpoints?api-version=2022-09-01",
+                   "--ca-file", ca, env=env)
+        login = subprocess.Popen([BIN / "azure", "login", "-e", "theirs"], env=env, stdout=subprocess.PIPE, text=True)
+        code = None
+        for line in login.stdout:
+            if code := re.search(r"open (https://\S+) in a browser.* code (\w+)", line):
+                break
+        form = urllib.parse.urlencode({"code": code[2], "secret": self.region.secret}).encode()
+        with urllib.request.urlopen(code[1], form, context=ssl.create_default_context(cafile=ca)) as answer:
+            self.assertEqual(answer.status, 200)
+        self.assertIn("Added subscription", login.communicate(timeout=60)[0])
+        self.assertEqual(login.returncode, 0)
+        tokens = home / ".config/berth/tokens.json"
+        document = json.loads(tokens.read_text())
+        for one in document.values():
+            one["goodUntil"] = 1
+        tokens.write_text(json.dumps(document))
+        self.assertEqual(len(self.json("vm", "list", env=env)), 2)
+        self.assertIn("are forgotten", self.azure("logout", env=env))
 
     def test_in_a_pipe_nothing_is_coloured_or_redrawn(self):
         self.assertNotIn("\x1b", self.azure("vm", "list"))
