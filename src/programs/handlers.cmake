@@ -71,7 +71,7 @@ function(berth_handler_package program folder name version manifest)
 endfunction()
 
 set(manifest ${CMAKE_SOURCE_DIR}/src/extension/package/HandlerManifest.json)
-berth_handler(docker-extension docker_extension.cpp 1.3.0 extension handler crypto host base)
+berth_handler(docker-extension docker_extension.cpp 1.3.0 extension handler crypto model host base)
 berth_handler_package(docker-extension bin/extensions Microsoft.Azure.Extensions.DockerExtension 1.3.0 ${manifest})
 berth_handler_package(docker-extension bin/extensions MSOpenTech.Extensions.DockerExtension 0.7.0 ${manifest})
 berth_handler_package(docker-extension test/extensions Microsoft.Azure.Extensions.DockerExtension 1.3.1 ${manifest})
