@@ -329,9 +329,9 @@ TEST_F(Lookups, APasswordMayComeFromAFile) {
 
 TEST_F(Lookups, ImagesAreListedAsTheClassicClientDoes) {
   const Ran ran = run_program({"vm", "image", "list"});
-  EXPECT_THAT(ran.out, HasSubstr("data:    Name       Category  OS     Publisher\n"
-                                 "data:    ---------  --------  -----  ---------\n"
-                                 "data:    Debian-12  Public    Linux  Debian\n"));
+  EXPECT_THAT(ran.out, HasSubstr("data:    Name       Category  OS     Publisher  Template\n"
+                                 "data:    ---------  --------  -----  ---------  --------\n"
+                                 "data:    Debian-12  Public    Linux  Debian     none\n"));
   EXPECT_EQ(json::parse(run_program({"vm", "image", "list", "--json"}).out)[0]["name"], "Debian-12");
 }
 
