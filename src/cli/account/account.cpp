@@ -135,7 +135,8 @@ void account_list(CommandLine& app, Session& session) {
       return session.out.json(list);
     }
     if (all.empty())
-      return session.out.info("No subscriptions: the local region does not run, and nothing was imported");
+      return session.out.info(
+          "No subscriptions: the local region does not run, and nobody signed in (azure login)");
     std::vector<std::vector<std::string>> rows;
     for (const Subscription& one : all)
       rows.push_back({one.name, one.id, one.id == current ? "true" : "false", one.state});
