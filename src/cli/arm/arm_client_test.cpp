@@ -186,8 +186,7 @@ TEST_F(Arm, CollectsAllPages) {
 }
 
 TEST_F(Arm, ATokenGoesToNoHostThatAnAnswerNames) {
-  for (const char* where :
-       {"https://evil.example/steal", "http://127.0.0.1.evil.example/"}) {
+  for (const char* where : {"https://evil.example/steal", "http://127.0.0.1.evil.example/"}) {
     script("/things", {answer(200, {{"value", {1}}, {"nextLink", where}})});
     EXPECT_EQ(error_of([&] { arm->list("things"); }).code, "ForeignAddress") << where;
     scripts.clear();
