@@ -90,6 +90,18 @@ void flush_file(const fs::path& path) {
                 fmt::format("{} cannot be written to the disk: {}.", path.string(), std::strerror(errno)));
 }
 
+/// Drafts of processes that were killed: of `key`, whose lock is ours, and of others that nobody makes now.
+void remove_leftovers(const fs::path& home, const std::string& key) {
+  std::vector<fs::path> drafts;
+  for (const auto& entry : fs::directory_iterator(home))
+    if (entry.path().filename().string().starts_with(draft_prefix)) drafts.push_back(entry.path());
+  for (const fs::path& draft : drafts) {
+    const std::string other = draft.filename().string().substr(draft_prefix.size());
+    const auto lock = other == key ? std::nullopt : FileLock::try_take(home / ("." + other + ".lock"));
+    if (other == key || lock) fs::remove_all(draft);
+  }
+}
+
 std::optional<json> read_manifest(const fs::path& folder) {
   const auto text = read_file_if_there(folder / manifest_name);
   json document = json::parse(text.value_or(""), nullptr, false);
@@ -215,8 +227,8 @@ std::unique_ptr<Templates::Draft> Templates::begin(const ImageFiles& image, cons
   const std::string key = key_of(layout);
   auto lock = FileLock::try_take(home / ("." + key + ".lock"));
   if (!lock) return nullptr;
+  remove_leftovers(home, key);
   const fs::path folder = home / (std::string(draft_prefix) + key);
-  fs::remove_all(folder);
   const std::uint64_t needed = (std::uint64_t{memory_mib} << 20) + space_for_disks;
   if (free_space(home) < needed)
     throw Error(ErrorKind::unavailable, "NotEnoughSpace",

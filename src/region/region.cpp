@@ -63,7 +63,7 @@ asio::awaitable<void> Region::shut_down() {
   impl_->parts.operations.stop();
   impl_->parts.vms.stop();
   impl_->parts.workers.stop();
-  co_return;
+  co_await impl_->parts.restoring.stop();
 }
 
 const std::vector<std::string>& Region::set_aside() const {

@@ -217,10 +217,10 @@ asio::awaitable<bool> VmMaking::restore(std::string operation, Ref ref, std::str
     co_await power_.switch_on(operation, ref, id, std::move(medium), std::move(from));
     co_await restoring_.introduce(operation, ref, id, password, grow);
     co_return true;
-  } catch (const Error& error) {
-    if (error.kind != ErrorKind::unavailable) throw;
-    trouble = error;
+  } catch (const std::exception& caught) {
+    trouble = as_error(caught);
   }
+  vms_.current(ref, id);  // it is being deleted
   spdlog::warn("not restored, it boots vm={} {}", ref.name, trouble->what());
   operations_.phase(operation,
                     fmt::format("It boots, because it could not be restored ({})", trouble->what()));

@@ -66,8 +66,9 @@ std::filesystem::path VmPower::temporary_disk(const std::string& id) const {
 asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::string id, std::string medium,
                                          std::optional<Frozen> from) {
   vms_.current(ref, id);
-  vms_.change(ref, [](Vm& vm) {
+  vms_.change(ref, [&](Vm& vm) {
     vm.power = next(vm.power, PowerEvent::switch_on);
+    if (!from) vm.restored = false;  // the medium that its agent would set it up from is gone
     vm.agent.reset();
     vm.health.reset();
     vm.delivery = {};
@@ -158,10 +159,13 @@ asio::awaitable<void> VmPower::await_agent(std::string operation, Ref ref, std::
   }
 }
 
-/// The agent of a restored machine sets it up from a medium that is gone with the power.
+/// The agent of a restored machine sets it up from a medium that is gone with the power; then come its extensions.
 asio::awaitable<void> VmPower::await_set_up(std::string operation, Ref ref, std::string id) {
   const auto until = std::chrono::steady_clock::now() + settings_.set_up_patience;
-  while (vms_.current(ref, id).restored && runs(vms_.current(ref, id)) &&
+  const auto begins = [](const Extension& each) { return each.provisioning == Provisioning::creating; };
+  const bool fresh = vms_.current(ref, id).restored;
+  const auto busy = [&](const Vm& vm) { return vm.restored || std::ranges::any_of(vm.extensions, begins); };
+  while (fresh && busy(vms_.current(ref, id)) && runs(vms_.current(ref, id)) &&
          std::chrono::steady_clock::now() < until) {
     operations_.phase(operation, "Waiting for the guest agent");
     co_await vms_.live(id)->changed.wait(std::chrono::seconds(1));

@@ -33,7 +33,9 @@ constexpr std::string_view machine_prefix = "template-";
 constexpr auto boot_limit = 600s;      // of a machine that is to be frozen, on a busy host
 constexpr auto identity_limit = 120s;  // two tenths of a second on an idle one
 constexpr auto front_limit = 120s;
-constexpr auto other_limit = 700s;  // of waiting for another process that makes the same
+constexpr auto front_chance = 14min;     // as long as the machine listens
+constexpr auto failure_is_kept = 15min;  // of making a template: it takes long, and would fail again
+constexpr auto other_limit = 700s;       // of waiting for another process that makes the same
 constexpr std::size_t entropy_bytes = 64;
 
 /// What a tag of the VM says; for those who want to see their image boot.
@@ -52,7 +54,9 @@ Error no_identity(const std::string& why) {
 /// The port and the PEM files of settings that ask for nothing but Docker on a port, over TLS; nullopt for all
 /// others: the engine would have to start again with them.
 std::optional<json> front_of(const Extension& extension, const Secret& protected_settings) {
-  if (!same_name(extension.type, "DockerExtension") || extension.state != "enabled") return std::nullopt;
+  if (!same_name(extension.type, "DockerExtension") || extension.state != "enabled" ||
+      !extension.after.empty())
+    return std::nullopt;
   const json open = json::parse(extension.settings, nullptr, false);
   const json secret = json::parse(protected_settings.reveal(), nullptr, false);
   if (!open.is_object() || open.size() != 1 || !open.contains("docker") || !open["docker"].is_object() ||
@@ -99,10 +103,9 @@ asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operati
     const std::string layout = co_await layout_of(wanted);
     if (layout.empty()) co_return Beginning{{}, "this host freezes no machines"};
     co_return Beginning{co_await find_or_make(operation, std::move(wanted), std::move(image), layout), {}};
-  } catch (const Error& error) {
-    if (error.kind == ErrorKind::conflict) throw;  // it is being deleted
-    spdlog::warn("no template {}", error.what());
-    co_return Beginning{{}, fmt::format("its template could not be made ({})", error.what())};
+  } catch (const std::exception& caught) {
+    spdlog::warn("no template {}", caught.what());
+    co_return Beginning{{}, fmt::format("its template could not be made ({})", caught.what())};
   }
 }
 
@@ -128,6 +131,11 @@ asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation
         }))
       co_return *found;
     if (making_.contains(layout)) continue;  // someone began while we looked
+    if (const auto failed = failed_.find(layout + image.disk.string()); failed != failed_.end()) {
+      if (std::chrono::steady_clock::now() < failed->second.second)
+        throw Error(ErrorKind::unavailable, "TemplateNotMade", failed->second.first);
+      failed_.erase(failed);
+    }
     const auto signal = std::make_shared<Signal>(threads_.executor);
     making_[layout] = signal;
     making_of_[layout] = image.disk.parent_path();
@@ -150,11 +158,19 @@ asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation
       continue;
     }
     operations_.phase(operation, "Making the image's template");
-    co_await make(operation, wanted, image, draft->files());
-    co_await on(threads_.pool, [draft] {
-      draft->keep();
-      return 0;
-    });
+    std::exception_ptr trouble;
+    try {
+      co_await make(operation, wanted, image, draft->files());
+      co_await on(threads_.pool, [draft] {
+        draft->keep();
+        return 0;
+      });
+    } catch (const std::exception& caught) {
+      failed_[layout + image.disk.string()] = {caught.what(),
+                                               std::chrono::steady_clock::now() + failure_is_kept};
+      trouble = std::current_exception();
+    }
+    if (trouble) std::rethrow_exception(trouble);
     spdlog::info("made a template image={} memory_mib={} cpus={}",
                  image.disk.parent_path().filename().string(), wanted.spec.memory_mib, wanted.spec.cpus);
   }
@@ -169,6 +185,7 @@ asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, co
   spec.uuid = new_uuid();
   spec.os_disk = files.disk;
   spec.memory_file = files.memory;
+  spec.nics.front().mac = "02:00:00:00:00:01";
   spec.nics.front().socket = driver_.folder(spec.id) / "nic.sock";
   spec.direct_boot->command_line += " identity=wait";
   if (spec.temporary_disk) spec.temporary_disk = files.temporary_disk;
@@ -177,6 +194,7 @@ asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, co
     if (!files.temporary_disk.empty()) create_disk(files.temporary_disk, std::uint64_t{temporary_mib} << 20);
     return 0;
   });
+  machines_.insert(spec.id);
   std::exception_ptr trouble;
   try {
     co_await driver_.start(spec, {});
@@ -186,7 +204,8 @@ asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, co
   } catch (...) {
     trouble = std::current_exception();
   }
-  co_await driver_.destroy(spec.id);
+  co_await remove(spec.id);
+  machines_.erase(spec.id);
   if (trouble) std::rethrow_exception(trouble);
 }
 
@@ -228,6 +247,7 @@ asio::awaitable<void> VmRestoring::warm_up(std::string operation, std::string im
   if (layout.empty() || !files.takes_identity)
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 "Machines of this image boot: they cannot be restored from a template.");
+  failed_.erase(layout + files.disk.string());
   co_await find_or_make(std::move(operation), std::move(wanted), files, layout);
 }
 
@@ -247,9 +267,21 @@ asio::awaitable<void> VmRestoring::sweep() {
     if (entry.path().filename().string().starts_with(machine_prefix))
       left.push_back(entry.path().filename().string());
   for (const std::string& id : left) {
-    spdlog::info("removed what was to be a template machine={}", id);
-    co_await driver_.destroy(id);
+    spdlog::info("removing what was to be a template machine={}", id);
+    co_await remove(id);
   }
+}
+
+asio::awaitable<void> VmRestoring::remove(std::string id) {
+  try {
+    co_await driver_.destroy(id);
+  } catch (const std::exception& error) {
+    spdlog::warn("a template's machine is left machine={} {}", id, error.what());
+  }
+}
+
+asio::awaitable<void> VmRestoring::stop() {
+  for (const std::string& id : std::set<std::string>(machines_)) co_await remove(id);
 }
 
 // --- the identity
@@ -304,7 +336,7 @@ asio::awaitable<void> VmRestoring::introduce(std::string operation, Ref ref, std
                                              bool grow) {
   operations_.phase(operation, "Giving it an identity");
   co_await talk(id, identity_of(vms_.current(ref, id), password, grow), identity_limit);
-  listening_[id] = true;
+  listening_[id] = std::chrono::steady_clock::now() + front_chance;
   co_await operations_.insist([&] {
     vms_.current(ref, id);
     vms_.edit(ref).provisioned = true;
@@ -315,6 +347,10 @@ void VmRestoring::hand_over(const std::string& vm_id, const Extension& extension
                             const Secret& protected_settings) {
   const auto listening = listening_.find(vm_id);
   if (listening == listening_.end()) return;
+  if (std::chrono::steady_clock::now() > listening->second) {
+    listening_.erase(listening);
+    return;
+  }
   auto front = front_of(extension, protected_settings);
   if (!front) return;
   listening_.erase(listening);

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/secret.h"
@@ -64,6 +66,7 @@ class VmRestoring {
 
   /// Ends and removes the machines that an earlier process wanted to freeze.
   boost::asio::awaitable<void> sweep();
+  boost::asio::awaitable<void> stop();  ///< the same of this process's
 
  private:
   boost::asio::awaitable<void> warm_up(std::string operation, std::string image, VmSize size);
@@ -71,6 +74,7 @@ class VmRestoring {
                                                        std::string layout);
   boost::asio::awaitable<void> make(std::string operation, Wanted wanted, const ImageFiles& image,
                                     const MachineTemplate& files);
+  boost::asio::awaitable<void> remove(std::string id);
   boost::asio::awaitable<std::string> layout_of(const Wanted& wanted);
   boost::asio::awaitable<void> talk(std::string id, Secret line, std::chrono::milliseconds limit);
   Secret identity_of(const Vm& vm, const Secret& password, bool grow) const;
@@ -85,7 +89,11 @@ class VmRestoring {
   Templates templates_;
   std::map<std::string, std::shared_ptr<Signal>> making_;  ///< by layout
   std::map<std::string, std::string> making_of_;           ///< layout -> image folder
-  std::map<std::string, bool> listening_;  ///< by VM id: restored, and not yet handed Docker's files
+  std::map<std::string, std::pair<std::string, std::chrono::steady_clock::time_point>>
+      failed_;  ///< by layout and image: why no template was made, and how long that is believed
+  std::set<std::string> machines_;  ///< that are to be frozen
+  /// By VM id: restored, not yet handed Docker's files, and until when it listens.
+  std::map<std::string, std::chrono::steady_clock::time_point> listening_;
 };
 
 }  // namespace berth

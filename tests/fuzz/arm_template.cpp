@@ -28,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const CostLimit limit(4);
   try {
     const json document = parse_lenient_document({reinterpret_cast<const char*>(data), size});
+    if (dump(document).find(secret) != std::string::npos) return 0;  // it is in clear already
     json parameters = json::object();
     if (document.is_object() && document.contains("parameters") && document["parameters"].is_object())
       for (const auto& [name, definition] : document["parameters"].items())

@@ -39,15 +39,19 @@ class Deadline {
  public:
   Deadline(Waiting& waiting, std::chrono::steady_clock::time_point until)
       : timer_(waiting.get_executor(), until) {
-    timer_.async_wait([&waiting, alive = std::weak_ptr(alive_)](boost::system::error_code canceled) {
-      if (canceled || alive.expired()) return;
+    timer_.async_wait([&waiting, weak = std::weak_ptr(over_)](boost::system::error_code canceled) {
+      const auto over = weak.lock();
+      if (canceled || !over) return;
+      *over = true;
       boost::system::error_code ignored;
       waiting.cancel(ignored);
     });
   }
+  /// What begins now would not be cancelled.
+  bool over() const { return *over_; }
 
  private:
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::shared_ptr<bool> over_ = std::make_shared<bool>(false);
   asio::steady_timer timer_;
 };
 
@@ -79,6 +83,7 @@ asio::awaitable<std::string> Channel::converse(Secret line, std::chrono::millise
         co_await asio::async_write(socket_, asio::buffer(whole.reveal()), no_throw);
   }
   std::size_t size = 0;
+  if (!error && deadline.over()) error = asio::error::operation_aborted;
   if (!error)
     std::tie(error, size) =
         co_await asio::async_read_until(socket_, asio::dynamic_buffer(heard_, longest_word), '\n', no_throw);
@@ -118,6 +123,7 @@ asio::awaitable<void> receive_file(asio::posix::stream_descriptor& listening, fs
   for (std::uintmax_t taken = 0;;) {
     const auto [error, size] = co_await stream.async_read_some(asio::buffer(part), no_throw);
     if (error == asio::error::eof) break;
+    if (deadline.over()) throw unavailable("The machine did not end to say what it stands at.");
     if (error)
       throw unavailable(fmt::format("What the machine stands at was not heard: {}.", error.message()));
     taken += size;
