@@ -67,7 +67,7 @@ class DockerHost(berth.Case):
 
     def test_4_what_the_machine_wrote_and_shows(self):
         self.az("vm", "boot-diagnostics", "enable", "-g", "G", "-n", NAME)
-        self.assertIn("Debian GNU/Linux 13", str(self.az("vm", "boot-diagnostics", "get-boot-log", "-g", "G", "-n", NAME)))
+        self.assertIn("Azure Linux Agent Version", str(self.az("vm", "boot-diagnostics", "get-boot-log", "-g", "G", "-n", NAME)))
         screen = self.az("vm", "boot-diagnostics", "get-boot-log-uris", "-g", "G", "-n", NAME)["consoleScreenshotBlobUri"]
         picture = self.world.folder / "screen.png"
         self.world.run("curl", "-sSf", "--cacert", self.world.region_info()["caCertificate"], "-o", picture, screen)
