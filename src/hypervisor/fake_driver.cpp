@@ -49,7 +49,13 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
   for (const MachineSpec::DataDisk& disk : spec.data_disks)
     if (!machine.luns.insert(disk.lun).second) throw lun_taken(spec.id, disk.lun);
   fs::create_directories(folder(spec.id));  // unsynced: make_folder() would cost 4 ms a machine
-  remember(spec.id, machine);
+  try {
+    remember(spec.id, machine);
+  } catch (const Error&) {
+    std::error_code ignored;
+    fs::remove(running_file(folder(spec.id)), ignored);  // it is there, and says that the machine runs
+    throw;
+  }
   running_[spec.id] = std::move(machine);
   if (on_start && !going_on_.contains(spec.id)) on_start(spec, medium);
 }
