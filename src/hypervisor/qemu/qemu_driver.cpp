@@ -15,7 +15,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/system_executor.hpp>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -290,6 +289,7 @@ QemuDriver::QemuDriver(asio::any_io_executor executor, QemuSettings settings)
 
 QemuDriver::~QemuDriver() {
   alive_.reset();
+  removals_.join();
   for (auto& [id, machine] : machines_) {
     machine->monitor.reset();
     boost::system::error_code ignored;
@@ -635,7 +635,7 @@ asio::awaitable<void> QemuDriver::destroy(std::string id) {
   co_await stop(id, 0ms);
   co_await end_stray(id);
   // Gigabytes take a while to go: on a thread of its own.
-  co_await asio::co_spawn(asio::system_executor(), remove_folder(folder(id)), asio::use_awaitable);
+  co_await asio::co_spawn(removals_.get_executor(), remove_folder(folder(id)), asio::use_awaitable);
 }
 
 // --- running machines

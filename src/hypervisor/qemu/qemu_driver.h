@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/asio/thread_pool.hpp>
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -77,6 +78,8 @@ class QemuDriver final : public Driver {
   std::map<std::string, MachinePtr> machines_;  ///< those that are watched
   std::map<std::string, bool> starting_;        ///< true: stop() came meanwhile
   qemu::Turn probing_;
+  boost::asio::thread_pool removals_{
+      1};  ///< of folders; its thread is done with the executor before that can go
   std::optional<Accelerator> accelerator_;
   unsigned screenshots_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for coroutines that may outlive us
