@@ -26,7 +26,7 @@ Parts::Parts(const Region::Services& host, const RegionSettings& settings)
       switches(records, operations, host.executor, host.networks, settings),
       networks(records, switches, names, settings, host.home),
       certificates(records, vms, host.pool, settings, host.vm_key),
-      restoring(records, operations, vms, images, host.driver, threads_of(host), settings.restores),
+      restoring(records, operations, vms, images, host.driver, threads_of(host)),
       extensions(records, operations, vms, certificates, restoring, host.extensions, workers, settings),
       guests(records, vms, certificates, host.extensions, settings),
       attachments(records, vms, disks),

@@ -14,10 +14,9 @@ struct RegionSettings {
   std::string subscription_name = "Local";
   std::string tenant;  ///< UUID
   std::string dns_suffix = "cloudapp.net";
-  Egress egress;                         ///< of virtual networks
-  std::filesystem::path hosts_file;      ///< "/etc/hosts" as root; empty: names are not written
-  bool restores = true;                  ///< machines go on from templates of their image, where they can
-  std::chrono::seconds boot_limit{900};  ///< from power-on to the agent's first report
+  Egress egress;                               ///< of virtual networks
+  std::filesystem::path hosts_file;            ///< "/etc/hosts" as root; empty: names are not written
+  std::chrono::seconds boot_limit{900};        ///< from power-on to the agent's first report
   std::chrono::seconds extension_limit{1800};  ///< from the goal state to the handler's final status
   std::chrono::seconds work_limit{5400};       ///< the same, of one that says that it is at work; as on Azure
   std::chrono::seconds shutdown_grace{90};

@@ -81,20 +81,18 @@ std::optional<json> front_of(const Extension& extension, const Secret& protected
 }  // namespace
 
 VmRestoring::VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Images& images,
-                         Driver& driver, Threads threads, bool allowed)
+                         Driver& driver, Threads threads)
     : records_(records),
       operations_(operations),
       vms_(vms),
       images_(images),
       driver_(driver),
-      threads_(std::move(threads)),
-      allowed_(allowed) {}
+      threads_(std::move(threads)) {}
 
 // --- the template
 
 asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operation, const Vm& vm,
                                                              Wanted wanted, ImageFiles image) {
-  if (!allowed_) co_return Beginning{{}, "this region restores none"};
   if (wants_to_boot(vm)) co_return Beginning{{}, "it was asked to"};
   if (!image.takes_identity) co_return Beginning{{}, "machines of its image take no identity"};
   if (wanted.spec.nics.size() != 1) co_return Beginning{{}, "it has more than one network interface"};
@@ -214,7 +212,6 @@ Accepted VmRestoring::warm(const std::string& name, const VmSize& size) {
   if (!image)
     throw Error(ErrorKind::not_found, "ImageNotFound", fmt::format("Image \"{}\" not found", name),
                 "'azure vm image list' shows those there are.");
-  if (!allowed_) throw Error(ErrorKind::conflict, "OperationNotAllowed", "This region restores no machines.");
   std::string operation;
   operations_.change([&] {
     operation = operations_.begin(

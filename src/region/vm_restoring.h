@@ -31,7 +31,7 @@ class VmRecords;
 class VmRestoring {
  public:
   VmRestoring(RegionRecords& records, Operations& operations, VmRecords& vms, Images& images, Driver& driver,
-              Threads threads, bool allowed);
+              Threads threads);
 
   /// A machine that is to be: its specification, and the size of its temporary disk.
   struct Wanted {
@@ -85,7 +85,6 @@ class VmRestoring {
   Images& images_;
   Driver& driver_;
   Threads threads_;
-  bool allowed_;
   Templates templates_;
   std::map<std::string, std::shared_ptr<Signal>> making_;  ///< by layout
   std::map<std::string, std::string> making_of_;           ///< layout -> image folder
