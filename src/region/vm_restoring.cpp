@@ -102,6 +102,7 @@ asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operati
     if (layout.empty()) co_return Beginning{{}, "this host freezes no machines"};
     co_return Beginning{co_await find_or_make(operation, std::move(wanted), std::move(image), layout), {}};
   } catch (const std::exception& caught) {
+    if (operations_.stopping()) throw;
     spdlog::warn("no template {}", caught.what());
     co_return Beginning{{}, fmt::format("its template could not be made ({})", caught.what())};
   }
@@ -117,8 +118,9 @@ asio::awaitable<std::string> VmRestoring::layout_of(const Wanted& wanted) {
 asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation, Wanted wanted,
                                                            ImageFiles image, std::string layout) {
   const auto until = std::chrono::steady_clock::now() + other_limit;
+  const Key key{image.disk.parent_path(), layout};
   for (;;) {
-    if (const auto making = making_.find(layout); making != making_.end()) {
+    if (const auto making = making_.find(key); making != making_.end()) {
       operations_.phase(operation, "Waiting for the image's template");
       const auto signal = making->second;
       co_await signal->wait(1s);
@@ -128,18 +130,16 @@ asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation
           return templates.find(image, layout);
         }))
       co_return *found;
-    if (making_.contains(layout)) continue;  // someone began while we looked
-    if (const auto failed = failed_.find(layout + image.disk.string()); failed != failed_.end()) {
+    if (making_.contains(key)) continue;  // someone began while we looked
+    if (const auto failed = failed_.find(key); failed != failed_.end()) {
       if (std::chrono::steady_clock::now() < failed->second.second)
         throw Error(ErrorKind::unavailable, "TemplateNotMade", failed->second.first);
       failed_.erase(failed);
     }
     const auto signal = std::make_shared<Signal>(threads_.executor);
-    making_[layout] = signal;
-    making_of_[layout] = image.disk.parent_path();
+    making_[key] = signal;
     const std::shared_ptr<void> no_longer(nullptr, [&](void*) {
-      making_.erase(layout);
-      making_of_.erase(layout);
+      making_.erase(key);
       signal->notify();
     });
     std::shared_ptr<Templates::Draft> draft = co_await on(
@@ -164,8 +164,7 @@ asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation
         return 0;
       });
     } catch (const std::exception& caught) {
-      failed_[layout + image.disk.string()] = {caught.what(),
-                                               std::chrono::steady_clock::now() + failure_is_kept};
+      failed_[key] = {caught.what(), std::chrono::steady_clock::now() + failure_is_kept};
       trouble = std::current_exception();
     }
     if (trouble) std::rethrow_exception(trouble);
@@ -244,7 +243,7 @@ asio::awaitable<void> VmRestoring::warm_up(std::string operation, std::string im
   if (layout.empty() || !files.takes_identity)
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 "Machines of this image boot: they cannot be restored from a template.");
-  failed_.erase(layout + files.disk.string());
+  failed_.erase({files.disk.parent_path(), layout});
   co_await find_or_make(std::move(operation), std::move(wanted), files, layout);
 }
 
@@ -253,7 +252,7 @@ std::string_view VmRestoring::template_of(const GalleryImage& image) const {
   if (!files) return "none";
   if (templates_.has_any(*files)) return "ready";
   const bool making = std::ranges::any_of(
-      making_of_, [&](const auto& each) { return each.second == files->disk.parent_path(); });
+      making_, [&](const auto& each) { return each.first.first == files->disk.parent_path(); });
   return making ? "making" : "none";
 }
 
@@ -333,7 +332,9 @@ asio::awaitable<void> VmRestoring::introduce(std::string operation, Ref ref, std
                                              bool grow) {
   operations_.phase(operation, "Giving it an identity");
   co_await talk(id, identity_of(vms_.current(ref, id), password, grow), identity_limit);
-  listening_[id] = std::chrono::steady_clock::now() + front_chance;
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(listening_, [now](const auto& each) { return each.second < now; });
+  listening_[id] = now + front_chance;
   co_await operations_.insist([&] {
     vms_.current(ref, id);
     vms_.edit(ref).provisioned = true;
@@ -344,10 +345,7 @@ void VmRestoring::hand_over(const std::string& vm_id, const Extension& extension
                             const Secret& protected_settings) {
   const auto listening = listening_.find(vm_id);
   if (listening == listening_.end()) return;
-  if (std::chrono::steady_clock::now() > listening->second) {
-    listening_.erase(listening);
-    return;
-  }
+  if (std::chrono::steady_clock::now() > listening->second) return;
   auto front = front_of(extension, protected_settings);
   if (!front) return;
   listening_.erase(listening);

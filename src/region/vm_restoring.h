@@ -86,10 +86,10 @@ class VmRestoring {
   Driver& driver_;
   Threads threads_;
   Templates templates_;
-  std::map<std::string, std::shared_ptr<Signal>> making_;  ///< by layout
-  std::map<std::string, std::string> making_of_;           ///< layout -> image folder
-  std::map<std::string, std::pair<std::string, std::chrono::steady_clock::time_point>>
-      failed_;  ///< by layout and image: why no template was made, and how long that is believed
+  using Key = std::pair<std::filesystem::path, std::string>;  ///< an image's folder, and a layout
+  std::map<Key, std::shared_ptr<Signal>> making_;
+  /// Why no template was made, and how long that is believed.
+  std::map<Key, std::pair<std::string, std::chrono::steady_clock::time_point>> failed_;
   std::set<std::string> machines_;  ///< that are to be frozen
   /// By VM id: restored, not yet handed Docker's files, and until when it listens.
   std::map<std::string, std::chrono::steady_clock::time_point> listening_;
