@@ -171,7 +171,7 @@ asio::awaitable<void> VmMaking::make(std::string operation, Ref ref, std::string
       as_it_is
           ? VmRestoring::Beginning{{}, "its image is set up already"}
           : co_await restoring_.prepare(
-                operation, vm,
+                operation, ref, id,
                 {.spec = spec, .temporary_mib = spec.temporary_disk ? size->resource_disk_mib : 0}, files);
   const auto& from = beginning.from;
 

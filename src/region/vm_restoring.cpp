@@ -91,21 +91,25 @@ VmRestoring::VmRestoring(RegionRecords& records, Operations& operations, VmRecor
 
 // --- the template
 
-asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operation, const Vm& vm,
+asio::awaitable<VmRestoring::Beginning> VmRestoring::prepare(std::string operation, Ref ref, std::string id,
                                                              Wanted wanted, ImageFiles image) {
-  if (wants_to_boot(vm)) co_return Beginning{{}, "it was asked to"};
+  if (wants_to_boot(vms_.current(ref, id))) co_return Beginning{{}, "it was asked to"};
   if (!image.takes_identity) co_return Beginning{{}, "machines of its image take no identity"};
   if (wanted.spec.nics.size() != 1) co_return Beginning{{}, "it has more than one network interface"};
   wanted.spec.data_disks.clear();  // they are plugged in later
+  Beginning beginning;
   try {
     const std::string layout = co_await layout_of(wanted);
     if (layout.empty()) co_return Beginning{{}, "this host freezes no machines"};
-    co_return Beginning{co_await find_or_make(operation, std::move(wanted), std::move(image), layout), {}};
+    const auto wanted_still = [this, ref, id] { vms_.current(ref, id); };
+    beginning.from = co_await find_or_make(operation, wanted, image, layout, wanted_still);
   } catch (const std::exception& caught) {
     if (operations_.stopping()) throw;
-    spdlog::warn("no template {}", caught.what());
-    co_return Beginning{{}, fmt::format("its template could not be made ({})", caught.what())};
+    beginning.why_not = fmt::format("its template could not be made ({})", caught.what());
   }
+  vms_.current(ref, id);  // it is being deleted
+  if (!beginning.from) spdlog::warn("{} machine={}", beginning.why_not, id);
+  co_return beginning;
 }
 
 /// Temporary disks have sizes of their own, with a file system that was made for it.
@@ -116,12 +120,13 @@ asio::awaitable<std::string> VmRestoring::layout_of(const Wanted& wanted) {
 }
 
 asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation, Wanted wanted,
-                                                           ImageFiles image, std::string layout) {
-  const auto until = std::chrono::steady_clock::now() + other_limit;
+                                                           ImageFiles image, std::string layout,
+                                                           std::function<void()> wanted_still) {
   const Key key{image.disk.parent_path(), layout};
   for (;;) {
+    wanted_still();
     if (const auto making = making_.find(key); making != making_.end()) {
-      operations_.phase(operation, "Waiting for the image's template");
+      operations_.phase(operation, "Making the image's template");
       const auto signal = making->second;
       co_await signal->wait(1s);
       continue;
@@ -136,45 +141,51 @@ asio::awaitable<MachineTemplate> VmRestoring::find_or_make(std::string operation
         throw Error(ErrorKind::unavailable, "TemplateNotMade", failed->second.first);
       failed_.erase(failed);
     }
-    const auto signal = std::make_shared<Signal>(threads_.executor);
-    making_[key] = signal;
-    const std::shared_ptr<void> no_longer(nullptr, [&](void*) {
-      making_.erase(key);
-      signal->notify();
-    });
-    std::shared_ptr<Templates::Draft> draft = co_await on(
-        threads_.pool, [&templates = templates_, image, layout,
-                        temporary = wanted.spec.temporary_disk.has_value(), memory = wanted.spec.memory_mib] {
-          return std::shared_ptr<Templates::Draft>(templates.begin(image, layout, temporary, memory));
-        });
-    if (!draft) {  // another region's, of the same cache
-      if (std::chrono::steady_clock::now() > until)
-        throw Error(ErrorKind::unavailable, "TemplateNotMade",
-                    "Another region does not finish the template.");
-      operations_.phase(operation, "Waiting for the image's template");
-      co_await signal->wait(500ms);
-      continue;
+    making_[key] = std::make_shared<Signal>(threads_.executor);
+    asio::co_spawn(threads_.executor, make_and_keep(key, wanted, image), asio::detached);
+  }
+}
+
+/// All who want it wait for it, and may go: it is made for the next one then. Never throws.
+asio::awaitable<void> VmRestoring::make_and_keep(Key key, Wanted wanted, ImageFiles image) {
+  std::optional<std::string> trouble;
+  try {
+    std::shared_ptr<Templates::Draft> draft;
+    const auto until = std::chrono::steady_clock::now() + other_limit;
+    // Another region of the same cache may be making it.
+    for (bool there = false;;) {
+      std::tie(there, draft) =
+          co_await on(threads_.pool, [&templates = templates_, image, layout = key.second,
+                                      temporary = wanted.spec.temporary_disk.has_value(),
+                                      memory = wanted.spec.memory_mib] {
+            const bool found = templates.find(image, layout).has_value();
+            return std::pair(found, std::shared_ptr<Templates::Draft>(
+                                        found ? nullptr : templates.begin(image, layout, temporary, memory)));
+          });
+      if (there || draft) break;
+      if (std::chrono::steady_clock::now() > until || operations_.stopping())
+        throw Error(ErrorKind::unavailable, "TemplateNotMade", "another region does not finish it");
+      co_await making_.at(key)->wait(500ms);
     }
-    operations_.phase(operation, "Making the image's template");
-    std::exception_ptr trouble;
-    try {
-      co_await make(operation, wanted, image, draft->files());
+    if (draft) {
+      co_await make(wanted, image, draft->files());
       co_await on(threads_.pool, [draft] {
         draft->keep();
         return 0;
       });
-    } catch (const std::exception& caught) {
-      failed_[key] = {caught.what(), std::chrono::steady_clock::now() + failure_is_kept};
-      trouble = std::current_exception();
+      spdlog::info("made a template image={} memory_mib={} cpus={}", key.first.filename().string(),
+                   wanted.spec.memory_mib, wanted.spec.cpus);
     }
-    if (trouble) std::rethrow_exception(trouble);
-    spdlog::info("made a template image={} memory_mib={} cpus={}",
-                 image.disk.parent_path().filename().string(), wanted.spec.memory_mib, wanted.spec.cpus);
+  } catch (const std::exception& caught) {
+    trouble = caught.what();
   }
+  if (trouble) failed_[key] = {*trouble, std::chrono::steady_clock::now() + failure_is_kept};
+  const auto signal = making_.extract(key).mapped();
+  signal->notify();
 }
 
 /// Boots a machine of that image that is nobody's, and freezes it once it has nothing more to do.
-asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, const ImageFiles& image,
+asio::awaitable<void> VmRestoring::make(Wanted wanted, const ImageFiles& image,
                                         const MachineTemplate& files) {
   MachineSpec& spec = wanted.spec;
   spec.id = std::string(machine_prefix) + random_hex(8);
@@ -196,7 +207,6 @@ asio::awaitable<void> VmRestoring::make(std::string operation, Wanted wanted, co
   try {
     co_await driver_.start(spec, {});
     co_await talk(spec.id, {}, boot_limit);
-    operations_.detail(operation, "Freezing it");
     co_await driver_.freeze(spec.id, files.devices);
   } catch (...) {
     trouble = std::current_exception();
@@ -223,9 +233,8 @@ Accepted VmRestoring::warm(const std::string& name, const VmSize& size) {
 asio::awaitable<void> VmRestoring::warm_up(std::string operation, std::string image, VmSize size) {
   operations_.phase(operation, "Preparing the image");
   const ImageFiles files = co_await on(
-      threads_.builds, [&gallery = images_.gallery(), image, progress = images_.progress(operation)] {
-        return gallery.ensure(image, progress, {});
-      });
+      threads_.builds, [&gallery = images_.gallery(), image, progress = images_.progress(operation),
+                        stop = ending_.get_token()] { return gallery.ensure(image, progress, stop); });
   const HostShare share = host_share(size);
   Wanted wanted;
   MachineSpec& spec = wanted.spec;
@@ -244,7 +253,7 @@ asio::awaitable<void> VmRestoring::warm_up(std::string operation, std::string im
     throw Error(ErrorKind::conflict, "OperationNotAllowed",
                 "Machines of this image boot: they cannot be restored from a template.");
   failed_.erase({files.disk.parent_path(), layout});
-  co_await find_or_make(std::move(operation), std::move(wanted), files, layout);
+  co_await find_or_make(std::move(operation), std::move(wanted), files, layout, [] {});
 }
 
 std::string_view VmRestoring::template_of(const GalleryImage& image) const {
@@ -277,6 +286,7 @@ asio::awaitable<void> VmRestoring::remove(std::string id) {
 }
 
 asio::awaitable<void> VmRestoring::stop() {
+  ending_.request_stop();
   for (const std::string& id : std::set<std::string>(machines_)) co_await remove(id);
 }
 

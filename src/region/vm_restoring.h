@@ -3,10 +3,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 
 #include "base/secret.h"
@@ -43,9 +45,9 @@ class VmRestoring {
     std::optional<MachineTemplate> from;
     std::string why_not;  ///< a clause for people when it boots: "its image is one of your own"
   };
-  /// The template for such a machine; made first where there is none, as part of that operation, by one
-  /// of all that ask for it. Never throws for want of a template: the machine boots then.
-  boost::asio::awaitable<Beginning> prepare(std::string operation, const Vm& vm, Wanted wanted,
+  /// The template for such a machine; made first where there is none, once for all that ask for it. Never
+  /// throws for want of a template, since the machine boots then; only when the VM is being deleted.
+  boost::asio::awaitable<Beginning> prepare(std::string operation, Ref vm, std::string id, Wanted wanted,
                                             ImageFiles image);
 
   /// Tells a machine that was just restored who it is, and returns once it is that. `grow`: its disk is larger
@@ -70,10 +72,13 @@ class VmRestoring {
 
  private:
   boost::asio::awaitable<void> warm_up(std::string operation, std::string image, VmSize size);
+  /// `wanted_still` is asked while it waits: what it throws ends the waiting, not the making.
   boost::asio::awaitable<MachineTemplate> find_or_make(std::string operation, Wanted wanted, ImageFiles image,
-                                                       std::string layout);
-  boost::asio::awaitable<void> make(std::string operation, Wanted wanted, const ImageFiles& image,
-                                    const MachineTemplate& files);
+                                                       std::string layout,
+                                                       std::function<void()> wanted_still);
+  using Key = std::pair<std::filesystem::path, std::string>;  ///< an image's folder, and a layout
+  boost::asio::awaitable<void> make_and_keep(Key key, Wanted wanted, ImageFiles image);
+  boost::asio::awaitable<void> make(Wanted wanted, const ImageFiles& image, const MachineTemplate& files);
   boost::asio::awaitable<void> remove(std::string id);
   boost::asio::awaitable<std::string> layout_of(const Wanted& wanted);
   boost::asio::awaitable<void> talk(std::string id, Secret line, std::chrono::milliseconds limit);
@@ -86,10 +91,10 @@ class VmRestoring {
   Driver& driver_;
   Threads threads_;
   Templates templates_;
-  using Key = std::pair<std::filesystem::path, std::string>;  ///< an image's folder, and a layout
   std::map<Key, std::shared_ptr<Signal>> making_;
   /// Why no template was made, and how long that is believed.
   std::map<Key, std::pair<std::string, std::chrono::steady_clock::time_point>> failed_;
+  std::stop_source ending_;
   std::set<std::string> machines_;  ///< that are to be frozen
   /// By VM id: restored, not yet handed Docker's files, and until when it listens.
   std::map<std::string, std::chrono::steady_clock::time_point> listening_;

@@ -108,6 +108,23 @@ TEST_F(Restoring, TwoAtOnceMakeOneTemplate) {
   EXPECT_THAT(booted, SizeIs(0));
 }
 
+TEST_F(Restoring, ADeletedMachineDoesNotWaitForItsTemplateWhichIsMadeForTheNextOne) {
+  bool deleted = false;
+  world.driver->on_word = [&](const std::string&, const std::string& line) -> std::string {
+    if (line.empty() && !deleted) {
+      deleted = true;
+      world.region->machines().remove({"g", "web1"});
+    }
+    return line.empty() ? R"({"state":"waiting"})" : answer;
+  };
+  world.region->machines().put(world.order("web1"));
+  while (!deleted || world.region->machines().find({"g", "web1"})) world.io->run_one();
+
+  EXPECT_THAT(booted, SizeIs(0));
+  world.make("web2");
+  EXPECT_THAT(frozen, SizeIs(1));
+}
+
 TEST_F(Restoring, EachMachineIsToldWhoItIsAndNothingOfIsSaidTwice) {
   const std::string one = world.make("web1").id, two = world.make("web2").id;
 
