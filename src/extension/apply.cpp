@@ -169,6 +169,18 @@ void report_security(Machine& machine, const Settings& settings, std::vector<Sub
       {"security", Outcome::success, security_text(check_security(machine.root, settings, info))});
 }
 
+/// A port that was opened with these certificates before we came (docs/instant.md) is not left open when they are
+/// refused.
+void close_unapproved_front(Machine& machine, const State& state, const ServerCertificates& refused) {
+  const std::string file(front_file);
+  if (state.files.contains(file) || !read_file_if_there(machine.root(file)) ||
+      !(read_installed(machine.root) == refused))
+    return;
+  Front(machine.runner, machine.log).stop();
+  std::filesystem::remove(machine.root(file));
+  machine.log.line("closed the port that was open with these certificates");
+}
+
 }  // namespace
 
 bool takes_long(Machine& machine, const Settings& settings, const State& state) {
@@ -192,7 +204,13 @@ void apply_settings(Machine& machine, const Settings& settings, State& state, bo
   state.tls_address.clear();
   if (settings.has_certificates()) {
     certificates = choose_certificates(machine, settings, state, same_settings, parts);
-    const CertificateCheck check = check_certificates(certificates, machine.now());
+    CertificateCheck check;
+    try {
+      check = check_certificates(certificates, machine.now());
+    } catch (const Error&) {
+      close_unapproved_front(machine, state, certificates);
+      throw;
+    }
     for (const std::string& warning : check.warnings) parts.push_back({"tls", Outcome::warning, warning});
     parts.push_back({"tls", Outcome::success, check.summary});
     state.recheck = check.recheck;

@@ -86,6 +86,29 @@ TEST_F(WithFront, WantsNothingOfAMachineThatHasItAllAlready) {
   EXPECT_EQ(machine.count("/usr/sbin/dockerd --validate"), 0);
 }
 
+TEST_F(WithFront, APortThatWasOpenedBeforeWithCertificatesThatAreRefusedIsClosed) {
+  enable(0, tls_on, certificates);
+  std::filesystem::remove_all(machine.at("/var/lib/docker-ext"));  // somebody else opened it
+  machine.now += std::chrono::days(4000);
+
+  machine.settings(0, tls_on, certificates);
+  EXPECT_NE(machine.operate("enable"), 0);
+
+  EXPECT_THAT(machine.message(0), HasSubstr("expired"));
+  EXPECT_FALSE(machine.front);
+  EXPECT_FALSE(machine.exists(front_file));
+}
+
+TEST_F(WithFront, APortThatServesOthersIsNoneOfTheRefusedOnesBusiness) {
+  enable(0, tls_on, certificates);
+  machine.now += std::chrono::days(4000);
+
+  machine.settings(1, tls_on, TestCertificates());
+  EXPECT_NE(machine.operate("enable"), 0);
+
+  EXPECT_TRUE(machine.front);
+}
+
 TEST_F(WithFront, ARotationLeavesEngineAndConnectionsAlone) {
   enable(0, tls_on, certificates);
   const int before = machine.front->generation;
