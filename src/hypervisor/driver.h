@@ -92,8 +92,8 @@ class Driver {
   virtual boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) = 0;
 
   /// Sends a line to the unit of the guest that gives a machine its identity (images/recipe), or none when it is
-  /// empty, and returns the next line that it says: at most longest_word bytes. One conversation of a machine at a
-  /// time. Throws Error: conflict when it does not run, unavailable when nothing came within `limit`.
+  /// empty, and returns the next line that it says: at most longest_word bytes. Conversations of a machine take
+  /// turns. Throws Error: conflict when it does not run, unavailable when nothing came within `limit`.
   virtual boost::asio::awaitable<std::string> converse(std::string id, Secret line,
                                                        std::chrono::milliseconds limit) = 0;
 

@@ -428,6 +428,8 @@ Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force)
   return records_.change([&]() -> Accepted {
     Vm& changed = vms_.edit(ref);
     Extension& extension = *find_extension(changed, name);
+    if (extension.provisioning == Provisioning::creating)
+      records_.after([&restoring = restoring_, id = changed.id] { restoring.take_back(id); });
     extension.state = "uninstall";
     extension.provisioning = Provisioning::deleting;
     ++extension.sequence;

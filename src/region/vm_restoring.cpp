@@ -353,22 +353,26 @@ asio::awaitable<void> VmRestoring::introduce(std::string operation, Ref ref, std
 
 void VmRestoring::hand_over(const std::string& vm_id, const Extension& extension,
                             const Secret& protected_settings) {
+  if (const auto front = front_of(extension, protected_settings)) tell_front(vm_id, *front);
+}
+
+void VmRestoring::take_back(const std::string& vm_id) {
+  tell_front(vm_id, nullptr);
+}
+
+void VmRestoring::tell_front(const std::string& vm_id, const json& front) {
   const auto listening = listening_.find(vm_id);
-  if (listening == listening_.end()) return;
-  if (std::chrono::steady_clock::now() > listening->second) return;
-  auto front = front_of(extension, protected_settings);
-  if (!front) return;
-  listening_.erase(listening);
+  if (listening == listening_.end() || std::chrono::steady_clock::now() > listening->second) return;
   asio::co_spawn(
       threads_.executor,
       [](VmRestoring& self, std::string id, Secret line) -> asio::awaitable<void> {
         try {
           co_await self.talk(id, std::move(line), front_limit);
         } catch (const std::exception& error) {
-          spdlog::warn("Docker's files were not taken, its extension brings them machine={} {}", id,
+          spdlog::warn("Docker's port was not settled, its extension does that machine={} {}", id,
                        error.what());
         }
-      }(*this, vm_id, Secret(json{{"front", std::move(*front)}}.dump())),
+      }(*this, vm_id, Secret(json{{"front", front}}.dump())),
       asio::detached);
 }
 

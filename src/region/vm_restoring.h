@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <stop_token>
@@ -59,6 +60,8 @@ class VmRestoring {
   /// extension, which the agent comes to later, will find done. Does nothing for other extensions and
   /// machines. Never throws: the extension does it all itself.
   void hand_over(const std::string& vm_id, const Extension& extension, const Secret& protected_settings);
+  /// The same of an extension that is removed before its agent has come to it: the port is closed again.
+  void take_back(const std::string& vm_id);
 
   /// Makes the template, and before it the image, that machines of that size would go on from, unless it is
   /// there. Throws Error: not_found; conflict when its machines boot.
@@ -82,6 +85,7 @@ class VmRestoring {
   boost::asio::awaitable<void> remove(std::string id);
   boost::asio::awaitable<std::string> layout_of(const Wanted& wanted);
   boost::asio::awaitable<void> talk(std::string id, Secret line, std::chrono::milliseconds limit);
+  void tell_front(const std::string& vm_id, const nlohmann::json& front);
   Secret identity_of(const Vm& vm, const Secret& password, bool grow) const;
 
   RegionRecords& records_;
@@ -96,7 +100,7 @@ class VmRestoring {
   std::map<Key, std::pair<std::string, std::chrono::steady_clock::time_point>> failed_;
   std::stop_source ending_;
   std::set<std::string> machines_;  ///< that are to be frozen
-  /// By VM id: restored, not yet handed Docker's files, and until when it listens.
+  /// By VM id: restored, and until when it listens.
   std::map<std::string, std::chrono::steady_clock::time_point> listening_;
 };
 

@@ -237,6 +237,19 @@ TEST_F(Restoring, DockersFilesAreHandedToAMachineBeforeItsAgentCanFetchThem) {
   EXPECT_EQ(front["key"], "-----BEGIN CERTIFICATE-----\n");
 }
 
+TEST_F(Restoring, APortThatWasOpenedForAnExtensionIsClosedWhenThatIsRemovedBeforeItHasReported) {
+  publish_docker();
+  const Vm vm = world.make("web1");
+  world.guests->talkative = false;
+  world.region->extensions().put({"g", "web1"}, docker());
+  world.turn();
+  world.region->extensions().remove({"g", "web1"}, "docker", false);
+  world.turn();
+
+  ASSERT_THAT(words.at(vm.id), SizeIs(3));
+  EXPECT_TRUE(words.at(vm.id).back()["front"].is_null());
+}
+
 TEST_F(Restoring, SettingsThatTheEngineHasToStartAgainForAreLeftToTheExtension) {
   publish_docker();
   for (const json& settings :

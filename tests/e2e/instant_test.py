@@ -133,5 +133,11 @@ class Instant(berth.Case):
         self.world.docker("--context", "cold", "info", limit=300)
 
 
+    def test_10_a_port_does_not_outlive_the_extension_that_it_was_opened_for(self):
+        self.world.create("short", "-z", SIZE, wait=False)
+        self.world.arm("DELETE", "/resourceGroups/short/providers/Microsoft.Compute/virtualMachines/short/extensions/DockerExtension")
+        berth.wait_until("a closed port", lambda: self.world.docker("--context", "short", "info", check=False).returncode != 0, 300)
+        berth.wait_until("no files", lambda: not self.world.root("short", "cd /etc/docker && find . -name '*.pem' -o -name tls-front.conf"), 300)
+
 if __name__ == "__main__":
     berth.main()

@@ -68,13 +68,15 @@ void write_all(const Fd& file, std::string_view bytes, const fs::path& name) {
 }  // namespace
 
 Channel::Channel(const asio::any_io_executor& executor, fs::path socket)
-    : socket_(executor), path_(std::move(socket)) {
+    : speaking_(executor), socket_(executor), path_(std::move(socket)) {
   boost::system::error_code error;
   socket_.connect(asio::local::stream_protocol::endpoint(path_.string()), error);
   if (error) throw unavailable(fmt::format("{}: {}.", path_.string(), error.message()));
 }
 
 asio::awaitable<std::string> Channel::converse(Secret line, std::chrono::milliseconds limit) {
+  const auto turn = co_await speaking_.take();
+  if (!is_open()) throw unavailable("The machine answered nothing before.");
   const Deadline deadline(socket_, std::chrono::steady_clock::now() + limit);
   boost::system::error_code error;
   if (!line.empty()) {

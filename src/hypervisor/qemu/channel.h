@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/secret.h"
+#include "hypervisor/qemu/turn.h"
 
 namespace berth::qemu {
 
@@ -17,12 +18,13 @@ class Channel {
  public:
   Channel(const boost::asio::any_io_executor& executor, std::filesystem::path socket);
 
-  /// Sends `line`, none when it is empty, and returns the next line of the guest without its end. Throws
+  /// Waits for its turn, sends `line`, none when it is empty, and returns the next line of the guest without its end. Throws
   /// Error(unavailable): nobody listens, nothing came within `limit`, more than longest_word bytes came. It is closed then.
   boost::asio::awaitable<std::string> converse(Secret line, std::chrono::milliseconds limit);
   bool is_open() const { return socket_.is_open(); }
 
  private:
+  Turn speaking_;
   boost::asio::local::stream_protocol::socket socket_;
   std::filesystem::path path_;
   std::string heard_;
