@@ -20,7 +20,8 @@ namespace berth::network {
 
 /// One machine's way out: a libslirp of its own, a TCP/IP stack in user space whose connections are sockets
 /// of this process. Takes frames that the Gateway sends to Path::nat and makes frames for Gateway::from_nat.
-/// IPv4 only; its own DHCP server is off; the host's loopback is out of its reach.
+/// IPv4 only; its own DHCP server is off; the host's loopback is out of its reach. libslirp writes to sockets
+/// whose other end may have left: the process must ignore SIGPIPE.
 class Nat {
  public:
   using Time = std::chrono::steady_clock::time_point;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -82,7 +83,9 @@ inline std::uint16_t free_port(int type = SOCK_STREAM) {
 /// A switch with machines at its ports, all in this thread: whoever waits makes the switch work.
 class VirtualSwitchTest : public testing::Test {
  protected:
-  explicit VirtualSwitchTest(std::size_t most_sockets = 1024) : switch_(folder_ / "nat", most_sockets) {}
+  explicit VirtualSwitchTest(std::size_t most_sockets = 1024) : switch_(folder_ / "nat", most_sockets) {
+    ::signal(SIGPIPE, SIG_IGN);  // as Nat asks
+  }
 
   static constexpr Ipv4 address_of(unsigned n) { return ipv4(10, 0, 0, 3 + n); }
 

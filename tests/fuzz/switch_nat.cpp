@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 
 #include "host/temporary_folder.h"
@@ -78,6 +79,7 @@ void put_right(Bytes& frame, std::uint8_t how, Ipv4 outside, std::uint32_t seque
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  [[maybe_unused]] static const auto as_the_switch_does = ::signal(SIGPIPE, SIG_IGN);
   static const Ipv4 outside = own_address();
   static const TemporaryFolder folder;
   static const Fd door = listen_unix(folder / "endpoint", 128);  // more than an input has frames
