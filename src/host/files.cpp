@@ -171,6 +171,14 @@ void move_into_place(const fs::path& draft, const fs::path& file) {
   sync_folder_of(file);
 }
 
+void remove_file(const fs::path& file) {
+  if (::unlink(file.c_str()) == 0)
+    sync_folder_of(file);
+  else if (errno != ENOENT && errno != ENOTDIR)
+    throw Error(ErrorKind::unavailable, "FileUnavailable",
+                fmt::format("{} cannot be removed: {}.", file.string(), std::strerror(errno)));
+}
+
 void make_folder(const fs::path& folder, mode_t mode) {
   const fs::path path = folder.has_filename() ? folder : folder.parent_path();  // "a/b/" is "a/b"
   struct stat status {};

@@ -36,6 +36,10 @@ void create_file(const std::filesystem::path& file, std::string_view bytes, mode
 /// folder. Throws Error(unavailable) naming the file.
 void move_into_place(const std::filesystem::path& draft, const std::filesystem::path& file);
 
+/// Removes a file so that no loss of power brings it back; nothing when it is not there. Throws Error(unavailable)
+/// naming it.
+void remove_file(const std::filesystem::path& file);
+
 /// Removes what write_file() and create_file() left in a folder when they were killed. Nobody may be writing
 /// there.
 void remove_drafts(const std::filesystem::path& folder);

@@ -66,8 +66,8 @@ struct Frozen {
 enum class MachineEvent { powered_off, reset, crashed, no_space };
 constexpr std::chrono::seconds space_pause{5};
 
-/// What a machine is doing now.
-enum class MachineState { running, stopped };
+/// What a machine is doing now. hibernated: its memory and devices are in its folder, and it goes on from there.
+enum class MachineState { running, hibernated, stopped };
 
 /// Runs machines on this host. Knows nothing of Azure, HTTP or the store. Machines outlive the driver object
 /// and the process: a new driver over the same folder finds them again (observe() says so at once). All
@@ -79,7 +79,8 @@ class Driver {
   /// Returns once the virtual CPUs run; the guest may need minutes more. `medium` is the provisioning ISO
   /// image: it is kept in memory only and never written to disk; empty: no medium. Throws Error: conflict
   /// when the machine already runs, unavailable when the host lacks QEMU, memory or a file of the
-  /// specification (the text holds the last lines of QEMU's own log).
+  /// specification (the text holds the last lines of QEMU's own log). A hibernated machine boots, and its memory is
+  /// given up.
   virtual boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) = 0;
 
   /// The same, but the machine does not boot: it goes on where a frozen one stood. That had the same devices
@@ -90,6 +91,16 @@ class Driver {
   /// Halts a machine that was started with a memory_file, writes its devices to a new file and ends it. What
   /// it wrote to its disks is on them. Throws Error: conflict when it does not run, unavailable.
   virtual boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) = 0;
+
+  /// Halts a machine, writes its memory and devices to a file in its folder and ends it; wake() has it go on there.
+  /// `spec` is what it is made of now. Throws Error: conflict when it does not run, or was started by a version of
+  /// this program that could not; unavailable, and then it runs on, if it can.
+  virtual boost::asio::awaitable<void> hibernate(MachineSpec spec) = 0;
+
+  /// The machine goes on where hibernate() halted it; from then on that file is gone, since its disks change. Throws
+  /// Error: conflict when it runs, or is not hibernated, or this host is not as it was then (another QEMU, processor or
+  /// accelerator, other devices); unavailable. It is hibernated still then.
+  virtual boost::asio::awaitable<void> wake(MachineSpec spec) = 0;
 
   /// Sends a line to the unit of the guest that gives a machine its identity (images/recipe), or none when it is
   /// empty, and returns the next line that it says: at most longest_word bytes. Conversations of a machine take
@@ -102,8 +113,8 @@ class Driver {
   /// devices.
   virtual boost::asio::awaitable<std::string> template_layout(MachineSpec spec) = 0;
 
-  /// Presses the power button, waits up to `grace`, then cuts the power. Zero grace: cuts it at once.
-  /// Idempotent.
+  /// Presses the power button, waits up to `grace`, then cuts the power. Zero grace: cuts it at once. The memory of a
+  /// hibernated machine is given up. Idempotent.
   virtual boost::asio::awaitable<void> stop(std::string id, std::chrono::milliseconds grace) = 0;
 
   /// Resets a running machine. Throws Error(conflict) when it is not running.

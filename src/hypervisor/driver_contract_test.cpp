@@ -463,4 +463,60 @@ TEST_P(DriverContract, WithoutTheFilesOfAFrozenMachineNothingStarts) {
   EXPECT_EQ(driver->observe(web1), MachineState::stopped);
 }
 
+TEST_P(DriverContract, AHibernatedMachineGoesOnWhereItWasHalted) {
+  const MachineSpec spec = start(TestGuest::heeds_button);
+  ASSERT_TRUE(said(spec.id, "hello"));
+
+  run(driver->hibernate(spec));
+  EXPECT_EQ(driver->observe(web1), MachineState::hibernated);
+  take(host->make_driver());
+  EXPECT_EQ(driver->observe(web1), MachineState::hibernated);
+  run(driver->wake(spec));
+
+  EXPECT_EQ(driver->observe(web1), MachineState::running);
+  run(driver->stop(web1, 60s));  // its guest hears the power button at once
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  EXPECT_EQ(read_file(driver->serial_log(web1)), "hello");  // once
+  EXPECT_THAT(events, IsEmpty());
+}
+
+TEST_P(DriverContract, AMachineHibernatesAgainAndAgain) {
+  MachineSpec spec = machine(TestGuest::heeds_button);
+  spec.data_disks = {{0, data_disk("data.qcow2")}};
+  run(driver->start(spec, "a medium" + std::string(2040, ' ')));
+
+  for (int i = 0; i < 3; ++i) {
+    run(driver->hibernate(spec));
+    run(driver->wake(spec));
+  }
+
+  EXPECT_EQ(run(driver->luns(web1)), std::set<int>{0});
+}
+
+TEST_P(DriverContract, OfAHibernatedMachineOnlyItsFolderIsLeft) {
+  const MachineSpec spec = start(TestGuest::heeds_button);
+  run(driver->hibernate(spec));
+
+  EXPECT_EQ(error_of(driver->reset(web1)).kind, ErrorKind::conflict);
+  EXPECT_EQ(error_of(driver->hibernate(spec)).kind, ErrorKind::conflict);
+  EXPECT_EQ(run(driver->luns(web1)), std::set<int>());
+  EXPECT_EQ(driver->observe(web1), MachineState::hibernated);
+}
+
+TEST_P(DriverContract, AHibernatedMachineThatIsStoppedOrStartedGivesItsMemoryUp) {
+  const MachineSpec spec = start(TestGuest::heeds_button);
+  run(driver->hibernate(spec));
+  run(driver->stop(web1, 60s));
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+
+  run(driver->start(spec, ""));
+  run(driver->hibernate(spec));
+  run(driver->start(spec, ""));
+  EXPECT_EQ(driver->observe(web1), MachineState::running);
+  run(driver->stop(web1, 0s));
+
+  EXPECT_EQ(driver->observe(web1), MachineState::stopped);
+  EXPECT_EQ(error_of(driver->wake(spec)).kind, ErrorKind::conflict);
+}
+
 }  // namespace berth

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <utility>
 
+#include "host/files.h"
 #include "hypervisor/refusals.h"
 
 namespace asio = boost::asio;
@@ -25,6 +26,10 @@ constexpr unsigned char screen[] = {
 /// of the host.
 fs::path running_file(const fs::path& folder) {
   return folder / "running";
+}
+
+fs::path hibernation(const fs::path& folder) {
+  return folder / "hibernation";
 }
 
 }  // namespace
@@ -57,6 +62,7 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
     throw;
   }
   running_[spec.id] = std::move(machine);
+  remove_file(hibernation(folder(spec.id)));
   if (on_start && !going_on_.contains(spec.id)) on_start(spec, medium);
 }
 
@@ -77,6 +83,23 @@ asio::awaitable<void> FakeDriver::freeze(std::string id, fs::path devices) {
   end(id);
 }
 
+asio::awaitable<void> FakeDriver::hibernate(MachineSpec spec) {
+  co_await next_turn();
+  get(spec.id);
+  if (fail_next_hibernate) throw *std::exchange(fail_next_hibernate, std::nullopt);
+  if (!(std::ofstream(hibernation(folder(spec.id))) << "hibernated\n").flush())
+    throw Error(ErrorKind::unavailable, "FileUnavailable", spec.name + " cannot be written down.");
+  end(spec.id);
+}
+
+asio::awaitable<void> FakeDriver::wake(MachineSpec spec) {
+  if (observe(spec.id) != MachineState::hibernated) throw not_hibernated(spec.id);
+  const std::string id = spec.id;
+  going_on_.insert(id);
+  const std::shared_ptr<void> no_longer(nullptr, [&](void*) { going_on_.erase(id); });
+  co_await start(std::move(spec), {});
+}
+
 asio::awaitable<std::string> FakeDriver::converse(std::string id, Secret line, std::chrono::milliseconds) {
   co_await next_turn();
   get(id);
@@ -94,7 +117,10 @@ asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds
   if (fail_next_stop) throw *std::exchange(fail_next_stop, std::nullopt);
   const bool heeded = grace.count() > 0 && find(id) && (!on_power_button || on_power_button(id));
   Machine* machine = find(id);
-  if (!machine) co_return;
+  if (!machine) {
+    remove_file(hibernation(folder(id)));
+    co_return;
+  }
   if (heeded || grace.count() == 0) {
     end(id);
     co_return;
@@ -147,6 +173,7 @@ asio::awaitable<std::string> FakeDriver::screenshot(std::string id) {
 std::optional<MachineState> FakeDriver::observe(const std::string& id) {
   if (find(id)) return MachineState::running;
   std::error_code ignored;
+  if (fs::exists(hibernation(folder(id)), ignored)) return MachineState::hibernated;
   return fs::exists(folder(id), ignored) ? std::optional(MachineState::stopped) : std::nullopt;
 }
 

@@ -20,6 +20,8 @@ class FakeDriver final : public Driver {
   boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) override;
   boost::asio::awaitable<void> restore(MachineSpec spec, std::string medium, Frozen from) override;
   boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) override;
+  boost::asio::awaitable<void> hibernate(MachineSpec spec) override;
+  boost::asio::awaitable<void> wake(MachineSpec spec) override;
   boost::asio::awaitable<std::string> converse(std::string id, Secret line,
                                                std::chrono::milliseconds limit) override;
   boost::asio::awaitable<std::string> template_layout(MachineSpec spec) override;
@@ -43,9 +45,11 @@ class FakeDriver final : public Driver {
   std::optional<Error> fail_next_start;
   /// Thrown by the next stop(), once; the machine runs on.
   std::optional<Error> fail_next_stop;
+  /// Thrown by the next hibernate(), once; the machine runs on.
+  std::optional<Error> fail_next_hibernate;
   /// Thrown by the next destroy(), once: an Error, or what the host's file system throws.
   std::exception_ptr fail_next_destroy;
-  /// Called inside start(), not restore(), once the machine runs: plays what the guest does at boot. `medium` is what start()
+  /// Called inside start(), not restore() or wake(), once the machine runs: plays what the guest does at boot. `medium` is what start()
   /// was given.
   std::function<void(const MachineSpec& spec, const std::string& medium)> on_start;
   /// Whether machines can be frozen: template_layout() names their size then.

@@ -35,6 +35,10 @@ Error no_memory_file(const std::string& id) {
   return not_allowed(fmt::format("Machine {} cannot be frozen: its memory is in no file.", id));
 }
 
+Error not_hibernated(const std::string& id) {
+  return not_allowed(fmt::format("Machine {} is not hibernated.", id));
+}
+
 void require_file(const std::string& machine, const std::filesystem::path& file) {
   std::error_code error;
   if (std::filesystem::is_regular_file(file, error)) return;

@@ -14,6 +14,7 @@ Error not_running(const std::string& id);
 Error stopped_while_starting(const MachineSpec& spec);
 Error lun_taken(const std::string& id, int lun);
 Error no_memory_file(const std::string& id);
+Error not_hibernated(const std::string& id);
 Error lun_empty(const std::string& id, int lun);
 
 /// Throws Error(unavailable) naming the first file that is not there.

@@ -61,21 +61,20 @@ std::vector<std::string> identity_arguments() {
 }
 
 /// Memory is a file's where machines are frozen, or go on: shared with the file by the one that writes it, private
-/// to all that read it. Device state does not hold what is in a shared file.
+/// to all that read it. Device state does not hold what is in a shared file. It has one name in all machines, so that
+/// what one loads may be another's.
 std::vector<std::string> memory_arguments(const MachineSpec& spec, const HostSide& host) {
   const std::string size = fmt::format("{}M", spec.memory_mib);
-  std::vector<std::string> argv = {"-m", size};
   const bool writes = host.frozen_memory.empty();
   const std::filesystem::path& file = writes ? spec.memory_file : host.frozen_memory;
-  if (!file.empty())
-    add(argv, {"-object",
-               fmt::format("memory-backend-file,id=memory,size={},mem-path={},share={}", size,
-                           escaped(file.string()), writes ? "on" : "off"),
-               "-machine", "memory-backend=memory"});
-  return argv;
+  const std::string memory =
+      file.empty() ? fmt::format("memory-backend-ram,id={},size={}", memory_object, size)
+                   : fmt::format("memory-backend-file,id={},size={},mem-path={},share={}", memory_object,
+                                 size, escaped(file.string()), writes ? "on" : "off");
+  return {"-m", size, "-object", memory, "-machine", fmt::format("memory-backend={}", memory_object)};
 }
 
-/// The drive of those that have no medium yet.
+/// The drive of those that have no medium.
 std::vector<std::string> drive_arguments() {
   return {"-device", fmt::format("scsi-cd,id={},bus=scsi0.0,scsi-id=0,lun=0,bootindex=2", medium_device)};
 }
@@ -193,10 +192,8 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
   add(argv, system_disk_arguments(spec));
   add(argv, {"-device", fmt::format("virtio-scsi-pci,id=scsi0,addr={:#x}", scsi_slot)});
   if (host.medium) add(argv, medium_file_arguments());
-  if (!host.frozen_memory.empty() || !spec.memory_file.empty())
-    add(argv, drive_arguments());
-  else if (host.medium)
-    add(argv, medium_arguments());
+  const bool inserted_later = host.goes_on || !spec.memory_file.empty();
+  add(argv, host.medium && !inserted_later ? medium_arguments() : drive_arguments());
   for (const MachineSpec::DataDisk& disk : spec.data_disks)
     add(argv, {"-blockdev", disk_node_json(disk), "-device", disk_device_json(disk)});
   for (std::size_t i = 0; i < spec.nics.size(); ++i)
@@ -204,7 +201,7 @@ std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host
   if (spec.direct_boot)
     add(argv, {"-kernel", spec.direct_boot->kernel, "-initrd", spec.direct_boot->initrd, "-append",
                spec.direct_boot->command_line});
-  if (!host.frozen_memory.empty()) add(argv, {"-incoming", "defer"});
+  if (host.goes_on) add(argv, {"-incoming", "defer"});
   return argv;
 }
 

@@ -17,6 +17,7 @@ constexpr int identity_descriptor = 5;  ///< the listening socket of the guest's
 constexpr int devices_descriptor = 6;   ///< what a frozen machine's devices were, read-only
 
 /// Names of devices and block nodes, as QMP commands and events give them.
+constexpr std::string_view memory_object = "memory";
 constexpr std::string_view medium_device = "cd0";
 constexpr std::string_view medium_node = "medium";
 constexpr int medium_descriptor_set = 1;
@@ -30,7 +31,8 @@ struct HostSide {
   std::filesystem::path program;  ///< qemu-system-x86_64
   Accelerator accelerator = Accelerator::tcg;
   bool medium = false;                  ///< there is one, as medium_descriptor
-  std::filesystem::path frozen_memory;  ///< it goes on from there, once it is told to load; empty: it boots
+  bool goes_on = false;                 ///< where another stood, once it is told to load; else it boots
+  std::filesystem::path frozen_memory;  ///< the memory that it goes on with; empty: what it loads has it
 };
 
 /// The whole command line, QEMU 7.2 or newer. Runs in the machine's folder and starts paused. No secret is in
@@ -39,8 +41,7 @@ struct HostSide {
 /// with X = 16 + N.
 std::vector<std::string> arguments(const MachineSpec& spec, const HostSide& host);
 
-/// The same for all machines of one kind: each has the drive for a medium, and none of its own names, files and
-/// addresses are in it.
+/// The same for all machines of one kind: none of its own names, files and addresses are in it.
 std::vector<std::string> layout(MachineSpec spec, const HostSide& host);
 
 /// The machine type and processor: what a guest of ours meets that a probe must try.

@@ -91,7 +91,8 @@ TEST(QemuArguments, ReadTheMediumFromAnInheritedDescriptor) {
   const auto without = arguments(small_machine(), tcg);
 
   EXPECT_THAT(with, AllOf(has("-add-fd", "fd=4,set=1"), has("-blockdev", R"("filename":"/dev/fdset/1")")));
-  EXPECT_THAT(without, Not(has("-device", "scsi-cd")));
+  EXPECT_THAT(with, has("-device", "scsi-cd,id=cd0,bus=scsi0.0,scsi-id=0,lun=0,drive=medium"));
+  EXPECT_THAT(without, AllOf(has("-device", "scsi-cd,id=cd0"), Not(has("-device", "drive=medium"))));
 }
 
 TEST(QemuArguments, ListenOnTheSocketOfEachInterface) {
@@ -154,11 +155,21 @@ TEST(QemuArguments, ShareTheMemoryWithTheFileOfAMachineThatIsToBeFrozen) {
 
 TEST(QemuArguments, KeepWhatARestoredMachineWritesToItsMemoryFromTheFile) {
   HostSide host = tcg;
+  host.goes_on = true;
   host.frozen_memory = "/templates/memory";
 
   EXPECT_THAT(arguments(small_machine(), host),
               AllOf(has("-object", "mem-path=/templates/memory,share=off"), has("-device", "scsi-cd,id=cd0"),
                     has("-incoming", "defer")));
+}
+
+TEST(QemuArguments, NameTheMemoryAlikeWhereverItIs) {
+  HostSide host = tcg;
+  host.goes_on = true;
+
+  EXPECT_THAT(arguments(small_machine(), host),
+              AllOf(has("-object", "memory-backend-ram,id=memory,size=2048M"),
+                    has("-machine", "memory-backend=memory"), has("-incoming", "defer")));
 }
 
 TEST(QemuArguments, OfALayoutNameNothingThatIsOneMachinesOwn) {

@@ -27,7 +27,6 @@ namespace {
 
 constexpr auto no_throw = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t chunk = 256 << 10;
-constexpr std::uintmax_t largest_state = 64 << 20;  // of devices: less than 1 MiB is usual
 
 Error unavailable(const std::string& happened) {
   return Error(ErrorKind::unavailable, "HypervisorUnavailable", happened);
@@ -104,8 +103,8 @@ asio::awaitable<std::string> Channel::converse(Secret line, std::chrono::millise
                         : fmt::format("The machine was not told who it is: {}.", error.message()));
 }
 
-asio::awaitable<void> receive_file(asio::posix::stream_descriptor& listening, fs::path file,
-                                   std::chrono::steady_clock::time_point until) {
+asio::awaitable<void> receive_file(asio::posix::stream_descriptor listening, fs::path file,
+                                   std::uintmax_t most, std::chrono::steady_clock::time_point until) {
   const Fd target(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!target) throw unavailable(fmt::format("{} cannot be made: {}.", file.string(), std::strerror(errno)));
   bool whole = false;
@@ -129,7 +128,7 @@ asio::awaitable<void> receive_file(asio::posix::stream_descriptor& listening, fs
     if (error)
       throw unavailable(fmt::format("What the machine stands at was not heard: {}.", error.message()));
     taken += size;
-    if (taken > largest_state) throw unavailable("What the machine stands at is too large.");
+    if (taken > most) throw unavailable("What the machine stands at is too large.");
     write_all(target, std::string_view(part).substr(0, size), file);
   }
   if (::fsync(target.get()) != 0)

@@ -30,10 +30,11 @@ class Channel {
   std::string heard_;
 };
 
-/// Takes the one connection that comes to `listening`, and writes what it sends to a new file, until it is closed.
-/// Throws Error(unavailable) when nothing comes before `until`, or the file cannot be written; it is removed then.
-boost::asio::awaitable<void> receive_file(boost::asio::posix::stream_descriptor& listening,
-                                          std::filesystem::path file,
+/// Takes the one connection that comes to `listening`, and writes what it sends to a new file, until it is closed; blocks
+/// its thread while it writes. Throws Error(unavailable) when nothing comes before `until`, when there are more than
+/// `most` bytes, or the file cannot be written; it is removed then.
+boost::asio::awaitable<void> receive_file(boost::asio::posix::stream_descriptor listening,
+                                          std::filesystem::path file, std::uintmax_t most,
                                           std::chrono::steady_clock::time_point until);
 
 }  // namespace berth::qemu

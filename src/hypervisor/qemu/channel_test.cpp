@@ -31,10 +31,10 @@ class ChannelTest : public testing::Test {
     asio::co_spawn(
         loop.context,
         [](stream_protocol::acceptor& listening, std::string text, bool first_hears,
-           std::string& heard) -> asio::awaitable<void> {
+           std::string& line) -> asio::awaitable<void> {
           stream_protocol::socket peer = co_await listening.async_accept(asio::use_awaitable);
           if (first_hears)
-            co_await asio::async_read_until(peer, asio::dynamic_buffer(heard), '\n', asio::use_awaitable);
+            co_await asio::async_read_until(peer, asio::dynamic_buffer(line), '\n', asio::use_awaitable);
           boost::system::error_code gone;
           asio::write(peer, asio::buffer(text), gone);
           co_await peer.async_wait(peer.wait_error, asio::use_awaitable);
@@ -97,7 +97,8 @@ TEST_F(ChannelTest, TakesAFileFromTheOneThatConnects) {
   asio::write(sender, asio::buffer(std::string("devices")));
   sender.close();
 
-  loop.run(receive_file(listening, folder / "file", std::chrono::steady_clock::now() + 10s));
+  loop.run(
+      receive_file(std::move(listening), folder / "file", 1 << 20, std::chrono::steady_clock::now() + 10s));
 
   EXPECT_EQ(read_file(folder / "file"), "devices");
 }
@@ -108,8 +109,10 @@ TEST_F(ChannelTest, LeavesNoPartOfAFileThatDoesNotEnd) {
   sender.connect(stream_protocol::endpoint((folder / "sock").string()));
   asio::write(sender, asio::buffer(std::string("half")));
 
-  const Error error = loop.error_of(
-      [&] { loop.run(receive_file(listening, folder / "file", std::chrono::steady_clock::now() + 50ms)); });
+  const Error error = loop.error_of([&] {
+    loop.run(receive_file(std::move(listening), folder / "file", 1 << 20,
+                          std::chrono::steady_clock::now() + 50ms));
+  });
 
   EXPECT_EQ(error.kind, ErrorKind::unavailable);
   EXPECT_FALSE(std::filesystem::exists(folder / "file"));

@@ -44,11 +44,18 @@ constexpr auto adoption_limit = 5s;          // it is up already
 constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
 constexpr auto one_reset = 5s;  // SeaBIOS may answer a reset with another one, for a fresh copy of itself
 constexpr auto detach_limit = 60s;
-constexpr auto load_limit = 60s;        // of a few hundred KiB
-constexpr auto freeze_limit = 120s;     // its disks are flushed
+constexpr auto load_limit = 60s;                           // of a few hundred KiB
+constexpr auto freeze_limit = 120s;                        // its disks are flushed
+constexpr auto memory_limit = 600s;                        // of a memory that a slow disk takes, or gives
+constexpr auto go_on_limit = 20s;                          // after a migration that did not end
+constexpr std::uintmax_t largest_devices = 64 << 20;       // less than 1 MiB is usual
+constexpr std::uint64_t at_once = std::uint64_t{1} << 40;  // bytes a second: nobody else needs the way
 constexpr unsigned restored_mib = 192;  // what a restored machine takes of the host's memory at once
 constexpr std::size_t shown_lines = 6;  // of QEMU's log
 constexpr std::uintmax_t largest_log = 8 << 20;
+
+// In the folder of a machine that is hibernated: all that it stands at, and what it must find to go on.
+constexpr std::string_view hibernation = "hibernation", hibernation_layout = "hibernation.layout";
 
 /// What a guest sees of this host's processor.
 std::string processor_model(Accelerator accelerator) {
@@ -186,10 +193,11 @@ struct QemuDriver::Machine {
   std::unique_ptr<qemu::Monitor> monitor;
   bool end_is_ours = false;  ///< stop() or start() ends it: nothing befell it
   bool inserting = false;    ///< the tray moves because of us
-  std::unique_ptr<qemu::Channel> channel;
+  std::shared_ptr<qemu::Channel> channel;
   std::chrono::steady_clock::time_point last_reset;
   bool powered_off = false;  ///< by its guest
   bool waits_for_space = false;
+  bool halted = false;                                           ///< by us, to be written down
   std::set<int> changing;                                        ///< luns that an attach or detach is at
   std::map<std::string, std::shared_ptr<Departure>> departures;  ///< by device
 
@@ -220,19 +228,37 @@ struct QemuDriver::Machine {
     co_return found;
   }
 
+  asio::awaitable<void> ignore_shared(bool ignore) {
+    const Json capability = {{"capability", "x-ignore-shared"}, {"state", ignore}};
+    co_await execute("migrate-set-capabilities", {{"capabilities", Json::array({capability})}});
+  }
+
   /// Has it go on where the frozen one stood; its processors do not run yet.
-  asio::awaitable<void> load() {
-    const Json ignore_shared = {{"capability", "x-ignore-shared"}, {"state", true}};
-    co_await execute("migrate-set-capabilities", {{"capabilities", Json::array({ignore_shared})}});
+  asio::awaitable<void> load(bool with_memory) {
+    co_await ignore_shared(!with_memory);
     co_await execute("migrate-incoming", {{"uri", fmt::format("fd:{}", qemu::devices_descriptor)}});
     asio::steady_timer pause(co_await asio::this_coro::executor);
-    const auto until = std::chrono::steady_clock::now() + load_limit;
+    const std::chrono::seconds limit = with_memory ? memory_limit : load_limit;
+    const auto until = std::chrono::steady_clock::now() + limit;
     while (qemu::text_at(co_await execute("query-status"), "status") == "inmigrate") {
       if (std::chrono::steady_clock::now() > until)
-        throw unavailable(fmt::format("The frozen state did not load within {} s.", load_limit.count()));
+        throw unavailable(fmt::format("What it stood at did not load within {} s.", limit.count()));
       pause.expires_after(3ms);
       co_await pause.async_wait(no_error);
     }
+  }
+
+  /// After a halt, and after a migration that did not end; false if it does not.
+  asio::awaitable<bool> go_on() {
+    asio::steady_timer pause(co_await asio::this_coro::executor);
+    const auto until = std::chrono::steady_clock::now() + go_on_limit;
+    do {
+      co_await try_execute("migrate_cancel");
+      if (co_await try_execute("cont")) co_return true;
+      pause.expires_after(50ms);
+      co_await pause.async_wait(no_error);
+    } while (monitor && monitor->is_open() && std::chrono::steady_clock::now() < until);
+    co_return false;
   }
 
   /// Into the drive that it was frozen with, and that is empty.
@@ -259,7 +285,7 @@ struct QemuDriver::Machine {
     asio::steady_timer pause(co_await asio::this_coro::executor, space_pause);
     co_await pause.async_wait(no_error);
     self->waits_for_space = false;
-    co_await self->try_execute("cont");
+    if (!self->halted) co_await self->try_execute("cont");
   }
 
   /// Marks a lun for as long as this object lives.
@@ -289,6 +315,9 @@ QemuDriver::QemuDriver(asio::any_io_executor executor, QemuSettings settings)
 
 QemuDriver::~QemuDriver() {
   alive_.reset();
+  // A machine whose word is cut off is halted: the next driver has it go on.
+  writing_.stop();
+  writing_.join();
   removals_.join();
   for (auto& [id, machine] : machines_) {
     machine->monitor.reset();
@@ -304,7 +333,23 @@ asio::awaitable<void> QemuDriver::start(MachineSpec spec, std::string medium) {
 }
 
 asio::awaitable<void> QemuDriver::restore(MachineSpec spec, std::string medium, Frozen from) {
-  return begin(std::move(spec), std::move(medium), std::move(from));
+  for (const fs::path& file : {from.memory, from.devices}) require_file(spec.name, file);
+  co_await begin(std::move(spec), std::move(medium), std::move(from));
+}
+
+asio::awaitable<void> QemuDriver::wake(MachineSpec spec) {
+  const fs::path here = folder(spec.id);
+  std::error_code none;
+  if (!fs::exists(here / hibernation, none) || process(spec.id)) throw not_hibernated(spec.id);
+  if (read_file_if_there(here / hibernation_layout).value_or("") != co_await layout_text(spec))
+    throw Error(
+        ErrorKind::conflict, "HibernationUnusable",
+        fmt::format("{} cannot go on where it was halted: QEMU, this host's processor or the machine's "
+                    "devices are not what they were.",
+                    spec.name),
+        "Have them as they were; or give its memory up ('azure vm shutdown', which deallocates it), and "
+        "start it.");
+  co_await begin(std::move(spec), {}, Frozen{.memory = {}, .devices = here / hibernation});
 }
 
 asio::awaitable<void> QemuDriver::begin(MachineSpec spec, std::string medium, std::optional<Frozen> from) {
@@ -313,9 +358,8 @@ asio::awaitable<void> QemuDriver::begin(MachineSpec spec, std::string medium, st
   const std::shared_ptr<void> no_longer(nullptr, [this, id = spec.id](void*) { starting_.erase(id); });
 
   require_files(spec);
-  if (from)
-    for (const fs::path& file : {from->memory, from->devices}) require_file(spec.name, file);
-  require_memory(spec, from ? std::min(restored_mib, spec.memory_mib) : spec.memory_mib,
+  const bool loads_memory = from && from->memory.empty();
+  require_memory(spec, from && !loads_memory ? std::min(restored_mib, spec.memory_mib) : spec.memory_mib,
                  settings_.memory_info);
   const Accelerator accelerator = co_await this->accelerator();
   co_await end_stray(spec.id);
@@ -331,13 +375,16 @@ asio::awaitable<void> QemuDriver::begin(MachineSpec spec, std::string medium, st
   std::string trouble;
   try {
     co_await connect(machine);
-    if (from) co_await machine->load();
+    if (from) co_await machine->load(loads_memory);
     if (from && !medium.empty()) co_await machine->insert_medium();
     machine->end_is_ours = was_stopped(spec.id);
+    forget_hibernation(spec.id);  // before its disks change
     co_await machine->execute("cont");
     spdlog::info("{} machine={} name={} pid={} accelerator={} cpus={} memory_mib={}",
-                 from ? "restored" : "started", spec.id, spec.name, process.pid, to_string(accelerator),
-                 spec.cpus, spec.memory_mib);
+                 loads_memory ? "woke"
+                 : from       ? "restored"
+                              : "started",
+                 spec.id, spec.name, process.pid, to_string(accelerator), spec.cpus, spec.memory_mib);
     co_return;
   } catch (const Error& error) {
     trouble = error.what();
@@ -381,6 +428,7 @@ ProcessId QemuDriver::launch(const MachineSpec& spec, const std::string& medium,
   const auto argv = qemu::arguments(spec, {.program = find_qemu(settings_.program),
                                            .accelerator = accelerator,
                                            .medium = !medium.empty(),
+                                           .goes_on = from.has_value(),
                                            .frozen_memory = from ? from->memory : fs::path()});
   // What an emulated processor has translated is written page by page; in huge pages it takes three times the memory.
   ::prctl(PR_SET_THP_DISABLE, accelerator == Accelerator::tcg ? 1 : 0, 0, 0, 0);
@@ -513,8 +561,16 @@ void QemuDriver::tell_later(const std::string& id, MachineEvent event) {
 
 /// What happened while nobody listened.
 asio::awaitable<void> QemuDriver::catch_up(MachinePtr machine) {
+  if (machine->halted) co_return;  // it is being written down
+  if (std::error_code none; fs::exists(folder(machine->id) / hibernation, none)) {
+    // Its processors have not run since that was written: it is there as long as they have not.
+    spdlog::info("ended what had been written down machine={}", machine->id);
+    co_await end(machine, 0ms);
+    throw not_running(machine->id);
+  }
   const std::string status = qemu::text_at(co_await machine->execute("query-status"), "status");
   if (status == "prelaunch" || status == "io-error") co_await machine->execute("cont");
+  if (status == "paused" || status == "finish-migrate" || status == "postmigrate") co_await machine->go_on();
   for (const Json& device : co_await machine->execute("query-block"))
     if (qemu::text_at(device, "qdev") == qemu::medium_device && device.contains("tray_open") &&
         device["tray_open"] == true && device.contains("inserted"))
@@ -553,42 +609,101 @@ void QemuDriver::on_event(std::function<void(std::string id, MachineEvent)> hand
 
 // --- frozen machines
 
-asio::awaitable<void> QemuDriver::freeze(std::string id, fs::path devices) {
-  const MachinePtr machine = co_await reach(id);
-  const Json memory = co_await machine->execute("query-memdev");
-  if (std::ranges::none_of(memory, [](const Json& each) { return qemu::text_at(each, "id") == "memory"; }))
-    throw no_memory_file(id);
-  machine->end_is_ours = true;
-  const fs::path socket = folder(id) / "freeze.sock";
-  asio::posix::stream_descriptor listening(executor_, listen_at(socket).release());
+/// Halts it and writes what it stands at to a new file: with its memory, but for what is shared with a file when `most`
+/// has no room for it.
+asio::awaitable<void> QemuDriver::write_down(MachinePtr machine, fs::path file, bool with_memory,
+                                             std::uintmax_t most) {
+  const fs::path socket = folder(machine->id) / "freeze.sock";
+  asio::posix::stream_descriptor listening(writing_.get_executor(), listen_at(socket).release());
   const std::shared_ptr<void> no_socket(nullptr, [&](void*) { ::unlink(socket.c_str()); });
-  const Json ignore_shared = {{"capability", "x-ignore-shared"}, {"state", true}};
-  co_await machine->execute("migrate-set-capabilities", {{"capabilities", Json::array({ignore_shared})}});
+  co_await machine->ignore_shared(!with_memory);
+  co_await machine->execute("migrate-set-parameters", {{"max-bandwidth", at_once}});
   co_await machine->execute("stop");
   co_await machine->execute("migrate", {{"uri", "unix:" + socket.string()}});
-  const auto until = std::chrono::steady_clock::now() + freeze_limit;
-  co_await qemu::receive_file(listening, devices, until);
+  const auto until = std::chrono::steady_clock::now() + (with_memory ? memory_limit : freeze_limit);
+  co_await asio::co_spawn(writing_.get_executor(),
+                          qemu::receive_file(std::move(listening), file, most, until), asio::use_awaitable);
   asio::steady_timer pause(executor_);
   for (std::string status; status != "completed";) {
     status = qemu::text_at(co_await machine->execute("query-migrate"), "status");
     if (status == "failed" || status == "cancelled" || std::chrono::steady_clock::now() > until)
-      throw unavailable(fmt::format("Machine {} could not be frozen: the migration is '{}'.", id, status));
+      throw unavailable(
+          fmt::format("Machine {} could not be written down: the migration is '{}'.", machine->id, status));
     pause.expires_after(20ms);
     co_await pause.async_wait(no_error);
   }
-  co_await stop(id, 0ms);
+}
+
+asio::awaitable<Json> QemuDriver::memory_of(MachinePtr machine) {
+  for (const Json& each : co_await machine->execute("query-memdev"))
+    if (qemu::text_at(each, "id") == qemu::memory_object) co_return each;
+  co_return Json();
+}
+
+asio::awaitable<void> QemuDriver::freeze(std::string id, fs::path devices) {
+  const MachinePtr machine = co_await reach(id);
+  if (const Json memory = co_await memory_of(machine);
+      !memory.is_object() || memory.value("share", Json()) != true)
+    throw no_memory_file(id);
+  machine->end_is_ours = machine->halted = true;
+  co_await write_down(machine, devices, false, largest_devices);
+  co_await end(machine, 0ms);
+}
+
+asio::awaitable<void> QemuDriver::hibernate(MachineSpec spec) {
+  const MachinePtr machine = co_await reach(spec.id);
+  if (!(co_await memory_of(machine)).is_object())
+    throw Error(ErrorKind::conflict, "OperationNotAllowed",
+                fmt::format("{} was started by an earlier version, and cannot be hibernated.", spec.name),
+                "Restart it ('azure vm restart'), then try again.");
+  const fs::path here = folder(spec.id), draft = here / (std::string(hibernation) + ".new");
+  const std::string layout = co_await layout_text(spec);
+  if (machine->halted) throw not_running(spec.id);  // another one is at it
+  machine->end_is_ours = machine->halted = true;
+  std::exception_ptr trouble;
+  try {
+    std::error_code none;
+    fs::remove(draft, none);
+    write_file(here / hibernation_layout, layout);
+    co_await write_down(machine, draft, true, (std::uintmax_t{spec.memory_mib} << 20) + largest_devices);
+    move_into_place(draft, here / hibernation);
+  } catch (const std::exception& error) {
+    spdlog::warn("not hibernated machine={} {}", spec.id, error.what());
+    trouble = std::current_exception();
+  }
+  if (trouble) {
+    const bool goes_on = co_await machine->go_on();
+    machine->halted = false;
+    machine->end_is_ours = !goes_on;
+    forget_hibernation(spec.id);
+    if (!goes_on) co_await end(machine, 0ms);
+    std::rethrow_exception(trouble);
+  }
+  co_await end(machine, 0ms);
+  spdlog::info("hibernated machine={} bytes={}", spec.id, size_of(here / hibernation));
+}
+
+void QemuDriver::forget_hibernation(const std::string& id) {
+  const std::string whole(hibernation);
+  for (const std::string& file : {whole, whole + ".new", std::string(hibernation_layout)})
+    remove_file(folder(id) / file);
 }
 
 asio::awaitable<std::string> QemuDriver::converse(std::string id, Secret line,
                                                   std::chrono::milliseconds limit) {
   const MachinePtr machine = co_await reach(id);
   if (!machine->channel || !machine->channel->is_open())
-    machine->channel = std::make_unique<qemu::Channel>(executor_, folder(id) / "identity.sock");
-  co_return co_await machine->channel->converse(std::move(line), limit);
+    machine->channel = std::make_shared<qemu::Channel>(executor_, folder(id) / "identity.sock");
+  const auto channel = machine->channel;  // another may take its place meanwhile
+  co_return co_await channel->converse(std::move(line), limit);
 }
 
 asio::awaitable<std::string> QemuDriver::template_layout(MachineSpec spec) {
   if (!spec.direct_boot || !spec.data_disks.empty() || spec.nics.size() != 1) co_return "";
+  co_return co_await layout_text(std::move(spec));
+}
+
+asio::awaitable<std::string> QemuDriver::layout_text(MachineSpec spec) {
   const Accelerator accelerator = co_await this->accelerator();
   const std::string program = find_qemu(settings_.program);
   std::string text = qemu::program_print(program) + "\n" + processor_model(accelerator) + "\n";
@@ -601,13 +716,21 @@ asio::awaitable<std::string> QemuDriver::template_layout(MachineSpec spec) {
 // --- ending
 
 asio::awaitable<void> QemuDriver::stop(std::string id, std::chrono::milliseconds grace) {
-  const auto deadline = std::chrono::steady_clock::now() + grace;
   if (const auto starting = starting_.find(id); starting != starting_.end()) starting->second = true;
-  const auto running = process(id);
-  if (!running) co_return;
-  const MachinePtr machine = watch(id, *running);
+  if (const auto running = process(id)) {
+    const MachinePtr machine = watch(id, *running);
+    machine->end_is_ours = true;
+    co_await try_reach(id);
+    co_await end(machine, grace);
+  }
+  forget_hibernation(id);
+}
+
+asio::awaitable<void> QemuDriver::end(MachinePtr machine, std::chrono::milliseconds grace) {
+  const auto deadline = std::chrono::steady_clock::now() + grace;
+  const std::string& id = machine->id;
+  const std::optional<ProcessId> running = machine->process;
   machine->end_is_ours = true;
-  co_await try_reach(id);
 
   bool ended = !is_alive(*running);
   while (!ended) {
@@ -620,7 +743,7 @@ asio::awaitable<void> QemuDriver::stop(std::string id, std::chrono::milliseconds
         co_await qemu::has_ended(*running, std::min<std::chrono::milliseconds>(left, between_button_presses));
   }
   if (!ended) {
-    spdlog::info("cut the power machine={} grace_ms={}", id, grace.count());
+    if (!machine->halted) spdlog::info("cut the power machine={} grace_ms={}", id, grace.count());
     co_await machine->try_execute("quit", Json::object(), 2s);
     ended = co_await qemu::has_ended(*running, 3s);
   }
@@ -708,6 +831,7 @@ std::optional<ProcessId> QemuDriver::process(const std::string& id) const {
 std::optional<MachineState> QemuDriver::observe(const std::string& id) {
   if (process(id)) return MachineState::running;
   std::error_code ignored;
+  if (fs::exists(folder(id) / hibernation, ignored)) return MachineState::hibernated;
   return fs::exists(folder(id), ignored) ? std::optional(MachineState::stopped) : std::nullopt;
 }
 

@@ -20,7 +20,7 @@ struct QemuSettings {
   std::chrono::milliseconds log_check{60'000};  ///< how often logs in use are looked at
 };
 
-/// In a machine's folder: qemu.pid ("PID START"), qmp.sock, serial.log, qemu.log. The pid file and QEMU's
+/// In a machine's folder: qemu.pid ("PID START"), qmp.sock, serial.log, qemu.log, hibernation. The pid file and QEMU's
 /// own state are the only truth: nothing here has to survive but can be asked again.
 class QemuDriver final : public Driver {
  public:
@@ -30,6 +30,8 @@ class QemuDriver final : public Driver {
   boost::asio::awaitable<void> start(MachineSpec spec, std::string medium) override;
   boost::asio::awaitable<void> restore(MachineSpec spec, std::string medium, Frozen from) override;
   boost::asio::awaitable<void> freeze(std::string id, std::filesystem::path devices) override;
+  boost::asio::awaitable<void> hibernate(MachineSpec spec) override;
+  boost::asio::awaitable<void> wake(MachineSpec spec) override;
   boost::asio::awaitable<std::string> converse(std::string id, Secret line,
                                                std::chrono::milliseconds limit) override;
   boost::asio::awaitable<std::string> template_layout(MachineSpec spec) override;
@@ -67,6 +69,13 @@ class QemuDriver final : public Driver {
   boost::asio::awaitable<MachinePtr> reach(std::string id);
   boost::asio::awaitable<void> try_reach(std::string id);
   boost::asio::awaitable<void> end_stray(std::string id);
+  boost::asio::awaitable<void> write_down(MachinePtr machine, std::filesystem::path file, bool with_memory,
+                                          std::uintmax_t most);
+  static boost::asio::awaitable<nlohmann::json> memory_of(MachinePtr machine);  ///< null: it has another name
+  boost::asio::awaitable<std::string> layout_text(MachineSpec spec);
+  void forget_hibernation(const std::string& id);
+  /// Presses its power button, when there is time for it, and ends it.
+  boost::asio::awaitable<void> end(MachinePtr machine, std::chrono::milliseconds grace);
   void take_event(const MachinePtr& machine, const std::string& event, const nlohmann::json& data);
   void tell(const std::string& id, MachineEvent event);
   void tell_later(const std::string& id, MachineEvent event);  ///< not within the monitor's own call
@@ -78,8 +87,8 @@ class QemuDriver final : public Driver {
   std::map<std::string, MachinePtr> machines_;  ///< those that are watched
   std::map<std::string, bool> starting_;        ///< true: stop() came meanwhile
   qemu::Turn probing_;
-  boost::asio::thread_pool removals_{
-      1};  ///< of folders; its thread is done with the executor before that can go
+  boost::asio::thread_pool writing_{1};   ///< takes what machines write down; not waited for at the end
+  boost::asio::thread_pool removals_{1};  ///< of folders; waited for
   std::optional<Accelerator> accelerator_;
   unsigned screenshots_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for coroutines that may outlive us

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
@@ -322,6 +323,90 @@ TEST_F(QemuDriverTest, WhatItCannotFreezeHasNoLayout) {
 
   spec.nics.push_back({"00:0d:3a:00:00:02", "/net/two"});
   EXPECT_EQ(loop.run(driver->template_layout(spec)), "");
+}
+
+TEST_F(QemuDriverTest, WhatCannotBeWrittenDownGoesOn) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  ASSERT_TRUE(said("hello"));
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{}, little{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  little = {.rlim_cur = 64 << 10, .rlim_max = before.rlim_max};  // as on a full disk
+  ::setrlimit(RLIMIT_FSIZE, &little);
+
+  const Error error = error_of(driver->hibernate(spec));
+
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_THAT(error.what(), HasSubstr("File too large"));
+  for (const auto& entry : std::filesystem::directory_iterator(driver->folder(machine_id)))
+    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("hibernation")));
+  EXPECT_EQ(driver->observe(machine_id), MachineState::running);
+  loop.run(driver->stop(machine_id, 60s));  // its guest hears the button
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
+}
+
+TEST_F(QemuDriverTest, AMachineOfOtherDevicesDoesNotWakeAndLosesNothing) {
+  MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  loop.run(driver->hibernate(spec));
+  spec.memory_mib = 64;
+
+  EXPECT_EQ(error_of(driver->wake(spec)).code, "HibernationUnusable");
+  EXPECT_EQ(driver->observe(machine_id), MachineState::hibernated);
+
+  spec.memory_mib = 32;
+  loop.run(driver->wake(spec));
+  EXPECT_EQ(driver->observe(machine_id), MachineState::running);
+}
+
+TEST_F(QemuDriverTest, WhatIsNoHibernationDoesNotWakeAndStays) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  loop.run(driver->hibernate(spec));
+  std::filesystem::resize_file(driver->folder(machine_id) / "hibernation", 4096);
+
+  EXPECT_THAT(error_of(driver->wake(spec)).what(), HasSubstr("did not start"));
+
+  EXPECT_EQ(driver->observe(machine_id), MachineState::hibernated);
+}
+
+/// The process that wrote it down was killed before it ended QEMU; or one that had it load, before it went on.
+TEST_F(QemuDriverTest, AMachineBesideItsHibernationIsEndedAndNotContinued) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  loop.run(driver->hibernate(spec));
+  const auto folder = driver->folder(machine_id);
+  std::filesystem::copy_file(folder / "hibernation", folder / "kept");
+  std::filesystem::copy_file(folder / "hibernation.layout", folder / "kept.layout");
+  loop.run(driver->wake(spec));
+  std::filesystem::rename(folder / "kept", folder / "hibernation");
+  std::filesystem::rename(folder / "kept.layout", folder / "hibernation.layout");
+
+  make_driver();
+  loop.run(driver->adopt(machine_id));
+
+  EXPECT_EQ(driver->observe(machine_id), MachineState::hibernated);
+  loop.run(driver->wake(spec));
+  EXPECT_EQ(driver->observe(machine_id), MachineState::running);
+}
+
+/// The process that halted it was killed before it had written it down.
+TEST_F(QemuDriverTest, AMachineThatWasHaltedForNothingGoesOn) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  ASSERT_TRUE(said("hello"));
+  driver.reset();
+  {
+    const auto monitor = loop.run(qemu::Monitor::connect(home / "vm" / machine_id / "qmp.sock", 5s, {}));
+    loop.run(monitor->execute("stop"));
+  }
+
+  make_driver();
+  loop.run(driver->adopt(machine_id));
+
+  loop.run(driver->stop(machine_id, 60s));  // its guest hears the button
+  EXPECT_EQ(driver->observe(machine_id), MachineState::stopped);
 }
 
 }  // namespace berth
