@@ -17,6 +17,7 @@ namespace {
 
 constexpr int backlog = 128;
 constexpr int most_per_round = 64;
+constexpr std::chrono::minutes longest_hold{3};  // a wake takes seconds
 constexpr int reserved_descriptors = 128;
 constexpr std::size_t most_talks = 1024;
 constexpr std::chrono::minutes talk_limit{2};
@@ -110,23 +111,42 @@ void TcpForward::open(bool open) {
   if (open != open_ && set_listening(door_.socket(), open)) open_ = open;
 }
 
-void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
-  if (!door_.ready(set)) return;
-  for (int i = 0; i < most_per_round && !relays.full(); ++i) {
-    sockaddr_in from{};
-    socklen_t length = sizeof from;
-    Fd client = door_.accept(now, reinterpret_cast<sockaddr*>(&from), &length);
-    if (!client) return;
-    if (!may_come(sources_, {ntohl(from.sin_addr.s_addr)}) || nearly_last(client)) {
-      reset_connection(std::move(client));
-      continue;
-    }
-    const int on = 1;
-    ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(client.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    ::setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // see set_listening
-    relays.add(std::move(client), inner_socket_, now);
+Fd TcpForward::accept(Relays::Time now, bool& any) {
+  sockaddr_in from{};
+  socklen_t length = sizeof from;
+  Fd client = door_.accept(now, reinterpret_cast<sockaddr*>(&from), &length);
+  any = static_cast<bool>(client);
+  if (!client) return {};
+  if (!may_come(sources_, {ntohl(from.sin_addr.s_addr)}) || nearly_last(client)) {
+    reset_connection(std::move(client));
+    return {};
   }
+  const int on = 1;
+  ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(client.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // see set_listening
+  return client;
+}
+
+void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
+  bool any = door_.ready(set);
+  for (int i = 0; any && i < most_per_round && !relays.full(); ++i)
+    if (Fd client = accept(now, any)) relays.add(std::move(client), inner_socket_, now);
+}
+
+void TcpForward::hold(const PollSet& set, Relays::Time now) {
+  bool any = door_.ready(set);
+  while (any && held_.size() < most_held)
+    if (Fd client = accept(now, any)) held_.push_back({std::move(client), now + longest_hold});
+  while (!held_.empty() && held_.front().give_up < now) {
+    reset_connection(std::move(held_.front().client));
+    held_.pop_front();
+  }
+}
+
+void TcpForward::release(Relays& relays, Relays::Time now) {
+  for (Held& held : held_) relays.add(std::move(held.client), inner_socket_, now);
+  held_.clear();
 }
 
 std::uint16_t UdpTalks::port_of(const Key& key, MachineLink::Time now) {
@@ -182,6 +202,20 @@ void UdpForward::poll(const PollSet& set, MachineLink& link, Time now) {
   }
 }
 
+bool UdpForward::called(const PollSet& set) const {
+  if ((set.events(index_) & POLLIN) == 0) return false;
+  for (int i = 0; i < most_per_round; ++i) {
+    char byte = 0;
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    if (::recvfrom(socket_.get(), &byte, 1, MSG_PEEK, reinterpret_cast<sockaddr*>(&from), &length) < 0)
+      return false;
+    if (may_come(sources_, {ntohl(from.sin_addr.s_addr)})) return true;
+    ::recv(socket_.get(), &byte, 1, 0);
+  }
+  return false;
+}
+
 void UdpForward::answer(const UdpTalks::Client& client, const Ipv4Packet& packet) const {
   if (packet.source_port != guest_port_) return;
   const auto data = packet.udp_data();
@@ -225,6 +259,7 @@ std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted)
   std::set<std::uint16_t> guest_ports;
   for (const auto& [key, forward] : tcp_) guest_ports.insert(key.guest_port);
   probes_.watch(guest_ports);
+  if (asleep_) probes_.machine_pauses();
   open_and_close();
   return refused;
 }
@@ -250,6 +285,34 @@ void Forwards::poll(const PollSet& set, MachineLink& link, Relays& relays, Relay
   }
   for (auto& [key, forward] : tcp_) forward.poll(set, relays, now);
   for (auto& [key, forward] : udp_) forward.poll(set, link, now);
+}
+
+void Forwards::sleep() {
+  asleep_ = true;
+  probes_.machine_pauses();
+  open_and_close();
+}
+
+void Forwards::wake(Relays& relays, Relays::Time now) {
+  asleep_ = false;
+  machine_was_there_ = false;  // what the link was meanwhile says nothing of the ports
+  probes_.machine_goes_on(now);
+  for (auto& [key, forward] : tcp_) forward.release(relays, now);
+}
+
+void Forwards::fill_asleep(PollSet& set, const Relays& relays, Relays::Time now, bool look) {
+  for (auto& [key, forward] : tcp_) forward.fill(set, relays, now);
+  for (auto& [key, forward] : udp_) forward.fill(set, look);
+}
+
+bool Forwards::poll_asleep(const PollSet& set, Relays::Time now) {
+  bool somebody = false;
+  for (auto& [key, forward] : tcp_) {
+    forward.hold(set, now);
+    somebody = forward.holds_any() || somebody;
+  }
+  for (const auto& [key, forward] : udp_) somebody = forward.called(set) || somebody;
+  return somebody;
 }
 
 void Forwards::open_and_close() {

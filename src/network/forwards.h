@@ -31,15 +31,29 @@ class TcpForward {
   void open(bool open);
   bool is_open() const { return open_; }
   void fill(PollSet& set, const Relays& relays, Relays::Time now) {
-    door_.fill(set, now, open_ && !relays.full());
+    door_.fill(set, now, open_ && !relays.full() && held_.size() < most_held);
   }
   void poll(const PollSet& set, Relays& relays, Relays::Time now);
 
+  /// Instead of poll(), while the machine sleeps: accepts those who may come, and holds them.
+  void hold(const PollSet& set, Relays::Time now);
+  bool holds_any() const { return !held_.empty(); }
+  void release(Relays& relays, Relays::Time now);  ///< to the machine
+
  private:
+  static constexpr std::size_t most_held = 64;
+  struct Held {
+    Fd client;
+    Relays::Time give_up{};
+  };
+
+  Fd accept(Relays::Time now, bool& any);  ///< empty: it may not come, or there is none
+
   Nat& nat_;
   std::filesystem::path inner_socket_;
   std::vector<Cidr> sources_;
   Acceptor door_;
+  std::list<Held> held_;
   bool open_ = false;
 };
 
@@ -79,9 +93,11 @@ class UdpForward {
   ~UdpForward() { talks_.forget(this); }
 
   void set_sources(std::vector<Cidr> sources) { sources_ = std::move(sources); }
-  void fill(PollSet& set) { index_ = set.add(socket_.get(), POLLIN); }
+  void fill(PollSet& set, bool wanted = true) { index_ = wanted ? set.add(socket_.get(), POLLIN) : -1; }
   void poll(const PollSet& set, MachineLink& link, Time now);
   void answer(const UdpTalks::Client& client, const Ipv4Packet& packet) const;
+  /// Whether a datagram of somebody who may send one waits; others are dropped.
+  bool called(const PollSet& set) const;
 
  private:
   DhcpLease lease_;
@@ -115,6 +131,14 @@ class Forwards {
   /// While `relays` is full new TCP connections wait.
   void fill(PollSet& set, const Relays& relays, Relays::Time now);
   void poll(const PollSet& set, MachineLink& link, Relays& relays, Relays::Time now);
+
+  /// The machine sleeps: until wake() its ports are open, and whoever comes waits. May be called again.
+  void sleep();
+  void wake(Relays& relays, Relays::Time now);
+  /// Instead of fill() and poll(). `look`: also at what does not go away by looking at it, which is told once then.
+  void fill_asleep(PollSet& set, const Relays& relays, Relays::Time now, bool look);
+  bool poll_asleep(const PollSet& set, Relays::Time now);  ///< somebody waits for the machine
+
   void answer_udp(const Ipv4Packet& packet, Relays::Time now);
   /// Looks at what the machine sends to the gateway by TCP. True: it answered a question of ours, and nobody
   /// else need see it.
@@ -127,6 +151,7 @@ class Forwards {
   DhcpLease lease_;
   std::string inner_;
   bool machine_was_there_ = false;
+  bool asleep_ = false;
   unsigned opened_ = 0;
   PortProbes probes_;
   std::map<Forward, TcpForward> tcp_;  ///< keys have no sources: those may change while it is open

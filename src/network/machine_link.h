@@ -25,6 +25,9 @@ class MachineLink {
   bool send(std::span<const std::uint8_t> frame) { return connected() && queue_.put(frame); }
   void flush();
 
+  /// It is there now, for certain: the next round connects.
+  void expect() { next_try_ = {}; }
+
   void fill(PollSet& set, Time now);
   /// Hands frames that came to `on_frame(std::span<std::uint8_t>)` for as long as a turn; the others have to
   /// wait for the next round, so that no machine holds up its neighbours.

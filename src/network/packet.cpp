@@ -342,6 +342,12 @@ Bytes arp_reply(std::span<const std::uint8_t> request, const Mac& mac, Ipv4 addr
   return arp_frame(asker, 2, mac, address, asker, {load32(arp + 14)});
 }
 
+std::optional<Ipv4> arp_target(std::span<const std::uint8_t> frame) {
+  constexpr std::size_t target = ethernet_header + 24;
+  if (ethertype(frame) != ethertype_arp || frame.size() < target + 4) return std::nullopt;
+  return Ipv4{load32(frame.data() + target)};
+}
+
 Bytes arp_announcement(const Mac& mac, Ipv4 address) {
   return arp_frame(broadcast_mac, 1, mac, address, Mac{}, address);
 }

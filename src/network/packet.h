@@ -116,6 +116,8 @@ Bytes tcp_frame(const End& from, const End& to, const TcpHeader& header, std::st
 /// A frame's IPv4 packet in as many frames as the MTU needs.
 std::vector<Bytes> fragments_of(std::span<const std::uint8_t> frame);
 
+/// Whom an ARP frame is about; nullopt for any other frame.
+std::optional<Ipv4> arp_target(std::span<const std::uint8_t> frame);
 /// "`address` is at `mac`", to whom asked in `request`, a whole ARP frame.
 Bytes arp_reply(std::span<const std::uint8_t> request, const Mac& mac, Ipv4 address);
 /// "I am `address` at `mac`", to everyone.

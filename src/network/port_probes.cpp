@@ -31,6 +31,18 @@ void PortProbes::machine_left() {
   for (auto& [port, probe] : probes_) probe = {};
 }
 
+void PortProbes::machine_pauses() {
+  for (auto& [port, probe] : probes_)
+    if (probe.answered == Time{}) probe.open = true;
+}
+
+void PortProbes::machine_goes_on(Time now) {
+  for (auto& [port, probe] : probes_) {
+    probe.next = now;
+    if (probe.open) probe.answered = now;
+  }
+}
+
 void PortProbes::doubt(std::uint16_t port, Time now) {
   if (const auto probe = probes_.find(port); probe != probes_.end())
     probe->second.next = std::min(probe->second.next, now + doubt_pause);

@@ -25,6 +25,10 @@ class PortProbes {
   bool open(std::uint16_t port) const;
   /// The machine has gone: all are closed, and asked again as soon as it is there.
   void machine_left();
+  /// The machine stops for as long as it likes: the ports that it was never asked about count as open.
+  void machine_pauses();
+  /// It goes on: it is asked about all of them at once, and has the usual time to answer.
+  void machine_goes_on(Time now);
   /// Asks about this port as soon as may be.
   void doubt(std::uint16_t port, Time now);
 

@@ -41,6 +41,10 @@ void Relays::add(Fd client, std::filesystem::path target, Time now) {
   relay.client.socket = std::move(client);
   set_reset_at_close(relay.client.socket, true);  // an end that nobody sent is none
   relay.path = std::move(target);
+  int family = AF_UNIX;
+  socklen_t length = sizeof family;
+  ::getsockopt(relay.client.socket.get(), SOL_SOCKET, SO_DOMAIN, &family, &length);
+  relay.of_this_host = family == AF_INET;
   relay.give_up = now + connect_limit;
   if (!connect(relay, now)) {
     reset_connection(std::move(relay.client.socket));
@@ -76,6 +80,22 @@ void Relays::fill(PollSet& set, Time now) {
     add_side(relay.client, relay.target);
     add_side(relay.target, relay.client);
   }
+}
+
+void Relays::watch(PollSet& set) {
+  for (Relay& relay : relays_) {
+    relay.target.index = -1;
+    const bool asks = relay.of_this_host && !relay.client.read_all;
+    relay.client.index = asks ? set.add(relay.client.socket.get(), POLLIN) : -1;
+  }
+}
+
+bool Relays::called(const PollSet& set) const {
+  return std::ranges::any_of(relays_, [&](const Relay& relay) {
+    char byte = 0;
+    return (set.events(relay.client.index) & POLLIN) != 0 &&
+           ::recv(relay.client.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+  });
 }
 
 void Relays::poll(const PollSet& set, Time now) {

@@ -25,6 +25,10 @@ class Relays {
 
   void fill(PollSet& set, Time now);
   void poll(const PollSet& set, Time now);
+
+  /// Instead of these two, while nothing is to be carried: whether one of this host's clients has something to say.
+  void watch(PollSet& set);
+  bool called(const PollSet& set) const;
   void set_most(std::size_t most) { most_ = most; }
   std::size_t size() const { return relays_.size(); }
   bool full() const { return size() >= most_; }
@@ -40,6 +44,7 @@ class Relays {
   struct Relay {
     Side client, target;
     std::filesystem::path path;
+    bool of_this_host = false;  ///< its client is, and not the machine
     Time next_try{}, give_up{};
     std::chrono::milliseconds pause{};
   };

@@ -35,7 +35,8 @@ std::filesystem::path from_here(const std::filesystem::path& path, const std::fi
 SwitchConfig read_config(const json& document, const std::filesystem::path& folder) {
   SwitchConfig config = parse_config(document);
   for (SwitchPort& port : config.ports)
-    for (auto* path : {&port.machine_socket, &port.wire_server, &port.host_plugin, &port.metadata})
+    for (auto* path :
+         {&port.machine_socket, &port.wire_server, &port.host_plugin, &port.metadata, &port.wake})
       *path = from_here(*path, folder);
   return config;
 }

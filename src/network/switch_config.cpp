@@ -51,6 +51,7 @@ SwitchPort parse_port(const json& document) {
   port.wire_server = document.at("wireServer").get<std::string>();
   port.host_plugin = document.at("hostPlugin").get<std::string>();
   port.metadata = document.at("metadata").get<std::string>();
+  port.wake = document.value("wake", "");
   for (const json& forward : document.at("forwards")) port.forwards.push_back(parse_forward(forward));
   return port;
 }
@@ -104,7 +105,8 @@ void check_port(const SwitchPort& port, const Subnet& subnet) {
     throw wrong(
         fmt::format("'{}' is no address for a machine in {}/{}; the first four and the last are taken.",
                     port.address, to_string(subnet.block.first), subnet.block.prefix));
-  for (const auto* path : {&port.machine_socket, &port.wire_server, &port.host_plugin, &port.metadata})
+  for (const auto* path :
+       {&port.machine_socket, &port.wire_server, &port.host_plugin, &port.metadata, &port.wake})
     if (path->native().size() > longest_socket_path)
       throw wrong(fmt::format("The socket path {} has {} bytes; at most {} are possible.", path->string(),
                               path->native().size(), longest_socket_path));
@@ -133,6 +135,7 @@ json to_json(const SwitchConfig& config) {
                      {"wireServer", port.wire_server.string()},
                      {"hostPlugin", port.host_plugin.string()},
                      {"metadata", port.metadata.string()},
+                     {"wake", port.wake.string()},
                      {"forwards", std::move(forwards)}});
   }
   return {{"subnet", config.subnet},

@@ -24,6 +24,7 @@ SwitchConfig whole_config() {
                           "/run/w.sock",
                           "/run/p.sock",
                           "/run/i.sock",
+                          "/run/k.sock",
                           {{Forward::Protocol::udp, "127.0.0.2", 53, 5353, {"127.0.0.0/8"}},
                            {Forward::Protocol::tcp, "127.0.0.2", 22, 22, {}}}});
   return config;
@@ -68,6 +69,7 @@ TEST(SwitchConfigJson, SaysWhatIsMissingOrWrong) {
     EXPECT_THAT(trouble(without), testing::HasSubstr(key));
   }
   for (const auto& [key, value] : whole["ports"][0].items()) {
+    if (key == "wake") continue;  // an earlier version wrote none
     json without = whole;
     without["ports"][0].erase(key);
     EXPECT_THAT(trouble(without), testing::HasSubstr(key));

@@ -40,6 +40,10 @@ struct SwitchPort {
   std::filesystem::path wire_server;  ///< 168.63.129.16:80
   std::filesystem::path host_plugin;  ///< 168.63.129.16:32526
   std::filesystem::path metadata;     ///< 169.254.169.254:80
+  /// Its machine sleeps, when this is not empty: its ports are open, who connects is held, and an HTTP POST to this
+  /// unix socket says that somebody wants it, again and again until the path is taken away. What is under way through
+  /// its NAT and its ports stands still meanwhile, and goes on then.
+  std::filesystem::path wake;
   std::vector<Forward> forwards;
   bool operator==(const SwitchPort&) const = default;
 };

@@ -28,6 +28,9 @@ constexpr unsigned most_waiting_at_doors = 64;
 // share of them, whatever the others do.
 constexpr std::size_t most_connections = 2048, least_share = 64;
 
+constexpr std::chrono::milliseconds knock_pause{1000}, look_pause{500};
+constexpr std::string_view knock_words = "POST /wake HTTP/1.0\r\nContent-Length: 0\r\n\r\n";
+
 /// Each machine's connections are descriptors of this process: as many as the system lets us have.
 std::size_t raise_descriptor_limit() {
   rlimit limit{};
@@ -99,8 +102,22 @@ struct VirtualSwitch::Port {
       member.serves[i] = !targets[i]->empty();
     }
     if (wanted.machine_socket != link.path()) link = MachineLink(wanted.machine_socket);
+    const bool wakes = asleep() && wanted.wake.empty();
     config = wanted;
+    if (asleep()) forwards.sleep();
     open_forwards();
+    if (!wakes) return;
+    link.expect();
+    forwards.wake(relays, std::chrono::steady_clock::now());
+  }
+
+  bool asleep() const { return !config.wake.empty(); }
+  /// Says that somebody wants the machine, which sleeps. Who hears it knows, or is asked again.
+  void knock(Time now) {
+    if (now < next_knock) return;
+    next_knock = now + knock_pause;
+    const Fd door = connect_unix(config.wake);
+    if (door) ::send(door.get(), knock_words.data(), knock_words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
   /// Opens those that are not open yet. A refusal is told once.
@@ -123,6 +140,8 @@ struct VirtualSwitch::Port {
   Relays relays;
   std::vector<Forwards::Refused> refused;
   unsigned frames_to_doors = 0;
+  Time next_knock{}, next_look{};
+  bool looks = false;  ///< in this round
   struct {
     std::uint64_t received = 0, sent = 0, refused = 0, overflowed = 0;
   } count;
@@ -213,6 +232,7 @@ nlohmann::json VirtualSwitch::counters() const {
                             {"natSockets", port->nat.guard().connections() + port->nat.guard().datagrams()},
                             {"halfOpen", port->nat.guard().half_open()},
                             {"relays", port->relays.size()},
+                            {"asleep", port->asleep()},
                             {"openPorts", port->forwards.open_ports()}};
   return all;
 }
@@ -222,6 +242,10 @@ void VirtualSwitch::fill(PollSet& set) {
   resolver_.fill(set);
   host_networks_.fill(set);
   for (const auto& port : ports_) {
+    if (port->asleep()) {
+      fill_asleep(*port, set, now);
+      continue;
+    }
     port->link.fill(set, now);
     port->nat.fill(set, !port->link.congested(), now);
     for (EndpointDoor& door : port->doors) door.socket.fill(set, now);
@@ -235,6 +259,10 @@ void VirtualSwitch::poll(const PollSet& set) {
   if (host_networks_.poll(set)) gateway_.egress().set_host(host_networks_.now());
   for (const auto& found : resolver_.take()) gateway_.egress().learn(found.name, found.addresses, now);
   for (const auto& port : ports_) {
+    if (port->asleep()) {
+      poll_asleep(*port, set, now);
+      continue;
+    }
     port->link.poll(set, [&](std::span<std::uint8_t> frame) { take(*port, frame, now); });
     port->nat.poll(set, now);
     port->forwards.poll(set, port->link, port->relays, now);
@@ -242,6 +270,25 @@ void VirtualSwitch::poll(const PollSet& set) {
     for (EndpointDoor& door : port->doors) door.poll(set, port->relays, now);
   }
   for (const auto& port : ports_) port->link.flush();
+}
+
+/// Its NAT and its connections stand still with the machine.
+void VirtualSwitch::fill_asleep(Port& port, PollSet& set, Time now) {
+  if (port.link.connected()) port.link.fill(set, now);  // until it is gone
+  port.looks = now >= port.next_look;
+  port.forwards.fill_asleep(set, port.relays, now, port.looks);
+  if (port.looks) port.relays.watch(set);
+  for (const Time next : {port.next_look, port.next_knock})
+    if (next > now)
+      set.wake_within(static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(next - now).count()));
+}
+
+void VirtualSwitch::poll_asleep(Port& port, const PollSet& set, Time now) {
+  port.link.poll(set, [&](std::span<std::uint8_t> frame) { take(port, frame, now); });  // its last words
+  const bool waited_for = port.forwards.poll_asleep(set, now);
+  const bool called = port.looks && port.relays.called(set);
+  if (port.looks) port.next_look = now + look_pause;
+  if (waited_for || called) port.knock(now);
 }
 
 void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
@@ -259,11 +306,11 @@ void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
       if (decision.answer.empty()) ++port.count.refused;
       break;
     case Gateway::Path::machine:
-      if (Port* to = find(destination_mac(frame)); to && to != &port) give(*to, frame);
+      if (Port* to = find(destination_mac(frame)); to && to != &port) pass(*to, frame, now);
       break;
     case Gateway::Path::machines:
       for (const auto& other : ports_)
-        if (other.get() != &port) give(*other, frame);
+        if (other.get() != &port) pass(*other, frame, now);
       break;
     case Gateway::Path::nat:
       into_nat(port, frame, now);
@@ -272,6 +319,12 @@ void VirtualSwitch::take(Port& port, std::span<std::uint8_t> frame, Time now) {
       if (const auto packet = parse_ipv4_packet(frame)) port.forwards.answer_udp(*packet, now);
       break;
   }
+}
+
+/// From a neighbour, who speaks again to one that sleeps: it is woken by what is for it alone.
+void VirtualSwitch::pass(Port& to, std::span<std::uint8_t> frame, Time now) {
+  if (!to.asleep()) return give(to, frame);
+  if (!is_group(destination_mac(frame)) || arp_target(frame) == to.member.lease.address) to.knock(now);
 }
 
 void VirtualSwitch::into_nat(Port& port, std::span<std::uint8_t> frame, Time now) {

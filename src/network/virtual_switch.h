@@ -41,7 +41,10 @@ class VirtualSwitch {
  private:
   struct Port;
 
+  static void fill_asleep(Port& port, PollSet& set, Time now);
+  void poll_asleep(Port& port, const PollSet& set, Time now);
   void take(Port& port, std::span<std::uint8_t> frame, Time now);
+  void pass(Port& to, std::span<std::uint8_t> frame, Time now);
   void give(Port& port, std::span<const std::uint8_t> frame);
   void give_whole(Port& port, std::span<const std::uint8_t> frame);  ///< in pieces if need be
   void into_nat(Port& port, std::span<std::uint8_t> frame, Time now);

@@ -132,12 +132,13 @@ class Instant(berth.Case):
         self.assertIn("Waiting for the guest agent", out)
         self.world.docker("--context", "cold", "info", limit=300)
 
-
     def test_10_a_port_does_not_outlive_the_extension_that_it_was_opened_for(self):
         self.world.create("short", "-z", SIZE, wait=False)
         self.world.arm("DELETE", "/resourceGroups/short/providers/Microsoft.Compute/virtualMachines/short/extensions/DockerExtension")
         berth.wait_until("a closed port", lambda: self.world.docker("--context", "short", "info", check=False).returncode != 0, 300)
-        berth.wait_until("no files", lambda: not self.world.root("short", "cd /etc/docker && find . -name '*.pem' -o -name tls-front.conf"), 300)
+        left = "cd /etc/docker && test -z \"$(find . -name '*.pem' -o -name tls-front.conf)\" && echo nothing"
+        berth.wait_until("no files", lambda: self.world.root("short", left, check=False) == "nothing", 300)
+
 
 if __name__ == "__main__":
     berth.main()
