@@ -177,7 +177,8 @@ void close_unapproved_front(Machine& machine, const State& state, const ServerCe
       !(read_installed(machine.root) == refused))
     return;
   Front(machine.runner, machine.log).stop();
-  std::filesystem::remove(machine.root(file));
+  for (const std::string_view path : {std::string_view(front_file), ca_file, certificate_file, key_file})
+    remove_file(machine.root(std::string(path)));
   machine.log.line("closed the port that was open with these certificates");
 }
 

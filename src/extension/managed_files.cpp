@@ -43,14 +43,6 @@ std::string hash_of_file(const std::filesystem::path& file) {
   return read_all ? hash : "";
 }
 
-void remove_file(const std::filesystem::path& file) {
-  std::error_code trouble;
-  std::filesystem::remove(file, trouble);
-  if (trouble)
-    throw Error(ErrorKind::unavailable, "FileUnavailable",
-                fmt::format("{} cannot be removed: {}.", file.string(), trouble.message()));
-}
-
 std::optional<FileChanges::Content> FileChanges::read(const std::string& path) const {
   auto bytes = read_file_if_there(root_(path));
   if (!bytes) return std::nullopt;

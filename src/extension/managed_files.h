@@ -14,9 +14,6 @@ namespace berth::extension {
 /// SHA-256 of the file, however large; "" when there is none or it cannot be read.
 std::string hash_of_file(const std::filesystem::path& file);
 
-/// Throws Error(unavailable) naming it; one that is not there is fine.
-void remove_file(const std::filesystem::path& file);
-
 /// A set of files that are to be as asked for, or as they were: compared first, written only where they
 /// differ (bytes, mode or owner), put back by roll_back(). What is wanted belongs to the handler's own user
 /// and group: root. Paths are absolute in the machine.

@@ -28,7 +28,7 @@ fs::path running_file(const fs::path& folder) {
   return folder / "running";
 }
 
-fs::path hibernation(const fs::path& folder) {
+fs::path hibernation_file(const fs::path& folder) {
   return folder / "hibernation";
 }
 
@@ -62,7 +62,7 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
     throw;
   }
   running_[spec.id] = std::move(machine);
-  remove_file(hibernation(folder(spec.id)));
+  remove_file(hibernation_file(folder(spec.id)));
   if (on_start && !going_on_.contains(spec.id)) on_start(spec, medium);
 }
 
@@ -87,7 +87,7 @@ asio::awaitable<void> FakeDriver::hibernate(MachineSpec spec) {
   co_await next_turn();
   get(spec.id);
   if (fail_next_hibernate) throw *std::exchange(fail_next_hibernate, std::nullopt);
-  if (!(std::ofstream(hibernation(folder(spec.id))) << "hibernated\n").flush())
+  if (!(std::ofstream(hibernation_file(folder(spec.id))) << "hibernated\n").flush())
     throw Error(ErrorKind::unavailable, "FileUnavailable", spec.name + " cannot be written down.");
   end(spec.id);
 }
@@ -118,7 +118,7 @@ asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds
   const bool heeded = grace.count() > 0 && find(id) && (!on_power_button || on_power_button(id));
   Machine* machine = find(id);
   if (!machine) {
-    remove_file(hibernation(folder(id)));
+    remove_file(hibernation_file(folder(id)));
     co_return;
   }
   if (heeded || grace.count() == 0) {
@@ -173,7 +173,7 @@ asio::awaitable<std::string> FakeDriver::screenshot(std::string id) {
 std::optional<MachineState> FakeDriver::observe(const std::string& id) {
   if (find(id)) return MachineState::running;
   std::error_code ignored;
-  if (fs::exists(hibernation(folder(id)), ignored)) return MachineState::hibernated;
+  if (fs::exists(hibernation_file(folder(id)), ignored)) return MachineState::hibernated;
   return fs::exists(folder(id), ignored) ? std::optional(MachineState::stopped) : std::nullopt;
 }
 
@@ -197,6 +197,8 @@ void FakeDriver::on_event(std::function<void(std::string id, MachineEvent)> hand
 
 asio::awaitable<void> FakeDriver::adopt(std::string id) {
   co_await next_turn();
+  std::error_code ignored;
+  if (find(id) && fs::exists(hibernation_file(folder(id)), ignored)) end(id);  // it has not gone on since
   if (Machine* machine = find(id)) machine->watched = true;
 }
 

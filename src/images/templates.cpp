@@ -134,6 +134,8 @@ fs::path Templates::folder_of(const ImageFiles& image) {
 
 fs::path Templates::image_folder(const fs::path& backing) {
   const fs::path folder = backing.parent_path();
+  if (std::error_code none; fs::exists(folder / "image.json", none))
+    return folder;  // in a cache of that name
   return folder.parent_path().filename() == folder_name ? folder.parent_path().parent_path() : folder;
 }
 

@@ -18,6 +18,12 @@ std::string_view to_string(PowerState state) {
       return "deallocating";
     case PowerState::deallocated:
       return "deallocated";
+    case PowerState::hibernating:
+      return "hibernating";
+    case PowerState::hibernated:
+      return "hibernated";
+    case PowerState::waking:
+      return "waking";
   }
   return "unknown";
 }
@@ -40,6 +46,12 @@ PowerState next(PowerState state, PowerEvent event) {
     case PowerEvent::switched_off:
     case PowerEvent::found_off:
       return lets_go ? PowerState::deallocated : PowerState::stopped;
+    case PowerEvent::hibernate:
+      return PowerState::hibernating;
+    case PowerEvent::wake:
+      return PowerState::waking;
+    case PowerEvent::found_hibernated:
+      return PowerState::hibernated;
     case PowerEvent::died:
       return was_on ? PowerState::stopped : state;
     case PowerEvent::released:

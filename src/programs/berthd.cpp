@@ -152,7 +152,8 @@ class Daemon {
                                            return id && region_.inert().find(
                                                             std::string(arm::user_identity_type), id->ref());
                                          }})),
-        guest_endpoints_(io_.get_executor(), *guest_host_),
+        guest_endpoints_(io_.get_executor(), *guest_host_,
+                         [this](const std::string& vm_id) { region_.machines().wake(vm_id); }),
         arm_(region_, access_),
         classic_(region_, access_, options_.home) {
     guests_.plays_in(region_);

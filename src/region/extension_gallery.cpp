@@ -61,14 +61,6 @@ std::optional<ExtensionPackage> parse_file_name(const fs::path& file) {
   return package;
 }
 
-void remove_file(const fs::path& file) {
-  std::error_code ec;
-  fs::remove(file, ec);
-  if (ec)
-    throw Error(ErrorKind::unavailable, "FileUnavailable",
-                fmt::format("Cannot remove {}: {}.", file.string(), ec.message()));
-}
-
 std::string file_name(const ExtensionPackage& package) {
   return fmt::format("{}.{}_{}{}.zip", package.publisher, package.type, package.published,
                      package.revision == 0 ? "" : fmt::format("+{}", package.revision));

@@ -416,8 +416,18 @@ Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force)
   if (!find_extension(vm, name))
     throw Error(ErrorKind::not_found, "ResourceNotFound",
                 fmt::format("{} has no extension '{}'.", vm.name, name));
+  const bool opened_a_port = [&] {
+    const Extension& extension = *find_extension(vm, name);
+    return same_name(extension.type, "DockerExtension") && extension.provisioning != Provisioning::succeeded;
+  }();
+  const auto close_it = [&] {
+    if (opened_a_port) records_.after([&restoring = restoring_, id = vm.id] { restoring.take_back(id); });
+  };
   if (force) {
-    vms_.change(ref, [&](Vm& changed) { forget_extension(changed, name); });
+    vms_.change(ref, [&](Vm& changed) {
+      close_it();
+      forget_extension(changed, name);
+    });
     return {};
   }
   if (vm.power != PowerState::running)
@@ -428,8 +438,7 @@ Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force)
   return records_.change([&]() -> Accepted {
     Vm& changed = vms_.edit(ref);
     Extension& extension = *find_extension(changed, name);
-    if (extension.provisioning == Provisioning::creating)
-      records_.after([&restoring = restoring_, id = changed.id] { restoring.take_back(id); });
+    close_it();
     extension.state = "uninstall";
     extension.provisioning = Provisioning::deleting;
     ++extension.sequence;

@@ -4,6 +4,7 @@
 #include "region/settings.h"
 #include "region/vm_attachments.h"
 #include "region/vm_changes.h"
+#include "region/vm_hibernation.h"
 #include "region/vm_making.h"
 #include "region/vm_power.h"
 #include "region/vm_records.h"
@@ -22,6 +23,7 @@ Machines::Machines(RegionRecords& records, Operations& operations, Neighbours ne
       making_(neighbours.making),
       changes_(neighbours.changes),
       power_(neighbours.power),
+      hibernation_(neighbours.hibernation),
       restoring_(neighbours.restoring),
       removal_(neighbours.removal),
       driver_(driver),
@@ -37,7 +39,7 @@ std::string_view Machines::template_of(const GalleryImage& image) const {
 
 Accepted Machines::start(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
-  if (vm.power == PowerState::starting || vm.power == PowerState::running) {
+  if (vm.power == PowerState::starting || vm.power == PowerState::running || vm.power == PowerState::waking) {
     if (const std::string& busy = vms_.live(vm.id)->busy; !busy.empty()) return {busy, false};
     return {operations_.begin(OperationKind::vm_start, vm_target(ref),
                               [](std::string) -> asio::awaitable<void> { co_return; }),
@@ -46,6 +48,7 @@ Accepted Machines::start(const Ref& ref) {
   if (!vm.provisioned) throw not_now(vm, "started: it was never made");
   if (vm.generalized) throw not_now(vm, "started: it is generalized");
   return vms_.begin(vm, OperationKind::vm_start, [this, ref, id = vm.id](std::string operation) {
+    if (power_.is_hibernated(vms_.current(ref, id))) return hibernation_.wake(std::move(operation), ref, id);
     return power_.switch_on(std::move(operation), ref, id, {});
   });
 }
@@ -62,7 +65,7 @@ Accepted Machines::restart(const Ref& ref) {
 
 Accepted Machines::stop(const Ref& ref, bool skip_shutdown) {
   const Vm& vm = vms_.get(ref);
-  if (vm.power == PowerState::deallocated) throw not_now(vm, "stopped");
+  if (vm.power == PowerState::deallocated || is_asleep(vm.power)) throw not_now(vm, "stopped");
   const auto grace =
       skip_shutdown ? std::chrono::milliseconds(0) : std::chrono::milliseconds(settings_.shutdown_grace);
   return vms_.begin(vm, OperationKind::vm_stop, [this, ref, id = vm.id, grace](std::string operation) {
@@ -77,8 +80,17 @@ Accepted Machines::deallocate(const Ref& ref) {
   });
 }
 
+Accepted Machines::hibernate(const Ref& ref) {
+  return hibernation_.begin(vms_.get(ref));
+}
+
+void Machines::wake(const std::string& vm_id) {
+  hibernation_.wanted(vm_id);
+}
+
 Accepted Machines::redeploy(const Ref& ref) {
   const Vm& vm = vms_.get(ref);
+  if (is_asleep(vm.power)) throw not_now(vm, "redeployed");
   if (!vm.provisioned) throw not_now(vm, "redeployed: it was never made");
   if (vm.generalized) throw not_now(vm, "redeployed: it is generalized");
   return vms_.begin(vm, OperationKind::vm_redeploy,

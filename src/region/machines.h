@@ -16,6 +16,7 @@ struct GalleryImage;
 class Operations;
 class RegionRecords;
 class VmChanges;
+class VmHibernation;
 class VmMaking;
 class VmPower;
 class VmRecords;
@@ -31,6 +32,7 @@ class Machines {
     VmMaking& making;
     VmChanges& changes;
     VmPower& power;
+    VmHibernation& hibernation;
     VmRestoring& restoring;
     VmRemoval& removal;
   };
@@ -48,10 +50,12 @@ class Machines {
   /// (another VM's); "ConflictingUserInput" (a new disk has the name of one that is there);
   /// "OperationNotAllowed" (too many disks, a size that cannot be); "ResourceGroupBeingDeleted".
   Accepted put(VmOrder order);
-  Accepted start(const Ref& ref);
+  Accepted start(const Ref& ref);  ///< one that is hibernated goes on
   Accepted restart(const Ref& ref);
   Accepted stop(const Ref& ref, bool skip_shutdown);  ///< "powerOff": keeps what it has
-  Accepted deallocate(const Ref& ref);
+  Accepted deallocate(const Ref& ref);                ///< the memory of one that is hibernated is given up
+  Accepted hibernate(const Ref& ref);
+  void wake(const std::string& vm_id);  ///< somebody wants it, if it is hibernated
   Accepted redeploy(const Ref& ref);
   Accepted remove(const Ref& ref, VmDeletion also = {});
   void retag(const Ref& ref, Tags tags);
@@ -71,6 +75,7 @@ class Machines {
   VmMaking& making_;
   VmChanges& changes_;
   VmPower& power_;
+  VmHibernation& hibernation_;
   VmRestoring& restoring_;
   VmRemoval& removal_;
   Driver& driver_;

@@ -14,6 +14,7 @@ enum class OperationKind {
   vm_restart,
   vm_stop,
   vm_deallocate,
+  vm_hibernate,
   vm_redeploy,
   vm_capture,
   vm_recovery,

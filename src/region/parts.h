@@ -18,6 +18,7 @@
 #include "region/vm_attachments.h"
 #include "region/vm_certificates.h"
 #include "region/vm_changes.h"
+#include "region/vm_hibernation.h"
 #include "region/vm_making.h"
 #include "region/vm_power.h"
 #include "region/vm_records.h"
@@ -49,6 +50,7 @@ struct Parts {
   Guests guests;
   VmAttachments attachments;
   VmPower power;
+  VmHibernation hibernation;
   VmMaking making;
   VmChanges changes;
   VmRemoval removal;

@@ -32,6 +32,8 @@ bool has_happened(const Parts& parts, const Operation& operation) {
       return vm && vm->power == PowerState::stopped;
     case OperationKind::vm_deallocate:
       return vm && vm->power == PowerState::deallocated;
+    case OperationKind::vm_hibernate:
+      return vm && vm->power == PowerState::hibernated;
     case OperationKind::vm_capture:
       return parts.images.has_captured(operation.id);
     case OperationKind::vm_delete:
@@ -90,7 +92,8 @@ asio::awaitable<std::vector<std::string>> recover(Parts& parts, const Region::Se
   co_await parts.disks.sweep_files();
   co_await parts.images.finish_removals();
   for (const char* folder : {"", "access", "tls", "extensions"}) remove_drafts(host.home / folder);
-  co_await parts.switches.take_up([&power = parts.power](const Vm& vm) { return power.runs(vm); });
+  co_await parts.switches.take_up(
+      [&power = parts.power](const Vm& vm) { return power.runs(vm) || power.is_hibernated(vm); });
   asio::co_spawn(host.executor, heal(parts, host.executor, settings.heal_pause), asio::detached);
   co_return rows.aside();
 }

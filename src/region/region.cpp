@@ -32,13 +32,15 @@ Parts::Parts(const Region::Services& host, const RegionSettings& settings)
       attachments(records, vms, disks),
       power(records, operations, vms, switches,
             {host.driver, host.gallery, host.guest_endpoints, threads_of(host), host.home}, settings),
+      hibernation(records, operations, vms, switches, power, host.driver),
       making(records, operations, {vms, attachments, certificates, power, restoring, images, switches},
              threads_of(host), host.home),
       changes(records, operations, {vms, attachments, making, power, disks}, host.driver, host.home,
               settings),
       removal(records, operations, {vms, attachments, certificates, power, disks, images, switches, names}),
-      vm_recovery(records, {vms, attachments, making, changes, power, removal, extensions}),
-      machines(records, operations, {vms, making, changes, power, restoring, removal}, host.driver, settings),
+      vm_recovery(records, {vms, attachments, making, changes, power, hibernation, removal, extensions}),
+      machines(records, operations, {vms, making, changes, power, hibernation, restoring, removal},
+               host.driver, settings),
       groups(records, operations, {removal, switches, names, disks, images, inert, documents}) {}
 
 struct Region::Impl {

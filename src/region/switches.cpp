@@ -47,7 +47,7 @@ std::string network_id(const VirtualNetwork& network) {
 
 bool is_on(const Vm& vm) {
   return vm.power == PowerState::starting || vm.power == PowerState::running ||
-         vm.power == PowerState::stopping;
+         vm.power == PowerState::stopping || is_asleep(vm.power);
 }
 
 /// The ports that a VM's extensions serve.
@@ -166,6 +166,7 @@ SwitchConfig Switches::config_of(const VirtualNetwork& network, AddressPorts& po
     port.wire_server = sockets.wire;
     port.host_plugin = sockets.plugin;
     port.metadata = sockets.metadata;
+    if (is_asleep(vm->power)) port.wake = sockets.wake;
     const SecurityGroup* of_interface = group_in_force(records_.security_groups, nic.security_group);
     for (const IpConfiguration& configuration : nic.configurations) {
       if (configuration.primary || port.address.empty()) port.address = configuration.private_address;

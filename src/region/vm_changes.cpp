@@ -56,6 +56,11 @@ Accepted VmChanges::begin(const Vm& known, VmOrder order) {
   if (known.provisioning == Provisioning::creating && says_the_same(known, order))
     return {vms_.live(known.id)->busy, false};
   vms_.check_idle(known);
+  const bool other_disks = !std::ranges::equal(
+      wanted.data_disks, known.data_disks,
+      [](const DataDisk& a, const DataDisk& b) { return a.lun == b.lun && a.disk == b.disk; });
+  if (is_asleep(known.power) && (other_disks || size.name != known.size))
+    throw not_now(known, "given other disks or another size");  // it would not find itself again
   check_disk_count(wanted, size);
   attachments_.check_data_disks(wanted, &known);
   const Disk* os_disk = records_.disks.find(known.os_disk);

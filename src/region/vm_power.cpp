@@ -59,6 +59,14 @@ MachineSpec VmPower::machine(const Vm& vm, const ImageFiles& files) const {
   return spec;
 }
 
+asio::awaitable<MachineSpec> VmPower::specification(Ref ref, std::string id) {
+  const Disk* disk = records_.disks.find(vms_.current(ref, id).os_disk);
+  if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
+  const ImageFiles files = co_await on(
+      threads_.pool, [&gallery = gallery_, file = home_ / disk->file] { return gallery.files_of(file); });
+  co_return machine(vms_.current(ref, id), files);
+}
+
 std::filesystem::path VmPower::temporary_disk(const std::string& id) const {
   return driver_.folder(id) / "temporary.qcow2";
 }
@@ -87,12 +95,8 @@ asio::awaitable<void> VmPower::switch_on(std::string operation, Ref ref, std::st
       co_await switches_.settle(network_ref);
     }
     operations_.phase(operation, from ? "Restoring the virtual machine" : "Starting the virtual machine");
-    const Disk* disk = records_.disks.find(vms_.current(ref, id).os_disk);
-    if (!disk) throw Error(ErrorKind::internal, "InternalError", ref.name + " has no OS disk.");
-    const ImageFiles files = co_await on(
-        threads_.pool, [&gallery = gallery_, file = home_ / disk->file] { return gallery.files_of(file); });
+    MachineSpec spec = co_await specification(ref, id);
     if (driver_.observe(id) != MachineState::running) {
-      MachineSpec spec = machine(vms_.current(ref, id), files);
       if (spec.temporary_disk)
         co_await on(threads_.pool, [&gallery = gallery_, file = *spec.temporary_disk,
                                     size = find_vm_size(vms_.current(ref, id).size)->resource_disk_mib] {
@@ -241,10 +245,10 @@ void VmPower::take_event(const std::string& id, MachineEvent event) {
   });
 }
 
-/// A machine that runs on from an earlier process.
+/// A machine that runs on from an earlier process, or sleeps on.
 asio::awaitable<void> VmPower::adopt(const Vm& vm) {
-  if (driver_.observe(vm.id) != MachineState::running) co_return;
-  co_await driver_.adopt(vm.id);
+  if (driver_.observe(vm.id) == MachineState::running) co_await driver_.adopt(vm.id);
+  if (!runs(vm) && !is_hibernated(vm)) co_return;
   for (const Ref& nic_ref : vm.interfaces)
     if (const NetworkInterface* nic = records_.interfaces.find(nic_ref))
       if (const VirtualNetwork* network = records_.networks.find(nic->configurations.front().network))
@@ -253,6 +257,10 @@ asio::awaitable<void> VmPower::adopt(const Vm& vm) {
 
 bool VmPower::runs(const Vm& vm) const {
   return driver_.observe(vm.id) == MachineState::running;
+}
+
+bool VmPower::is_hibernated(const Vm& vm) const {
+  return driver_.observe(vm.id) == MachineState::hibernated;
 }
 
 asio::awaitable<void> VmPower::cut(std::string id) {

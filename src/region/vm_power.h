@@ -43,17 +43,21 @@ class VmPower {
   boost::asio::awaitable<void> cut(std::string id);      ///< whatever it is doing
   boost::asio::awaitable<void> destroy(std::string id);  ///< and closes its guest endpoints
 
+  /// Returns once the agent of a restored machine has set it up, or after a while.
+  boost::asio::awaitable<void> await_set_up(std::string operation, Ref vm, std::string id);
+
   /// What its machine is made of.
   MachineSpec machine(const Vm& vm, const ImageFiles& files) const;
+  boost::asio::awaitable<MachineSpec> specification(Ref vm, std::string id);  ///< the same, once it is made
 
   /// What the host sees now.
   bool runs(const Vm& vm) const;
-  /// A machine that runs on from an earlier process.
+  bool is_hibernated(const Vm& vm) const;
+  /// A machine that runs on from an earlier process, or sleeps on.
   boost::asio::awaitable<void> adopt(const Vm& vm);
   void take_event(const std::string& id, MachineEvent event);
 
  private:
-  boost::asio::awaitable<void> await_set_up(std::string operation, Ref vm, std::string id);
   std::filesystem::path temporary_disk(const std::string& id) const;  ///< there until the VM is deallocated
 
   RegionRecords& records_;

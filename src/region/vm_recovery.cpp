@@ -3,6 +3,7 @@
 #include "region/extensions.h"
 #include "region/vm_attachments.h"
 #include "region/vm_changes.h"
+#include "region/vm_hibernation.h"
 #include "region/vm_making.h"
 #include "region/vm_power.h"
 #include "region/vm_records.h"
@@ -17,6 +18,7 @@ VmRecovery::VmRecovery(RegionRecords& records, Neighbours neighbours)
       making_(neighbours.making),
       changes_(neighbours.changes),
       power_(neighbours.power),
+      hibernation_(neighbours.hibernation),
       removal_(neighbours.removal),
       extensions_(neighbours.extensions) {}
 
@@ -37,7 +39,9 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
   if (vm.provisioning == Provisioning::creating) {
     making_.take_up(vm, runs, unfinished);
   } else {
-    const PowerState power = next(vm.power, runs ? PowerEvent::found_running : PowerEvent::found_off);
+    const PowerState power = next(vm.power, runs                       ? PowerEvent::found_running
+                                            : power_.is_hibernated(vm) ? PowerEvent::found_hibernated
+                                                                       : PowerEvent::found_off);
     if (power != vm.power) vms_.edit(ref).power = power;
     if (vm.provisioning == Provisioning::updating) {
       vms_.edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
@@ -60,8 +64,9 @@ void VmRecovery::take_up_start(const Vm& vm, Operations::Unfinished& unfinished)
     if (operation.empty()) continue;
     vms_.begin(
         vm, kind,
-        [this, ref = vm.ref(), id = vm.id](std::string op) {
-          return power_.switch_on(std::move(op), ref, id, {});
+        [this, ref = vm.ref(), id = vm.id, asleep = power_.is_hibernated(vm)](std::string op) {
+          return asleep ? hibernation_.wake(std::move(op), ref, id)
+                        : power_.switch_on(std::move(op), ref, id, {});
         },
         operation);
     return;

@@ -9,6 +9,7 @@ class Extensions;
 class RegionRecords;
 class VmAttachments;
 class VmChanges;
+class VmHibernation;
 class VmMaking;
 class VmPower;
 class VmRecords;
@@ -25,6 +26,7 @@ class VmRecovery {
     VmMaking& making;
     VmChanges& changes;
     VmPower& power;
+    VmHibernation& hibernation;
     VmRemoval& removal;
     Extensions& extensions;
   };
@@ -43,6 +45,7 @@ class VmRecovery {
   VmMaking& making_;
   VmChanges& changes_;
   VmPower& power_;
+  VmHibernation& hibernation_;
   VmRemoval& removal_;
   Extensions& extensions_;
 };

@@ -15,6 +15,7 @@
 #include "host/files.h"
 #include "images/disk.h"
 #include "model/catalog.h"
+#include "model/docker_extension.h"
 #include "network/addresses.h"
 #include "region/host_share.h"
 #include "region/images.h"
@@ -63,11 +64,9 @@ std::optional<json> front_of(const Extension& extension, const Secret& protected
       open["docker"].size() != 1 || !secret.is_object() || secret.size() != 1 || !secret.contains("certs") ||
       !secret["certs"].is_object() || secret["certs"].size() != 3)
     return std::nullopt;
-  const json port = open["docker"].value("port", json());
-  json front = {{"accept", "0.0.0.0:" + (port.is_string() ? port.get<std::string>() : port.dump())}};
-  if (port.is_string() ? port.get<std::string>().find_first_not_of("0123456789") != std::string::npos
-                       : !port.is_number_unsigned())
-    return std::nullopt;
+  const auto port = docker_port(extension.settings);
+  if (!port) return std::nullopt;
+  json front = {{"accept", fmt::format("0.0.0.0:{}", *port)}};
   for (const char* name : {"ca", "cert", "key"}) {
     const json text = secret["certs"].value(name, json());
     if (!text.is_string()) return std::nullopt;
@@ -202,6 +201,7 @@ asio::awaitable<void> VmRestoring::make(Wanted wanted, const ImageFiles& image,
     if (!files.temporary_disk.empty()) create_disk(files.temporary_disk, std::uint64_t{temporary_mib} << 20);
     return 0;
   });
+  if (ending_.stop_requested()) throw Error(ErrorKind::unavailable, "TemplateNotMade", "the region ends");
   machines_.insert(spec.id);
   std::exception_ptr trouble;
   try {

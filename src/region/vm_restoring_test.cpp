@@ -250,11 +250,41 @@ TEST_F(Restoring, APortThatWasOpenedForAnExtensionIsClosedWhenThatIsRemovedBefor
   EXPECT_TRUE(words.at(vm.id).back()["front"].is_null());
 }
 
+TEST_F(Restoring, ThePortIsClosedHoweverTheExtensionGoesThatHasNotSucceeded) {
+  publish_docker();
+  const Vm vm = world.make("web1");
+  world.guests->talkative = false;
+  world.region->extensions().put({"g", "web1"}, docker());
+  world.turn();
+  world.region->extensions().put({"g", "web1"}, docker());  // which makes it one that is updated
+  world.turn();
+  const std::size_t said = words.at(vm.id).size();
+  world.region->extensions().remove({"g", "web1"}, "docker", true);
+  world.turn();
+
+  ASSERT_THAT(words.at(vm.id), SizeIs(said + 1));
+  EXPECT_TRUE(words.at(vm.id).back()["front"].is_null());
+}
+
+TEST_F(Restoring, ThePortStaysWhenAnotherExtensionGoes) {
+  publish_docker();
+  const Vm vm = world.make("web1");
+  world.finish(world.region->extensions().put({"g", "web1"}, docker()));
+  world.guests->talkative = false;
+  world.region->extensions().put({"g", "web1"}, world.shell());
+  world.turn();
+  const std::size_t said = words.at(vm.id).size();
+  world.region->extensions().remove({"g", "web1"}, "shell", false);
+  world.turn();
+
+  EXPECT_THAT(words.at(vm.id), SizeIs(said));
+}
+
 TEST_F(Restoring, SettingsThatTheEngineHasToStartAgainForAreLeftToTheExtension) {
   publish_docker();
-  for (const json& settings :
-       {json{{"docker", {{"port", "4243"}, {"options", {"--debug"}}}}}, json{{"compose", "x"}},
-        json{{"docker", {{"port", "4243; rm"}}}}, json{{"docker", {{"port", {7}}}}}}) {
+  for (const json& settings : {json{{"docker", {{"port", "4243"}, {"options", {"--debug"}}}}},
+                               json{{"compose", "x"}}, json{{"docker", {{"port", "4243; rm"}}}},
+                               json{{"docker", {{"port", "70000"}}}}, json{{"docker", {{"port", {7}}}}}}) {
     const Vm vm = world.make("web" + std::to_string(words.size()));
     world.region->extensions().put(vm.ref(), docker(settings));
     world.turn();

@@ -211,7 +211,7 @@ void for_each_member(Visit&& visit, T& value, Same&... values) {
 template <class E>
 constexpr E last_of = E();
 template <>
-inline constexpr PowerState last_of<PowerState> = PowerState::deallocated;
+inline constexpr PowerState last_of<PowerState> = PowerState::waking;
 template <>
 inline constexpr Provisioning last_of<Provisioning> = Provisioning::deleting;
 template <>

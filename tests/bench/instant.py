@@ -80,6 +80,24 @@ def one_host(world):
     world.azure("vm", "delete", "alone", "--quiet", limit=300)
 
 
+def asleep(world):
+    create(world, "sleeper")
+    berth.wait_until("the report", lambda: reported(world, "sleeper"), 300)
+    to_sleep, to_answer = [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        world.azure("vm", "docker", "sleep", "sleeper", limit=300)
+        to_sleep.append(time.perf_counter() - began)
+        written = sum(file.stat().st_size for file in (world.region / "vm").glob("*/hibernation"))
+        began = time.perf_counter()
+        assert world.docker("--context", "sleeper", "info", "--format", "{{.Name}}", limit=300).stdout.strip() == "sleeper"
+        to_answer.append(time.perf_counter() - began)
+    say(f"vm docker sleep, {ROUNDS} times", spread(to_sleep))
+    say("... what it wrote, the last time", f"{written / 2**20:.0f} MiB")
+    say("`docker info` of a host that sleeps, until it has answered", spread(to_answer))
+    world.azure("vm", "delete", "sleeper", "--quiet", limit=300)
+
+
 def alive(world, count):
     began = time.perf_counter()
     for i in range(count):
@@ -98,6 +116,7 @@ def main():
         world.azure("vm", "image", "warm", world.image(), limit=berth.CREATE_LIMIT)
         one_after_the_other(world)
         one_host(world)
+        asleep(world)
         if count := int(os.environ.get("BERTH_ALIVE", "0")):
             alive(world, count)
     finally:

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -138,6 +139,63 @@ class Instant(berth.Case):
         berth.wait_until("a closed port", lambda: self.world.docker("--context", "short", "info", check=False).returncode != 0, 300)
         left = "cd /etc/docker && test -z \"$(find . -name '*.pem' -o -name tls-front.conf)\" && echo nothing"
         berth.wait_until("no files", lambda: self.world.root("short", left, check=False) == "nothing", 300)
+
+    def test_11_who_connects_to_a_host_that_sleeps_is_held_and_wakes_it(self):
+        name = self.names[0]
+        docker = ("--context", name)
+        self.world.import_busybox(name)
+        self.world.docker(*docker, "run", "-d", "--name", "counts", "berth/busybox", "sh", "-c",
+                          "i=0; while /busybox sleep 1; do i=$((i + 1)); echo $i > /count; done")
+        stream = subprocess.Popen(["docker", *docker, "events"], env=self.world.env, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(stream.kill)
+        boot = self.world.ssh(name, "cat /proc/sys/kernel/random/boot_id").stdout
+
+        self.world.azure("vm", "docker", "sleep", name)
+        self.assertEqual(self.world.show(name)["status"], "asleep")
+        self.assertFalse([pid for pid, command in self.world.processes() if f"guest={name}" in command])
+        self.assertIn("asleep", self.world.azure("vm", "docker", "list").stdout)
+        time.sleep(15)
+        self.assertEqual(self.world.show(name)["status"], "asleep", "nobody wanted it")
+
+        pings = [threading.Thread(target=self.world.docker, args=(*docker, "ps")) for _ in range(8)]
+        for ping in pings:
+            ping.start()
+        for ping in pings:
+            ping.join()
+        self.assertEqual(self.world.show(name)["status"], "running")
+        count = int(self.world.docker(*docker, "exec", "counts", "/busybox", "cat", "/count").stdout)
+        self.assertLess(count, 15 + 60, "it did not run meanwhile")
+        self.assertEqual(self.world.ssh(name, "cat /proc/sys/kernel/random/boot_id").stdout, boot)
+        berth.wait_until("the right time", lambda: abs(float(self.world.ssh(name, "date +%s").stdout) - time.time()) < 10, 60)
+        self.world.docker(*docker, "rm", "-f", "counts")
+        self.assertIn("counts", next(line for line in stream.stdout if "destroy" in line), "the stream went on")
+
+    def test_12_a_region_that_is_killed_finds_the_sleeping_host_again(self):
+        name = self.names[0]
+        self.world.azure("vm", "docker", "sleep", name)
+        for pid, command in self.world.processes():
+            if "berthd" in command:
+                os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.world.show(name)["status"], "asleep")
+        self.assertIn("Server Version", self.world.docker("--context", name, "info", limit=300).stdout)
+        self.assertEqual(self.world.show(name)["status"], "running")
+
+    def test_13_a_host_is_killed_while_it_falls_asleep_or_wakes_and_loses_nothing_but_its_memory(self):
+        name = self.names[0]
+        self.world.ssh(name, "echo kept > kept && sync")
+        sleeping = threading.Thread(target=self.world.azure, args=("vm", "docker", "sleep", name), kwargs={"check": False})
+        sleeping.start()
+        drafts = self.world.region / "vm"
+        while sleeping.is_alive() and not list(drafts.glob("*/hibernation.new")):
+            time.sleep(0.01)
+        for pid, command in self.world.processes():
+            if f"guest={name}" in command:
+                os.kill(pid, signal.SIGKILL)
+        sleeping.join()
+        berth.wait_until("the region's notice", lambda: self.world.show(name)["status"] in ("stopped", "asleep"), 60)
+        self.world.azure("vm", "start", name, "--wait", limit=berth.CREATE_LIMIT)
+        self.assertEqual(self.world.ssh(name, "cat kept").stdout.strip(), "kept")
+        self.assertFalse(list(drafts.glob("*/hibernation*")))
 
 
 if __name__ == "__main__":

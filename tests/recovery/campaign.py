@@ -81,7 +81,7 @@ class Client(threading.Thread):
 
     def power(self, name):
         try:
-            self.world.ask("POST", self.path(VM, name) + "/" + self.random.choice(["start", "restart", "powerOff", "deallocate"]))
+            self.world.ask("POST", self.path(VM, name) + "/" + self.random.choice(["start", "restart", "powerOff", "deallocate", "deallocate?hibernate=true"]))
             self.acknowledged += 1
         except Refused:
             pass

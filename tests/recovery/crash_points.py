@@ -178,6 +178,10 @@ def power(name, verb, *states):
     return lambda world: world.ask("POST", below("g", VM, name) + "/" + verb), is_done
 
 
+def sleeps(world, name):
+    return "HibernationState/Hibernated" in [status["code"] for status in world.there(below("g", VM, name) + "/instanceView")["statuses"]]
+
+
 def bodies(world):
     return ManyKinds(world.arm)
 
@@ -280,6 +284,8 @@ VERBS = {
     "vm stop": power("web1", "powerOff", "stopped"),
     "vm deallocate": power("web1", "deallocate", "deallocated"),
     "vm start": power("off", "start", "running"),
+    "vm hibernate": (lambda world: world.ask("POST", below("g", VM, "web1") + "/deallocate?hibernate=true"), lambda world: sleeps(world, "web1")),
+    "vm wake": power("asleep", "start", "running"),
     "extension set": put(below("g", VM, "web1") + "/extensions/shell", lambda world: bodies(world).extension("second"),
                          lambda document: succeeded(document) and document["properties"]["settings"]["who"] == "second"),
     "extension delete": delete(below("g", VM, "web1") + "/extensions/shell"),
@@ -307,10 +313,12 @@ def prepare(world):
     arm.done("PUT", below("g", NSG, "alone"), SPARE_RULES)
     arm.done("PUT", below("g", IP, "alone"), {"location": "westus", "properties": {"dnsSettings": {"domainNameLabel": "alone"}}})
     arm.done("PUT", below("g", DISK, "alone"), {"location": "westus", "properties": {"diskSizeGB": 1, "creationData": {"createOption": "Empty"}}})
-    for name in ("spare", "of-off"):
+    for name in ("spare", "of-off", "of-asleep"):
         arm.done("PUT", below("g", NIC, name), make.interface("g", None))
     arm.done("PUT", below("g", VM, "off"), make.machine("g", "off", "of-off"))
     arm.done("POST", below("g", VM, "off") + "/deallocate")
+    arm.done("PUT", below("g", VM, "asleep"), make.machine("g", "asleep", "of-asleep"))
+    arm.done("POST", below("g", VM, "asleep") + "/deallocate?hibernate=true")
     world.classic.done("POST", SERVICES, service_body("bare"))
 
 
@@ -373,6 +381,9 @@ def faults_of(region):
         runs = (region.home / "vm" / vm["id"] / "running").exists()
         if runs != (vm["power"] == 1):
             yield f"vm {key} {'runs' if runs else 'does not run'}, its record says power {vm['power']}"
+        sleeps = (region.home / "vm" / vm["id"] / "hibernation").exists()
+        if sleeps != (vm["power"] == 7):
+            yield f"vm {key} {'sleeps' if sleeps else 'does not sleep'}, its record says power {vm['power']}"
         for kind, refs in (("disk", [vm["os_disk"], *(data["disk"] for data in vm["data_disks"])]), ("interface", vm["interfaces"])):
             for ref in refs:
                 if key_of(ref) not in parsed[kind]:

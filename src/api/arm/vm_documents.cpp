@@ -21,6 +21,20 @@ void write_status(JsonText& out, std::string_view code, std::string_view display
   out.put_if("message", message).put_if("time", time).close();
 }
 
+/// Azure has no power states of its own for a machine that hibernates.
+std::string_view power_word(PowerState power) {
+  switch (power) {
+    case PowerState::hibernating:
+      return to_string(PowerState::deallocating);
+    case PowerState::hibernated:
+      return to_string(PowerState::deallocated);
+    case PowerState::waking:
+      return to_string(PowerState::starting);
+    default:
+      return to_string(power);
+  }
+}
+
 void write_agent(JsonText& out, const Vm& vm) {
   out.open("vmAgent").put("vmAgentVersion", vm.agent ? vm.agent->version : "Unknown").open_list("statuses");
   const bool running = vm.power == PowerState::running;
@@ -139,8 +153,9 @@ void write_instance_view(JsonText& out, std::string_view key, const Vm& vm, std:
         .close();
   out.open_list("statuses");
   write_provisioning_status(out, vm);
-  const std::string_view power = to_string(vm.power);
+  const std::string_view power = power_word(vm.power);
   write_status(out, fmt::format("PowerState/{}", power), fmt::format("VM {}", power));
+  if (vm.power == PowerState::hibernated) write_status(out, "HibernationState/Hibernated", "Hibernated");
   if (vm.generalized) write_status(out, "OSState/generalized", "VM generalized");
   if (vm.waits_for_space()) write_status(out, "HostState/noSpace", "VM halted", "Error", held_for_space);
   if (vm.power == PowerState::running && !vm.network_news.empty())

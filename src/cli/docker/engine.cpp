@@ -36,7 +36,7 @@ EngineAddress engine_address(const HostView& host, const std::string& cert_dir) 
   if (!port)
     refuse(fmt::format("The engine of {} listens on no port.", host.name),
            "Its extension's settings name none.");
-  if (!host.power.empty() && host.power != "running")
+  if (!host.can_be_reached())
     refuse(fmt::format("{} is {}.", host.name, host.power),
            fmt::format("Start it: azure vm start {} --wait", host.name));
   const PublicAddressView& where = host.public_address;

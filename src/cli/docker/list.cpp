@@ -53,6 +53,7 @@ void list_docker_hosts(Session& session, const std::string& group, const std::st
       rows.push_back({std::move(host), nullptr, {}});
   side_by_side(rows.size(), [&](std::size_t i) {
     Row& row = rows[i];
+    if (row.host.power == "asleep") return;  // it would wake
     try {
       row.info = ask_engine(engine_address(row.host, cert_dir), "/info", list_limit);
     } catch (const Error& error) {

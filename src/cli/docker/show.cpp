@@ -30,7 +30,9 @@ struct Engine {
 Engine look_at_engine(const HostView& host, const DockerHostOptions& options) {
   const auto port = host.docker_port();
   if (!port) return {{}, "the engine listens on no port", {}};
-  if (!host.power.empty() && host.power != "running")
+  if (host.power == "asleep")
+    return {{}, "it is asleep", "It wakes when docker connects; or: azure vm docker wake " + host.name};
+  if (!host.can_be_reached())
     return {
         {}, "the virtual machine is " + host.power, fmt::format("Start it: azure vm start {}", host.name)};
   const PublicAddressView& where = host.public_address;

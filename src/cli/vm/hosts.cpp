@@ -95,6 +95,7 @@ void add_statuses(const json& view, HostView& host) {
   for (const json& status : statuses) {
     const std::string code = text(status, {"code"});
     if (code.starts_with("PowerState/")) host.power = code.substr(std::string("PowerState/").size());
+    if (code == "HibernationState/Hibernated") host.power = "asleep";
     if (code == "HostState/noSpace") host.halted = text(status, {"message"});
     if (code == "HostState/networkRestarted") host.network_news = text(status, {"message"});
   }
@@ -277,6 +278,10 @@ std::string HostView::status() const {
   if (same_name(provisioning, "Creating") || same_name(provisioning, "Deleting")) return provisioning;
   if (!halted.empty()) return "halted";
   return power.empty() ? provisioning : power;
+}
+
+bool HostView::can_be_reached() const {
+  return power.empty() || power == "running" || power == "asleep";
 }
 
 std::string HostView::path() const {

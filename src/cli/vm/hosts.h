@@ -34,7 +34,7 @@ struct PublicAddressView {
 struct HostView {
   std::string name, group, location, size, image, user, id;
   std::string provisioning;  ///< "Succeeded"
-  std::string power;         ///< "running"; "" if not known
+  std::string power;         ///< "running", "asleep", "deallocated"; "" if not known
   std::string halted;        ///< why its processors stand still, though its power is on; usually ""
   std::string network_news;  ///< what happened to its virtual network by itself; usually ""
   std::string agent_version, agent_status;
@@ -56,6 +56,7 @@ struct HostView {
   /// Under which its keys, contexts and certificates are kept here.
   const std::string& tag() const { return host_tag.empty() ? name : host_tag; }
   std::string path() const;                   ///< of the VM, below the subscription
+  bool can_be_reached() const;                ///< it runs, or wakes for who connects
   std::string status() const;                 ///< in a word: "running", "halted", "Creating"
   const Extension* docker_extension() const;  ///< null without one
   bool is_docker_host() const { return docker_extension() != nullptr || tagged_docker_port; }

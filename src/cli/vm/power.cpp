@@ -28,10 +28,13 @@ struct PowerAction {
   const char* command;
   bool starts = false;
   bool from_standstill = false;  ///< it is for machines that do not run
+  bool of_docker_hosts = false;  ///< --all means these only
 };
 constexpr PowerAction start{"start", "Starting", "start", true, true},
     restart{"restart", "Restarting", "restart", true}, power_off{"powerOff", "Shutting down", "shutdown"},
-    deallocate{"deallocate", "Shutting down", "shutdown"};
+    deallocate{"deallocate", "Shutting down", "shutdown"},
+    sleep{"deallocate?hibernate=true", "Putting to sleep", "docker sleep", false, false, true},
+    wake{"start", "Waking", "docker wake", true, true, true};
 
 struct PowerOptions {
   std::string name, group, cert_dir;
@@ -49,7 +52,8 @@ std::vector<HostView> hosts_of(Session& session, const PowerOptions& options, co
   std::vector<HostView> hosts = list_hosts(session.arm());
   std::erase_if(hosts, [&](const HostView& host) {
     const bool elsewhere = !options.group.empty() && !same_name(host.group, options.group);
-    return elsewhere || (host.power == "running") == action.from_standstill;
+    return elsewhere || (host.power == "running") == action.from_standstill ||
+           (action.of_docker_hosts && !host.is_docker_host());
   });
   return hosts;
 }
@@ -135,10 +139,21 @@ void vm_shutdown(CommandLine& app, Session& session) {
                "Keep what the machine occupies (locally it makes no difference but for the state's name)");
 }
 
+void vm_docker_sleep(CommandLine& app, Session& session) {
+  declare(app, session, sleep);
+}
+
+void vm_docker_wake(CommandLine& app, Session& session) {
+  declare(app, session, wake);
+}
+
 constexpr Command vm_power_table[] = {
     {"vm start", "Start a virtual machine", &vm_start},
     {"vm restart", "Restart a virtual machine", &vm_restart},
     {"vm shutdown", "Shut a virtual machine down", &vm_shutdown},
+    {"vm docker sleep", "Write a Docker host's memory to disk and end its process; who connects wakes it",
+     &vm_docker_sleep},
+    {"vm docker wake", "Have a Docker host that sleeps go on", &vm_docker_wake},
 };
 
 }  // namespace

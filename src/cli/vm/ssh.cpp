@@ -85,7 +85,7 @@ std::optional<SshAccess> find_ssh_access(const HostView& host) {
 
 SshAccess get_ssh_access(const HostView& host) {
   if (auto access = find_ssh_access(host)) return *std::move(access);
-  const bool runs = host.power.empty() || host.power == "running";
+  const bool runs = host.can_be_reached();
   throw Error(ErrorKind::conflict, "SshNotOpen",
               runs ? fmt::format("{} has no open SSH port.", host.name)
                    : fmt::format("{} is {}, and its SSH port is closed.", host.name, host.power),

@@ -950,6 +950,28 @@ TEST_F(ArmEndpointsTest, MovesAVmBetweenItsPowerStates) {
   EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/restart"))["status"], "Succeeded");
 }
 
+TEST_F(ArmEndpointsTest, AVmHibernatesInAzuresWords) {
+  make_host();
+  const auto statuses = [&] {
+    std::vector<std::string> codes;
+    for (const json& status : region.get(vm_path + "/instanceView")["statuses"])
+      codes.push_back(status["code"]);
+    return codes;
+  };
+
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/deallocate?hibernate=true"))["status"], "Succeeded");
+  EXPECT_THAT(statuses(), testing::IsSupersetOf({"PowerState/deallocated", "HibernationState/Hibernated"}));
+  EXPECT_EQ(region.arm("POST", vm_path + "/deallocate?hibernate=true").status, 200);
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/start"))["status"], "Succeeded");
+  EXPECT_THAT(statuses(), testing::Contains("PowerState/running"));
+  EXPECT_THAT(statuses(), testing::Not(testing::Contains("HibernationState/Hibernated")));
+
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/deallocate?hibernate=true"))["status"], "Succeeded");
+  EXPECT_EQ(region.finish(region.arm("POST", vm_path + "/deallocate"))["status"], "Succeeded");
+  EXPECT_THAT(statuses(), testing::Not(testing::Contains("HibernationState/Hibernated")));
+  EXPECT_EQ(region.arm("POST", vm_path + "/deallocate?hibernate=true").status, 409) << "it does not run";
+}
+
 TEST_F(ArmEndpointsTest, DeletesAVmAndLeavesItsInterface) {
   make_host();
   EXPECT_EQ(region.finish(region.arm("DELETE", vm_path))["status"], "Succeeded");

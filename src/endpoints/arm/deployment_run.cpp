@@ -15,6 +15,7 @@
 #include "api/arm/compute.h"
 #include "api/arm/document.h"
 #include "api/arm/errors.h"
+#include "api/arm/extensions.h"
 #include "api/arm/ids.h"
 #include "base/error.h"
 #include "crypto/random.h"

@@ -141,7 +141,7 @@ asio::awaitable<Response> list_vm_sizes(Arm& arm, Request request) {
 asio::awaitable<Response> start_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
   const PowerState power = arm.region.machines().get(vm).power;
-  if (power == PowerState::running || power == PowerState::starting)
+  if (power == PowerState::running || power == PowerState::starting || power == PowerState::waking)
     co_return Response{.status = 200, .headers = {}, .body = {}};
   co_return co_await answer_accepted(arm, request, arm.region.machines().start(vm).operation);
 }
@@ -162,8 +162,12 @@ asio::awaitable<Response> power_off_vm(Arm& arm, Request request) {
 
 asio::awaitable<Response> deallocate_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  if (arm.region.machines().get(vm).power == PowerState::deallocated)
-    co_return Response{.status = 200, .headers = {}, .body = {}};
+  const PowerState power = arm.region.machines().get(vm).power;
+  if (same_name(request.parameter("hibernate"), "true")) {
+    if (power == PowerState::hibernated) co_return Response{.status = 200, .headers = {}, .body = {}};
+    co_return co_await answer_accepted(arm, request, arm.region.machines().hibernate(vm).operation);
+  }
+  if (power == PowerState::deallocated) co_return Response{.status = 200, .headers = {}, .body = {}};
   co_return co_await answer_accepted(arm, request, arm.region.machines().deallocate(vm).operation);
 }
 

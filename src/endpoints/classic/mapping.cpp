@@ -39,16 +39,19 @@ std::string instance_status(const Vm& vm) {
   if (vm.provisioning == Provisioning::failed && !vm.provisioned) return "ProvisioningFailed";
   switch (vm.power) {
     case PowerState::starting:
+    case PowerState::waking:
       return vm.provisioned ? "StartingVM" : "Provisioning";
     case PowerState::running:
       if (!vm.provisioned) return "Provisioning";
       return vm.agent && vm.agent->status == "Ready" ? "ReadyRole" : "StartingVM";
     case PowerState::stopping:
     case PowerState::deallocating:
+    case PowerState::hibernating:
       return "StoppingVM";
     case PowerState::stopped:
       return "StoppedVM";
     case PowerState::deallocated:
+    case PowerState::hibernated:
       break;
   }
   return vm.provisioning == Provisioning::creating ? "CreatingVM" : "StoppedDeallocated";
@@ -57,14 +60,17 @@ std::string instance_status(const Vm& vm) {
 std::string power_word(PowerState power) {
   switch (power) {
     case PowerState::starting:
+    case PowerState::waking:
       return "Starting";
     case PowerState::running:
       return "Started";
     case PowerState::stopping:
     case PowerState::deallocating:
+    case PowerState::hibernating:
       return "Stopping";
     case PowerState::stopped:
     case PowerState::deallocated:
+    case PowerState::hibernated:
       break;
   }
   return "Stopped";

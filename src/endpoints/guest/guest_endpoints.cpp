@@ -14,6 +14,13 @@ namespace {
 constexpr std::size_t largest_report = std::size_t{1024} * 1024, largest_log = 16 * largest_report;
 constexpr ServerLimits limits{.bodies = 2 * largest_log, .idle = std::chrono::seconds(60), .connections = 16};
 
+/// Only the VM's switch knows of the socket.
+boost::asio::awaitable<Response> answer_switch(std::function<void(const std::string&)> wanted,
+                                               std::string vm_id, Request) {
+  wanted(vm_id);
+  co_return Response{.status = 202, .headers = {}, .body = {}};
+}
+
 boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestService service, Request request) {
   co_return answer_guest(*guest, service, request);
 }
@@ -23,11 +30,15 @@ boost::asio::awaitable<Response> answer(std::shared_ptr<Guest> guest, GuestServi
 struct GuestEndpoints::Machine {
   std::filesystem::path folder;
   std::shared_ptr<Guest> guest;
-  std::unique_ptr<Server> wire, plugin, metadata;
+  std::unique_ptr<Server> wire, plugin, metadata, wake;
 };
 
-GuestEndpoints::GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host)
-    : executor_(std::move(executor)), host_(host), packages_(std::make_shared<PackageCache>()) {}
+GuestEndpoints::GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host,
+                               std::function<void(const std::string& vm_id)> wanted)
+    : executor_(std::move(executor)),
+      host_(host),
+      wanted_(std::move(wanted)),
+      packages_(std::make_shared<PackageCache>()) {}
 
 GuestEndpoints::~GuestEndpoints() = default;
 
@@ -38,7 +49,7 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
   }
   const GuestSockets sockets = guest_sockets(folder, vm_id);
   const bool in_place = std::filesystem::exists(sockets.wire) && std::filesystem::exists(sockets.plugin) &&
-                        std::filesystem::exists(sockets.metadata);
+                        std::filesystem::exists(sockets.metadata) && std::filesystem::exists(sockets.wake);
   if (const auto open = machines_.find(vm_id);
       in_place && open != machines_.end() && open->second->folder == folder)
     return;
@@ -62,6 +73,17 @@ void GuestEndpoints::set(const std::string& vm_id, const std::filesystem::path& 
   machine->wire = listen(sockets.wire, GuestService::wire_server);
   machine->plugin = listen(sockets.plugin, GuestService::host_plugin);
   machine->metadata = listen(sockets.metadata, GuestService::metadata);
+  machine->wake = Server::on_unix(
+      executor_, sockets.wake,
+      [wanted = wanted_, vm_id](Request&) {
+        return Admission{
+            .handler = [wanted,
+                        vm_id](Request request) { return answer_switch(wanted, vm_id, std::move(request)); },
+            .refusal = {},
+            .largest_body = 0,
+            .known = true};
+      },
+      limits);
   machines_[vm_id] = std::move(machine);
 }
 

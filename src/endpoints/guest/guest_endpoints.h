@@ -2,6 +2,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,8 +18,10 @@ class PackageCache;
 /// the region's thread.
 class GuestEndpoints {
  public:
-  /// `host` outlives this object.
-  GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host);
+  /// `host` outlives this object. `wanted` is told by a VM's switch that somebody wants it, while it sleeps: again and
+  /// again, until it is awake.
+  GuestEndpoints(boost::asio::any_io_executor executor, GuestHost& host,
+                 std::function<void(const std::string& vm_id)> wanted);
   ~GuestEndpoints();
 
   /// Opens the services of a VM in `folder`, which is made if need be; an empty one closes them. May be
@@ -30,6 +33,7 @@ class GuestEndpoints {
   struct Machine;
   boost::asio::any_io_executor executor_;
   GuestHost& host_;
+  std::function<void(const std::string&)> wanted_;
   std::shared_ptr<PackageCache> packages_;
   std::map<std::string, std::unique_ptr<Machine>> machines_;
 };

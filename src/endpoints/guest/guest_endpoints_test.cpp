@@ -304,7 +304,7 @@ TEST_F(GuestEndpointsTest, WhatCannotBeReadIsABadRequestAndNeverAServerError) {
 
 TEST_F(GuestEndpointsTest, OpensAndClosesTheSocketsOfAVm) {
   asio::io_context context;
-  GuestEndpoints endpoints(context.get_executor(), host);
+  GuestEndpoints endpoints(context.get_executor(), host, [](const std::string&) {});
   const GuestSockets sockets = guest_sockets(folder / "net", guest.vm_id);
   endpoints.set(guest.vm_id, folder / "net");
   endpoints.set(guest.vm_id, folder / "net");
@@ -355,9 +355,25 @@ TEST_F(GuestEndpointsTest, ProgramsGetTokensOfTheMachinesIdentity) {
   EXPECT_THAT(get({{"client_id", "c"}}, {}).body, HasSubstr("Required metadata header"));
 }
 
+TEST_F(GuestEndpointsTest, AKnockOfTheSwitchSaysThatTheVmIsWanted) {
+  asio::io_context context;
+  std::string wanted;
+  GuestEndpoints endpoints(context.get_executor(), host, [&](const std::string& vm_id) { wanted = vm_id; });
+  endpoints.set(guest.vm_id, folder / "net");
+
+  asio::local::stream_protocol::socket knocking(context);
+  knocking.connect(guest_sockets(folder / "net", guest.vm_id).wake.string());
+  asio::write(knocking, asio::buffer(std::string("POST /wake HTTP/1.0\r\nContent-Length: 0\r\n\r\n")));
+  knocking.close();  // it waits for no answer
+  for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+       wanted.empty() && std::chrono::steady_clock::now() < end;)
+    context.run_one_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(wanted, guest.vm_id);
+}
+
 TEST_F(GuestEndpointsTest, OnlyTheAgentsLogsMayBeLarge) {
   asio::io_context context;
-  GuestEndpoints endpoints(context.get_executor(), host);
+  GuestEndpoints endpoints(context.get_executor(), host, [](const std::string&) {});
   endpoints.set(guest.vm_id, folder / "net");
   const fs::path socket = guest_sockets(folder / "net", guest.vm_id).plugin;
 
