@@ -88,6 +88,15 @@ TEST_F(DockerDaily, ListSaysWhichEngineDoesNotAnswer) {
       HasSubstr("key.pem is missing"));
 }
 
+TEST_F(DockerDaily, WhoOnlyLooksAtAHostThatSleepsDoesNotWakeIt) {
+  region.further_status = {{"code", "HibernationState/Hibernated"}};
+  const json listed = json::parse(run_program({"vm", "docker", "list", "--json"}).out);
+  EXPECT_EQ(listed[0]["status"], "asleep");
+  EXPECT_EQ(listed[0]["engine"], "");
+  EXPECT_EQ(listed[0]["problem"], "");
+  EXPECT_THAT(run_program({"vm", "docker", "show", "web1"}).out, HasSubstr("it is asleep"));
+}
+
 TEST_F(DockerDaily, EnvIsForEachShellAndNothingElseIsPrinted) {
   const std::string folder = region.docker().string();
   EXPECT_EQ(run_program({"vm", "docker", "env", "web1"}).out,

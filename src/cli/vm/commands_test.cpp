@@ -42,6 +42,8 @@ TEST_F(VmCommands, StartRestartAndShutdownAskForWhatTheyAreCalled) {
   for (const auto& [command, verb] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"vm", "start", "web1"}, "start"},
            {{"vm", "restart", "web1"}, "restart"},
+           {{"vm", "docker", "sleep", "web1"}, "deallocate"},
+           {{"vm", "docker", "wake", "web1"}, "start"},
            {{"vm", "shutdown", "web1"}, "deallocate"},
            {{"vm", "shutdown", "web1", "-p"}, "powerOff"}}) {
     const Ran ran = run_program(command);

@@ -56,7 +56,7 @@ class World {
     gallery_.import(home_ / "tiny.qcow2", "tiny", "A tiny image", [](const std::string&, double) {});
     networks_.home = home_;
     driver_.on_start = [this](const MachineSpec& machine, const std::string&) { boot(machine.id); };
-    endpoints_.emplace(io_.get_executor(), region_->guests());
+    endpoints_.emplace(io_.get_executor(), region_->guests(), [](const std::string&) {});
     wait_for(region_->recover());
   }
   ~World() {
