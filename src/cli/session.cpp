@@ -69,8 +69,8 @@ ArmClient& Session::arm() {
 
 void Session::persist(const std::function<void()>& work) {
   using Clock = std::chrono::steady_clock;
-  constexpr int start_limit = 4;  // the first one is no restart
-  constexpr std::chrono::seconds patience(20);
+  constexpr int start_limit = 4;                               // the first one is no restart
+  const std::chrono::seconds patience(is_local() ? 20 : 120);  // a network comes back later than a process
   std::optional<Clock::time_point> lost_since;
   while (true) {
     const int starts_before = starts_;

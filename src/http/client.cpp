@@ -310,6 +310,8 @@ Response Client::send(const ClientRequest& request) {
   curl_easy_reset(easy);  // keeps connections
   impl_->set_connection(host, connect_to);
   impl_->set_request(request, headers);
+  if (request.limit.count() > 0)
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit.count()));
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &take_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &take_header);

@@ -29,7 +29,8 @@ struct ClientRequest {
   std::string url;
   CaseInsensitiveMap headers;
   std::string body;
-  Secret bearer;  ///< Authorization: Bearer …; empty: none
+  Secret bearer;                       ///< Authorization: Bearer …; empty: none
+  std::chrono::milliseconds limit{0};  ///< in place of the client's; 0: that one
 };
 
 /// Why there is no answer. Throws of send() carry one of these codes:

@@ -138,6 +138,8 @@ TEST_F(HttpClient, WhatIsNoUrlIsInvalid) {
 TEST_F(HttpClient, GivesUpAfterItsLimit) {
   serve(never);
   EXPECT_EQ(code_of({.ca_file = ca, .limit = 300ms}, {.url = url}), "TimedOut");
+  EXPECT_EQ(code_of({.ca_file = ca}, {.url = url, .headers = {}, .body = "", .bearer = {}, .limit = 300ms}),
+            "TimedOut");
 }
 
 TEST_F(HttpClient, StopsWhenItIsCancelled) {

@@ -22,6 +22,8 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds default_poll = 1s;
 constexpr milliseconds longest_poll = 120s;
+constexpr milliseconds poll_limit = 60s;  ///< of one request
+constexpr milliseconds outage_poll = 5s;  ///< while nobody answers
 constexpr std::size_t most_pages = 1000;
 
 /// The version that a path's provider is asked with.
@@ -162,7 +164,8 @@ Progress progress_of(const std::string& status) {
 
 bool is_connection_loss(const Error& error) {
   return error.code == "ConnectionRefused" || error.code == "ConnectionFailed" ||
-         error.code == "TransferFailed" || error.code == "TlsFailed" || error.code == "OperationPreempted";
+         error.code == "TransferFailed" || error.code == "HostNotFound" || error.code == "TimedOut" ||
+         error.code == "TlsFailed" || error.code == "OperationPreempted";
 }
 
 struct ArmClient::Impl {
@@ -194,12 +197,13 @@ struct ArmClient::Impl {
   }
 
   Response send(const std::string& method, const std::string& url, const std::string& body,
-                const char* type = "application/json") {
+                const char* type = "application/json", milliseconds limit = {}) {
     bool renewed = false;
     while (true) {
       if (token.text.empty() || steady_clock::now() >= token.good_until)
         token = endpoint.tokens->get(false, {}, exchange.listener);
-      ClientRequest request{.method = method, .url = url, .body = body, .bearer = token.text};
+      ClientRequest request{
+          .method = method, .url = url, .headers = {}, .body = body, .bearer = token.text, .limit = limit};
       request.headers["Accept"] = "application/json";
       if (!body.empty()) request.headers["Content-Type"] = type;
       request.headers["x-ms-client-request-id"] = new_uuid();
@@ -210,7 +214,11 @@ struct ArmClient::Impl {
     }
   }
 
-  [[noreturn]] void refuse(const Response& response, const std::string& method, const std::string& url) {
+  [[noreturn]] void refuse(const Response& response, const std::string& method,
+                           const std::string& url) const {
+    throw refusal(response, method, url);
+  }
+  Error refusal(const Response& response, const std::string& method, const std::string& url) const {
     const std::string path = url.substr(endpoint.url.size() < url.size() ? endpoint.url.size() : 0);
     Error error = error_from(parse(response.body), response.status,
                              fmt::format("{} {} was answered with HTTP {}.", method,
@@ -218,7 +226,7 @@ struct ArmClient::Impl {
     if (const auto wait = retry_after(response);
         wait && error.kind == ErrorKind::unavailable && error.advice.empty())
       error.advice = fmt::format("Try again in {}.", seconds_text(*wait));
-    throw error;
+    return error;
   }
 
   std::vector<json> all_pages(json page) {
@@ -255,16 +263,52 @@ struct ArmClient::Impl {
                        .poll = poll_interval(response)};
   }
 
+  /// What nobody answered while an operation went on: it says nothing of the operation. What the local region says is true at once,
+  /// and one that went away has to be found, or started, first.
+  bool says_nothing(const Error& error) const {
+    return endpoint.far && error.kind == ErrorKind::unavailable && error.code != "OperationCanceled" &&
+           error.code != "TlsFailed";
+  }
+
+  /// The answer to one look; nullopt when there is none just now, and `outage` has the reason then.
+  std::optional<Response> look(const std::string& url, milliseconds& interval, std::string& outage) {
+    interval = outage_poll;
+    std::optional<Error> reason;
+    try {
+      Response response = send("GET", url, {}, "", poll_limit);
+      const int status = response.status;
+      const bool passes = status == 408 || status == 429 || status >= 500;
+      if (!endpoint.far || !passes) {
+        interval = poll_interval(response);
+        outage.clear();
+        return response;
+      }
+      reason = refusal(response, "GET", url);
+      interval = retry_after(response).value_or(outage_poll);
+    } catch (const Error& error) {
+      if (!says_nothing(error)) throw;
+      reason = error;
+    }
+    if (outage.empty() && exchange.listener.warn)
+      exchange.listener.warn(fmt::format("{} What was asked for may go on; looking again.", reason->what()));
+    outage = reason->what();
+    return std::nullopt;
+  }
+
   /// One look at an operation, by the first way there is to look.
   Progress poll(const ArmAccepted& accepted, const std::string& path, milliseconds& interval,
-                const std::function<void(const std::vector<Phase>&)>& on_phases) {
+                std::string& outage, const std::function<void(const std::vector<Phase>&)>& on_phases) {
     const bool by_operation = !accepted.operation.empty();
     const bool by_location = !by_operation && !accepted.location.empty();
     const std::string where = by_operation  ? url_to_follow(accepted.operation)
                               : by_location ? url_to_follow(accepted.location)
                                             : url(path);
-    const Response response = send("GET", where, {});
-    interval = poll_interval(response);
+    const auto answer = look(where, interval, outage);
+    if (!answer) {
+      if (on_phases) on_phases({});
+      return Progress::running;
+    }
+    const Response& response = *answer;
     if (response.status < 200 || response.status > 299) refuse(response, "GET", where);
     const json document = parse(response.body);
     if (on_phases) on_phases(phases_in(document));
@@ -354,14 +398,18 @@ bool ArmClient::wait(const ArmAccepted& accepted, const std::string& path, milli
     if (state.empty() || progress_of(state) == Progress::succeeded) return true;
   }
   const auto end = steady_clock::now() + limit;
+  std::string outage;
   while (true) {
     milliseconds interval = default_poll;
-    if (impl_->poll(accepted, path, interval, on_phases) == Progress::succeeded) return true;
+    if (impl_->poll(accepted, path, interval, outage, on_phases) == Progress::succeeded) return true;
     if (enough && enough()) return false;
-    if (steady_clock::now() >= end)
-      throw Error(ErrorKind::unavailable, "TimedOut",
-                  fmt::format("It did not end within {} seconds.",
-                              std::chrono::duration_cast<std::chrono::seconds>(limit).count()));
+    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now());
+    if (left <= 0ms)
+      throw Error(ErrorKind::unavailable, "OperationNotEnded",
+                  fmt::format("It did not end within {} seconds{}",
+                              std::chrono::duration_cast<std::chrono::seconds>(limit).count(),
+                              outage.empty() ? "." : ", as far as is known: " + outage));
+    if (!outage.empty()) interval = std::min(interval, left);  // once more at the end
     if (interrupt::sleep(std::max(interval, milliseconds(20)))) interrupt::check();
   }
 }

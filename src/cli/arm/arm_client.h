@@ -67,9 +67,10 @@ class ArmClient {
   ArmAccepted remove(const std::string& path);
 
   /// Waits for the end of what was accepted (`path` as it was given), and tells its phases as they are known.
-  /// Throws the operation's own error when it failed, unavailable("TimedOut") after `limit`, and
+  /// Throws the operation's own error when it failed, unavailable("OperationNotEnded") after `limit`, and
   /// unavailable("OperationCanceled") when cancelled. `enough` is asked while it goes on: true to wait no longer, and the
-  /// result is false then.
+  /// result is false then. Of what is far, a look that nobody answers (a lost connection, silence, 408, 429, 5xx) says nothing of the
+  /// operation: it is looked again, after the time that Retry-After names, until `limit`.
   bool wait(const ArmAccepted& accepted, const std::string& path, std::chrono::milliseconds limit,
             const std::function<void(const std::vector<Phase>&)>& on_phases = {},
             const std::function<bool()>& enough = {});

@@ -40,6 +40,14 @@ class Arm : public testing::Test {
   static Response answer(int status, const json& body, CaseInsensitiveMap headers = {}) {
     return {.status = status, .headers = std::move(headers), .body = body.is_null() ? "" : body.dump()};
   }
+  /// The same region as if it were far away: it cannot be started anew.
+  ArmClient far_away() {
+    ArmEndpoint endpoint = arm_endpoint(LocalRegion(region.home(), "/none").find_running().value());
+    endpoint.far = true;
+    ArmClient client(std::move(endpoint), &interrupt::requested);
+    client.listener().warn = [this](const std::string& text) { warnings.push_back(text); };
+    return client;
+  }
   template <class Work>
   Error error_of(Work work) {
     try {
@@ -58,6 +66,7 @@ class Arm : public testing::Test {
   FakeRegion region;
   std::vector<std::pair<std::string, std::vector<Response>>> scripts;
   std::unique_ptr<ArmClient> arm;
+  std::vector<std::string> warnings;
 };
 
 const CaseInsensitiveMap soon = {{"x-ms-retry-after-ms", "5"}};
@@ -140,7 +149,71 @@ TEST_F(Arm, AnOperationThatDoesNotEndIsGivenUp) {
   script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
   script("/operations/1", {answer(200, {{"status", "Running"}}, soon)});
   const Error error = error_of([&] { arm->wait(arm->put("thing", json::object()), "thing", 100ms); });
-  EXPECT_EQ(error.code, "TimedOut");
+  EXPECT_EQ(error.code, "OperationNotEnded");
+  EXPECT_STREQ(error.what(), "It did not end within 0 seconds.");
+}
+
+TEST_F(Arm, AnOutageSaysNothingOfAnOperationThatIsFarAway) {
+  script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
+  std::vector<Response> answers(9, answer(503, nullptr, soon));
+  answers.push_back(answer(500, nullptr, soon));
+  answers.push_back(answer(429, nullptr, soon));
+  answers.push_back(answer(200, {{"status", "Succeeded"}}));
+  script("/operations/1", answers);
+  ArmClient client = far_away();
+  client.wait(client.put("thing", json::object()), "thing", 60s);
+  EXPECT_EQ(count("GET /operations/1"), 12U);
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("was answered with HTTP 503. What was asked for may go on")));
+}
+
+TEST_F(Arm, AServiceThatNamesALongTimeIsLookedAtAgainWhenItIsOver) {
+  script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
+  script("/operations/1",
+         {answer(429, nullptr, {{"Retry-After", "600"}}), answer(200, {{"status", "Succeeded"}})});
+  ArmClient client = far_away();
+  client.wait(client.put("thing", json::object()), "thing", 300ms);  // which is over earlier: a last look
+  EXPECT_EQ(count("GET /operations/1"), 2U);
+}
+
+TEST_F(Arm, AnOutageThatOutlastsTheLimitIsTold) {
+  script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
+  script("/operations/1", {answer(503, nullptr, {{"Retry-After", "600"}})});
+  ArmClient client = far_away();
+  const Error error = error_of([&] { client.wait(client.put("thing", json::object()), "thing", 100ms); });
+  EXPECT_EQ(error.code, "OperationNotEnded");
+  EXPECT_THAT(error.what(), HasSubstr("as far as is known: GET /operations/1 was answered with HTTP 503."));
+}
+
+TEST_F(Arm, AnOperationThatFailedAsUnavailableHasFailed) {
+  script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
+  script("/operations/1",
+         {answer(200,
+                 json::parse(
+                     R"({"status":"Failed","error":{"code":"AllocationFailed","message":"It is full."}})"))});
+  ArmClient client = far_away();
+  EXPECT_EQ(error_of([&] { client.wait(client.put("thing", json::object()), "thing", 60s); }).code,
+            "AllocationFailed");
+}
+
+TEST_F(Arm, WhatTheLocalRegionSaysIsTrueAtOnce) {
+  script("/thing", {answer(202, nullptr, {{"Azure-AsyncOperation", "https://127.0.0.1:1/operations/1"}})});
+  script("/operations/1", {answer(503, nullptr, soon)});
+  EXPECT_EQ(error_of([&] { arm->wait(arm->put("thing", json::object()), "thing", 60s); }).code,
+            "RequestFailed");
+  region.on_request = {};
+  region.stop();
+  EXPECT_TRUE(is_connection_loss(
+      error_of([&] { arm->wait({.operation = "https://127.0.0.1:1/operations/1"}, "thing", 60s); })));
+}
+
+TEST_F(Arm, ALostConnectionDoesNotEndAWaitForWhatIsFarAway) {
+  ArmClient client = far_away();
+  client.list("locations");  // signed in
+  region.stop();
+  const Error error =
+      error_of([&] { client.wait({.operation = "https://127.0.0.1:1/operations/1"}, "thing", 100ms); });
+  EXPECT_EQ(error.code, "OperationNotEnded");
+  EXPECT_THAT(error.what(), HasSubstr("the connection was refused"));
 }
 
 TEST_F(Arm, CtrlCEndsTheWaiting) {

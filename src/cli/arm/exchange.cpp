@@ -49,7 +49,7 @@ std::string ids_of(const Response& response) {
 /// Whether the connection failed, and not the request: it may do better in a moment.
 bool may_pass(const Error& error) {
   return error.code == "ConnectionRefused" || error.code == "ConnectionFailed" ||
-         error.code == "TransferFailed" || error.code == "HostNotFound";
+         error.code == "TransferFailed" || error.code == "HostNotFound" || error.code == "TimedOut";
 }
 
 }  // namespace
@@ -121,12 +121,12 @@ struct Exchange::Impl {
     return (repeatable && status >= 500) || std::ranges::count(options.also_passing, status) > 0;
   }
 
-  void look_at_clock(const Response& response, const std::string& host, const Listener& listener) {
-    if (told_clock || !listener.warn) return;
+  void look_at_clock(const Response& response, const std::string& host, const Listener& hearer) {
+    if (told_clock || !hearer.warn) return;
     const std::string trouble = clock_trouble(response, host, system_clock::now());
     if (trouble.empty()) return;
     told_clock = true;
-    listener.warn(trouble);
+    hearer.warn(trouble);
   }
 
   void wait(milliseconds time) {
@@ -145,6 +145,7 @@ int Exchange::repeated_changes() const {
 Response Exchange::send(const ClientRequest& request, bool repeatable) {
   repeatable = repeatable || request.method != "POST";
   const std::string host = host_of_url(request.url);
+  const auto first_began = steady_clock::now();
   for (int attempt = 1;; ++attempt) {
     const auto began = steady_clock::now();
     const auto trace = [&](const std::string& outcome, const std::string& ids) {
@@ -170,6 +171,7 @@ Response Exchange::send(const ClientRequest& request, bool repeatable) {
     } catch (const Error& error) {
       if (error.code != "OperationCanceled") trace(error.code, "");
       if (!impl_->options.far || !repeatable || !may_pass(error) || attempt >= impl_->options.tries) throw;
+      if (error.code == "TimedOut" && steady_clock::now() - first_began > longest_wait) throw;
       if (attempt == 1 && listener.warn) listener.warn(fmt::format("{} Trying again.", error.what()));
     }
     impl_->wait(wait);

@@ -24,7 +24,8 @@ class Exchange {
  public:
   struct Options {
     ClientOptions client;
-    /// Lost connections are tried again, too. (The local region may have to be started first: Session::persist.)
+    /// Lost connections are tried again, too, and silence is within two minutes. (The local region may have to be started first:
+    /// Session::persist.)
     bool far = false;
     std::vector<int> also_passing = {};  ///< statuses that pass with this service
     int tries = 4;                       ///< 429 has twice as many

@@ -92,6 +92,17 @@ TEST_F(Exchanges, ALostConnectionIsTriedAgainWithWhatIsFarAway) {
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("the connection was refused. Trying again.")));
 }
 
+TEST_F(Exchanges, SilenceIsTriedAgainWithWhatIsFarAway) {
+  region.on_request = [calls = 0](const Request&) mutable -> std::optional<Response> {
+    if (calls++ == 0) std::this_thread::sleep_for(400ms);
+    return Response{.status = 200};
+  };
+  const ClientRequest request{.url = origin + "/x", .headers = {}, .body = "", .bearer = {}, .limit = 300ms};
+  EXPECT_EQ(exchange(true).send(request).status, 200);
+  EXPECT_THAT(waits, ElementsAre(600ms));
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("no answer within 1 s. Trying again.")));
+}
+
 TEST_F(Exchanges, CtrlCEndsTheWait) {
   answers = {busy(429, "Retry-After", "60")};
   Exchange one(

@@ -216,6 +216,22 @@ TEST_F(AzureHost, ADeploymentThatIsThrottledGoesOn) {
   EXPECT_LE(throttled, 0);
 }
 
+TEST_F(AzureHost, AnOutageWhileItIsMadeIsWaitedFor) {
+  std::atomic<int> away{30};
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (request.path.find("/deployments/") == std::string::npos || request.method != "GET" || away-- <= 0)
+      return std::nullopt;
+    Response none{.status = 503};
+    none.headers["x-ms-retry-after-ms"] = "5";
+    return none;
+  };
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_LE(away, 0);
+  EXPECT_THAT(ran.out, HasSubstr("was answered with HTTP 503. What was asked for may go on; looking again."));
+  EXPECT_TRUE(azure.region.has_group("web1"));
+}
+
 TEST_F(AzureHost, WhatWasDoneWithoutOurHearingOfItIsGoneOnWith) {
   std::map<std::string, int> lost;  // the fake does it, and its answer gets lost
   azure.trouble = [&](const Request& request) -> std::optional<Response> {
