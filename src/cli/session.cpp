@@ -87,7 +87,7 @@ void Session::persist(const std::function<void()>& work) {
       }
       if (Clock::now() - *lost_since > patience) throw;
     }
-    ++losses_;
+    losses_ += 1 + (arm_ ? arm_->repeated_changes() : 0);
     arm_.reset();
     info_.reset();
     interrupt::sleep(std::chrono::milliseconds(200));

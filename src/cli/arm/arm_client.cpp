@@ -246,13 +246,14 @@ struct ArmClient::Impl {
   }
 
   ArmAccepted change(const std::string& method, const std::string& path, const std::string& body,
-                     const char* type = "application/json") {
+                     const char* type = "application/json", bool again = false) {
     const std::string where = url(path);
     const int repeats_before = exchange.repeated_changes();
     const Response response = send(method, where, body, type);
     if (response.status == 404 && method == "DELETE") return {};
+    again = again || exchange.repeated_changes() > repeats_before;
     // A deployment whose acceptance got lost on the way goes on under its name.
-    if (response.status == 409 && exchange.repeated_changes() > repeats_before &&
+    if (response.status == 409 && again &&
         text_of(member(parse(response.body), "error"), "code") == "DeploymentActive")
       return ArmAccepted{.document = R"({"properties":{"provisioningState":"Accepted"}})"};
     if (response.status < 200 || response.status > 299) refuse(response, method, where);
@@ -372,8 +373,8 @@ std::vector<json> ArmClient::list_above(const std::string& collection) {
   return impl_->all_pages(parse(response.body));
 }
 
-ArmAccepted ArmClient::put(const std::string& path, const json& body) {
-  return impl_->change("PUT", path, body.dump());
+ArmAccepted ArmClient::put(const std::string& path, const json& body, bool again) {
+  return impl_->change("PUT", path, body.dump(), "application/json", again);
 }
 ArmAccepted ArmClient::patch(const std::string& path, const json& body) {
   return impl_->change("PATCH", path, body.dump());

@@ -58,7 +58,8 @@ class ArmClient {
   std::vector<nlohmann::json> list_above(const std::string& collection);
   /// All pages of a collection.
   std::vector<nlohmann::json> list(const std::string& path);
-  ArmAccepted put(const std::string& path, const nlohmann::json& body);
+  /// `again`: it may have been accepted before, without our hearing of it. Then a deployment that goes on under its name is this one.
+  ArmAccepted put(const std::string& path, const nlohmann::json& body, bool again = false);
   /// A file, as it is.
   ArmAccepted put_file(const std::string& path, const std::string& bytes);
   /// Changes what `body` names, and leaves all else.

@@ -256,6 +256,55 @@ TEST_F(AzureHost, WhatWasDoneWithoutOurHearingOfItIsGoneOnWith) {
   EXPECT_EQ(lost["deployment"], 2);
 }
 
+/// An answer that does not arrive: no client takes a header of that length.
+const std::string lost_answer(std::size_t{200} << 10, 'x');
+
+TEST_F(AzureHost, ADeploymentIsPutOnceThoughTheConnectionIsLost) {
+  int puts = 0;
+  const auto is_put = [](const Request& request) {
+    return request.method == "PUT" && request.path.ends_with("/deployments/docker-web1");
+  };
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (!is_put(request) || ++puts == 1) return std::nullopt;
+    Response active{.status = 409,
+                    .headers = {},
+                    .body = R"({"error":{"code":"DeploymentActive","message":"It goes on."}})"};
+    if (puts < 5) active.headers["X-Large"] = lost_answer;
+    return active;
+  };
+  azure.region.after_answer = [&](const Request& request, Response& response) {
+    if (is_put(request)) response.headers["X-Large"] = lost_answer;
+  };
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(puts, 5) << "each exchange tries four times";
+  EXPECT_THAT(ran.out, HasSubstr("Resource Manager went away"));
+  EXPECT_TRUE(azure.region.has_group("web1"));
+}
+
+TEST_F(AzureHost, ADeploymentOfSomebodyElseIsNotTakenForOurs) {
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (request.method != "PUT" || !request.path.ends_with("/deployments/docker-web1")) return std::nullopt;
+    return Response{.status = 409,
+                    .headers = {},
+                    .body = R"({"error":{"code":"DeploymentActive","message":"It goes on."}})"};
+  };
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 5);
+  EXPECT_THAT(ran.err, HasSubstr("It goes on."));
+}
+
+TEST_F(AzureHost, ADeploymentThatWasPreemptedIsPutAgain) {
+  azure.region.deployment_error = {{"code", "OperationPreempted"}, {"message", "Another one came."}};
+  int puts = 0;
+  azure.region.after_answer = [&](const Request& request, Response&) {
+    if (request.method == "PUT" && request.path.ends_with("/deployments/docker-web1") && ++puts == 2)
+      azure.region.deployment_error = nullptr;
+  };
+  EXPECT_EQ(create().exit_code, 0);
+  EXPECT_EQ(puts, 2);
+}
+
 TEST_F(AzureHost, WhatWasMadeGoesWhenItFails) {
   azure.region.deployment_error = {{"code", "SkuNotAvailable"}, {"message", "The size is not available."}};
   const Ran ran = create();

@@ -399,11 +399,22 @@ void Creation::deploy(const Secret& password) {
   const json body = deployment_body(host, password, docker);
 
   const std::string path = in_group("Microsoft.Resources/deployments/docker-" + host.name);
+  const int losses_before = session_.losses();
+  std::optional<ArmAccepted> accepted;
   session_.persist([&] {
     ArmClient& arm = session_.arm();
     interrupt::check();
-    phases_.restart();
-    wait_for_deployment(arm.put(path, body), path);
+    // A region that was started anew has ended what it had accepted; Azure goes on with it.
+    if (!accepted || !plan_.host.on_azure) {
+      phases_.restart();
+      accepted = arm.put(path, body, session_.losses() > losses_before);
+    }
+    try {
+      wait_for_deployment(*accepted, path);
+    } catch (const Error& error) {
+      if (error.code == "OperationPreempted") accepted.reset();
+      throw;
+    }
   });
 }
 
