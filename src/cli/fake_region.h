@@ -134,6 +134,22 @@ class FakeRegion {
     groups_[lower(name)] = tags;
   }
 
+  /// What is there already: "rg/Microsoft.Network/virtualNetworks/old" with its tags, and a subnet "default" where it has some.
+  void add_resource(const std::string& group_and_path, const json& tags = json::object()) {
+    const std::lock_guard lock(mutex_);
+    const std::string key = key_of(group_and_path);
+    json document = {{"id", "/subscriptions/sub-1" + key},
+                     {"name", group_and_path.substr(group_and_path.rfind('/') + 1)},
+                     {"tags", tags},
+                     {"properties", {{"subnets", json::array({{{"name", "default"}}})}}}};
+    documents_of(key)[key] = std::move(document);
+  }
+  bool has_resource(const std::string& group_and_path) {
+    const std::lock_guard lock(mutex_);
+    const std::string key = key_of(group_and_path);
+    return documents_of(key).contains(key);
+  }
+
   /// Asked before each request is answered; a Response of its own goes out in place of ours.
   std::function<std::optional<Response>(const Request&)> on_request;
   /// Beside "Bearer t0ken".
@@ -217,6 +233,22 @@ class FakeRegion {
     return response;
   }
 
+  static std::string key_of(const std::string& group_and_path) {
+    const std::size_t slash = group_and_path.find('/');
+    return "/resourcegroups/" + lower(group_and_path.substr(0, slash)) + "/providers/" +
+           lower(group_and_path.substr(slash + 1));
+  }
+  std::map<std::string, json>& documents_of(const std::string& path) {
+    const auto has = [&](const char* part) { return path.find(part) != std::string::npos; };
+    return has("/virtualmachines/")         ? vms_
+           : has("/networkinterfaces/")     ? interfaces_
+           : has("/loadbalancers/")         ? balancers_
+           : has("/publicipaddresses/")     ? addresses_
+           : has("/networksecuritygroups/") ? security_groups_
+           : has("/virtualnetworks/")       ? networks_
+                                            : disks_;
+  }
+
   Response resource(const Request& request, const std::string& path) {
     const auto has = [&](const char* part) { return path.find(part) != std::string::npos; };
     if (path == "/locations")
@@ -237,6 +269,8 @@ class FakeRegion {
     if (has("/publicipaddresses")) return address_request(request, path);
     if (has("/extensions/")) return extension_request(request);
     if (has("/providers/microsoft.compute/virtualmachines")) return vm_request(request, path);
+    if (has("/virtualnetworks")) return network_request(request, path);
+    if (has("/disks")) return document_request(request, path, disks_);
     if (has("/networkinterfaces")) return document_request(request, path, interfaces_);
     if (has("/loadbalancers")) return document_request(request, path, balancers_);
     if (has("/networksecuritygroups")) return security_request(request, path);
@@ -256,9 +290,20 @@ class FakeRegion {
         path.substr(path.rfind("/providers/") + 11).rfind('/'))
       return list_of(documents);
     if (request.method == "PUT") documents[path] = json::parse(request.body);
+    if (request.method == "DELETE") return Response{.status = documents.erase(path) > 0 ? 200 : 204};
     const auto found = documents.find(path);
     return found == documents.end() ? refuse(404, "ResourceNotFound", "No such resource.")
                                     : reply(200, found->second);
+  }
+
+  Response network_request(const Request& request, const std::string& path) {
+    const std::size_t subnet = path.find("/subnets/");
+    if (subnet == std::string::npos) return document_request(request, path, networks_);
+    const auto found = networks_.find(path.substr(0, subnet));
+    if (found != networks_.end())
+      for (const json& one : found->second["properties"]["subnets"])
+        if (lower(one["name"].get<std::string>()) == path.substr(subnet + 9)) return reply(200, one);
+    return refuse(404, "ResourceNotFound", "No such subnet.");
   }
 
   Response security_request(const Request& request, const std::string& path) {
@@ -266,8 +311,8 @@ class FakeRegion {
     const std::size_t rule = path.find("/securityrules/");
     const auto found = security_groups_.find(path.substr(0, rule));
     if (found == security_groups_.end()) return refuse(404, "ResourceNotFound", "No such security group.");
+    if (rule == std::string::npos) return document_request(request, path, security_groups_);
     json& rules = found->second["properties"]["securityRules"];
-    if (rule == std::string::npos) return reply(200, found->second);
     const std::string name = path.substr(rule + 15);
     json others = json::array();
     for (const json& one : rules)
@@ -309,14 +354,9 @@ class FakeRegion {
     if (found == groups_.end()) return refuse(404, "ResourceGroupNotFound", "No such group.");
     if (request.method == "GET") return reply(200, {{"name", name}, {"tags", found->second}});
     groups_.erase(found);
-    std::erase_if(interfaces_,
-                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
-    std::erase_if(balancers_,
-                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
-    std::erase_if(addresses_,
-                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
-    std::erase_if(vms_,
-                  [&](const auto& item) { return item.first.find("/" + name + "/") != std::string::npos; });
+    for (auto* documents :
+         {&interfaces_, &balancers_, &addresses_, &vms_, &networks_, &disks_, &security_groups_})
+      std::erase_if(*documents, [&](const auto& item) { return item.first.starts_with(path + "/"); });
     return Response{.status = 200};
   }
 
@@ -325,6 +365,7 @@ class FakeRegion {
       const json body = json::parse(request.body);
       const std::string label = body["properties"]["dnsSettings"]["domainNameLabel"];
       json document = {{"id", "/subscriptions/sub-1" + path},
+                       {"tags", body.value("tags", json::object())},
                        {"properties",
                         {{"provisioningState", "Succeeded"},
                          {"ipAddress", azure_address.empty() ? "127.0.0.1" : azure_address},
@@ -434,18 +475,19 @@ class FakeRegion {
             co_return reply(200, {{"Version", "20.10.24"}, {"ApiVersion", "1.41"}, {"KernelVersion", "6.1"}});
           }));
     const std::string providers = path.substr(0, path.find("/providers/")) + "/providers/";
-    json vm, extension, balancer, security, nic;
+    json vm, extension, balancer, security, nic, network;
     for (const json& resource : wanted["properties"]["template"]["resources"]) {
       if (resource["type"] == "Microsoft.Compute/virtualMachines") vm = resource;
       if (resource["type"] == "Microsoft.Compute/virtualMachines/extensions") extension = resource;
       if (resource["type"] == "Microsoft.Network/loadBalancers") balancer = resource;
       if (resource["type"] == "Microsoft.Network/networkSecurityGroups") security = resource;
       if (resource["type"] == "Microsoft.Network/networkInterfaces") nic = resource;
+      if (resource["type"] == "Microsoft.Network/virtualNetworks") network = resource;
     }
     const std::string name = vm["name"], host = vm["tags"]["berth:host"];
     const std::string vm_key = providers + "microsoft.compute/virtualmachines/" + lower(name);
     const std::string nic_key =
-        providers + "microsoft.network/networkinterfaces/" + nic["name"].get<std::string>();
+        providers + "microsoft.network/networkinterfaces/" + lower(nic["name"].get<std::string>());
     const std::string base = "/subscriptions/sub-1";
     // Azure gives names back as they were written, in ids too.
     const std::string nic_id =
@@ -474,7 +516,15 @@ class FakeRegion {
     const std::string security_key = providers + "microsoft.network/networksecuritygroups/" + host + "-nsg";
     security["id"] = base + security_key;
     security_groups_[security_key] = security;
+    if (!network.is_null()) {
+      const std::string key =
+          providers + "microsoft.network/virtualnetworks/" + lower(network["name"].get<std::string>());
+      network["id"] = base + key;
+      configuration["properties"]["subnet"] = {{"id", base + key + "/subnets/default"}};
+      networks_[key] = network;
+    }
     interfaces_[nic_key] = {{"id", base + nic_key},
+                            {"tags", nic["tags"]},
                             {"properties",
                              {{"ipConfigurations", json::array({configuration})},
                               {"networkSecurityGroup", {{"id", base + security_key}}}}}};
@@ -489,7 +539,8 @@ class FakeRegion {
   Secret key_;
   std::mutex mutex_;
   std::vector<std::string> requests_;
-  std::map<std::string, json> groups_, addresses_, vms_, interfaces_, balancers_, security_groups_;
+  std::map<std::string, json> groups_, addresses_, vms_, interfaces_, balancers_, security_groups_, networks_,
+      disks_;
   std::map<std::string, json> deployments_;  ///< by path
   std::map<std::string, int> polled_;
 };

@@ -313,6 +313,39 @@ TEST_F(AzureHost, WhatWasMadeGoesWhenItFails) {
   EXPECT_FALSE(azure.region.has_group("web1"));
 }
 
+TEST_F(AzureHost, ANetworkThatItJoinsStaysWhenItFailsAndWhenItIsDeleted) {
+  azure.region.add_group("rg");
+  azure.region.add_resource("rg/Microsoft.Network/virtualNetworks/web1-vnet");
+  const std::vector<std::string> joining = {"--yes", "-g", "rg", "-w", "web1"};
+  azure.region.deployment_error = {{"code", "SkuNotAvailable"}, {"message", "The size is not available."}};
+  EXPECT_EQ(create(joining).exit_code, 5);
+  EXPECT_TRUE(azure.region.has_resource("rg/Microsoft.Network/virtualNetworks/web1-vnet"));
+  EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/publicIPAddresses/web1-ip"));
+  azure.region.deployment_error = nullptr;
+  ASSERT_EQ(create(joining).exit_code, 0);
+  ASSERT_EQ(run_program({"vm", "delete", "web1", "--quiet"}).exit_code, 0);
+  EXPECT_TRUE(azure.region.has_resource("rg/Microsoft.Network/virtualNetworks/web1-vnet"));
+  for (const char* made : {"Compute/virtualMachines/web1", "Network/networkInterfaces/web1-nic",
+                           "Network/publicIPAddresses/web1-ip", "Network/networkSecurityGroups/web1-nsg"})
+    EXPECT_FALSE(azure.region.has_resource(std::string("rg/Microsoft.") + made)) << made;
+  EXPECT_TRUE(azure.region.has_group("rg"));
+}
+
+TEST_F(AzureHost, OfAGroupWithOthersOnlyWhatWasMadeForTheHostIsDeleted) {
+  azure.region.add_group("rg");
+  ASSERT_EQ(create({"--yes", "-g", "rg"}).exit_code, 0);
+  // Somebody has put resources of his own in the place of two.
+  const json other = {{"berth:host", "db1"}};
+  azure.region.add_resource("rg/Microsoft.Network/networkSecurityGroups/web1-nsg", other);
+  azure.region.add_resource("rg/Microsoft.Network/virtualNetworks/web1-vnet");
+  azure.region.add_resource("rg/Microsoft.Compute/disks/web1-os");
+  ASSERT_EQ(run_program({"vm", "delete", "web1", "--quiet"}).exit_code, 0);
+  for (const char* stays : {"Network/networkSecurityGroups/web1-nsg", "Network/virtualNetworks/web1-vnet",
+                            "Compute/disks/web1-os"})
+    EXPECT_TRUE(azure.region.has_resource(std::string("rg/Microsoft.") + stays)) << stays;
+  EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/networkInterfaces/web1-nic"));
+}
+
 TEST_F(AzureHost, ATemplateForItIsWrittenWithoutASecret) {
   const std::string file = azure.region.folder / "template.json";
   ASSERT_EQ(create({"--template", file}).exit_code, 0);

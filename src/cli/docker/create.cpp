@@ -14,6 +14,7 @@
 #include "cli/docker/identities.h"
 #include "cli/terminal/phases.h"
 #include "cli/terminal/terminal.h"
+#include "cli/vm/host_removal.h"
 #include "cli/vm/hosts.h"
 #include "cli/vm/image_list.h"
 #include "cli/vm/ssh.h"
@@ -104,6 +105,12 @@ class Creation {
   }
   std::string address_path() const {
     return in_group("Microsoft.Network/publicIPAddresses/" + names_of(plan_.host).address);
+  }
+  /// Of what is made: not of a network that the host joins.
+  ResourceNames own_names() const {
+    ResourceNames names = names_of(plan_.host);
+    if (!plan_.host.virtual_network.empty()) names.network.clear();
+    return names;
   }
   std::string reachable_name() const { return name_resolves_ ? address_.fqdn : address_.address; }
 
@@ -584,7 +591,8 @@ bool Creation::remove_what_was_made() {
       if (made_group_) {
         arm.wait(arm.remove(group_path()), group_path(), limit);
       } else {
-        for (const std::string& path : host_resources(plan_.group, names_of(plan_.host), plan_.host.vm_name))
+        for (const std::string& path :
+             resources_of_host(arm, plan_.group, own_names(), plan_.host.vm_name, plan_.host.name))
           arm.wait(arm.remove(path), path, limit);
       }
     });

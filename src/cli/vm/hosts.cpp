@@ -338,14 +338,18 @@ std::string part_of_id(const std::string& id, const std::string& kind) {
 
 std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name) {
-  const std::string in_group = "resourcegroups/" + group + "/providers/";
-  return {in_group + "Microsoft.Compute/virtualMachines/" + vm_name,
-          in_group + "Microsoft.Network/networkInterfaces/" + names.interface,
-          in_group + "Microsoft.Network/loadBalancers/" + names.balancer,
-          in_group + "Microsoft.Network/publicIPAddresses/" + names.address,
-          in_group + "Microsoft.Network/networkSecurityGroups/" + names.security_group,
-          in_group + "Microsoft.Network/virtualNetworks/" + names.network,
-          in_group + "Microsoft.Compute/disks/" + names.disk};
+  const std::pair<const char*, const std::string&> all[] = {
+      {"Microsoft.Compute/virtualMachines", vm_name},
+      {"Microsoft.Network/networkInterfaces", names.interface},
+      {"Microsoft.Network/loadBalancers", names.balancer},
+      {"Microsoft.Network/publicIPAddresses", names.address},
+      {"Microsoft.Network/networkSecurityGroups", names.security_group},
+      {"Microsoft.Network/virtualNetworks", names.network},
+      {"Microsoft.Compute/disks", names.disk}};
+  std::vector<std::string> paths;
+  for (const auto& [type, name] : all)
+    if (!name.empty()) paths.push_back(fmt::format("resourcegroups/{}/providers/{}/{}", group, type, name));
+  return paths;
 }
 
 bool hosts_file_knows(const std::string& name, const std::string& address) {

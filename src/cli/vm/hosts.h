@@ -70,7 +70,7 @@ std::vector<HostView> list_hosts(ArmClient& arm);
 /// `group` is empty.
 HostView get_host(ArmClient& arm, const std::string& name, const std::string& group);
 
-/// Paths of what docker create makes for a host, in the order in which they can be deleted.
+/// Paths of what docker create makes for a host, in the order in which they can be deleted; nothing for an empty name.
 std::vector<std::string> host_resources(const std::string& group, const ResourceNames& names,
                                         const std::string& vm_name);
 

@@ -12,6 +12,7 @@
 #include "cli/session.h"
 #include "cli/terminal/phases.h"
 #include "cli/terminal/terminal.h"
+#include "cli/vm/host_removal.h"
 #include "cli/vm/hosts.h"
 #include "cli/vm/port_lines.h"
 #include "cli/vm/ssh.h"
@@ -140,8 +141,8 @@ void vm_show(CommandLine& app, Session& session) {
 
 // --- vm delete
 
-/// What docker create made for it, by the names that it has. Its network only if it was made for it, too.
-ResourceNames names_on_the_spot(ArmClient& arm, const HostView& host) {
+/// Of what is at the host, by the names that it has; who made it is another question.
+ResourceNames names_on_the_spot(const HostView& host) {
   ResourceNames names = ResourceNames::usual(host.host_tag);
   const auto take = [&](std::string& name, const std::string& id, const char* kind) {
     const std::string found = part_of_id(id, kind);
@@ -150,13 +151,7 @@ ResourceNames names_on_the_spot(ArmClient& arm, const HostView& host) {
   take(names.interface, host.interface_id, "networkInterfaces");
   take(names.address, host.public_address.id, "publicIPAddresses");
   take(names.security_group, host.security_group_id, "networkSecurityGroups");
-  std::string network;
-  take(network, host.subnet_id, "virtualNetworks");
-  if (network.empty() || same_name(network, names.network)) return names;
-  const auto document = arm.find(
-      fmt::format("resourcegroups/{}/providers/Microsoft.Network/virtualNetworks/{}", host.group, network));
-  const json tags = document ? document->value("tags", json::object()) : json::object();
-  if (tags.is_object() && tags.value(host_tag, "") == host.host_tag) names.network = network;
+  take(names.network, host.subnet_id, "virtualNetworks");
   return names;
 }
 
@@ -169,7 +164,8 @@ void remove_host(Session& session, const HostView& host) {
   const json tags = group ? group->value("tags", json::object()) : json::object();
   if (!host.host_tag.empty() && tags.value(host_tag, "") == host.host_tag) return remove(group_path);
   if (!host.host_tag.empty()) {
-    for (const std::string& path : host_resources(host.group, names_on_the_spot(arm, host), host.name))
+    for (const std::string& path :
+         resources_of_host(arm, host.group, names_on_the_spot(host), host.name, host.host_tag))
       remove(path);
     return;
   }
