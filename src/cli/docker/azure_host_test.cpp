@@ -331,6 +331,21 @@ TEST_F(AzureHost, ANetworkThatItJoinsStaysWhenItFailsAndWhenItIsDeleted) {
   EXPECT_TRUE(azure.region.has_group("rg"));
 }
 
+TEST_F(AzureHost, WhatSomebodyElseHasUnderItsNamesIsNotWrittenOver) {
+  azure.region.add_group("rg");
+  for (const std::string name : {"Network/networkInterfaces/web1-nic", "Network/virtualNetworks/web1-vnet",
+                                 "Network/networkSecurityGroups/web1-nsg", "Compute/disks/web1-os"}) {
+    azure.region.add_resource("rg/Microsoft." + name, {{"berth:host", "db1"}});
+    const Ran ran = create({"--yes", "-g", "rg"});
+    EXPECT_EQ(ran.exit_code, 5) << name;
+    EXPECT_THAT(ran.err, HasSubstr("There is Microsoft." + name +
+                                   " in rg already, and it was not made for a host named web1."));
+    EXPECT_TRUE(nothing_was_made());
+    azure.region.add_resource("rg/Microsoft." + name, {{"berth:host", "web1"}});  // of an earlier try
+  }
+  EXPECT_EQ(create({"--yes", "-g", "rg"}).exit_code, 0);
+}
+
 TEST_F(AzureHost, OfAGroupWithOthersOnlyWhatWasMadeForTheHostIsDeleted) {
   azure.region.add_group("rg");
   ASSERT_EQ(create({"--yes", "-g", "rg"}).exit_code, 0);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/arm/json_view.h"
 #include "cli/docker/azure_host.h"
 #include "cli/docker/certificates.h"
 #include "cli/docker/check.h"
@@ -77,6 +78,7 @@ class Creation {
   void settle_named_network();
   void settle_image();
   void check_name_is_free();
+  void check_group_has_room();
   void write_template() const;
 
   // --- making it
@@ -293,6 +295,20 @@ void Creation::check_name_is_free() {
                       plan_.group));
   } else if (session_.arm().find(in_group("Microsoft.Compute/virtualMachines/" + plan_.host.vm_name))) {
     throw taken;
+  } else if (session_.arm().find(group_path())) {
+    check_group_has_room();
+  }
+}
+
+/// A deployment would write over what is there under its names, and the way back would remove it.
+void Creation::check_group_has_room() {
+  for (const std::string& path : host_resources(plan_.group, own_names(), plan_.host.vm_name)) {
+    const auto document = session_.arm().find(path);
+    if (!document || same_name(text(*document, {"tags", host_tag}), plan_.host.name)) continue;
+    throw Error(ErrorKind::conflict, "ResourceExists",
+                fmt::format("There is {} in {} already, and it was not made for a host named {}.",
+                            path.substr(in_group("").size()), plan_.group, plan_.host.name),
+                "Choose another name for the host, or another resource group: -g GROUP.");
   }
 }
 
