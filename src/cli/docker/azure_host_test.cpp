@@ -361,6 +361,72 @@ TEST_F(AzureHost, OfAGroupWithOthersOnlyWhatWasMadeForTheHostIsDeleted) {
   EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/networkInterfaces/web1-nic"));
 }
 
+TEST_F(AzureHost, AnInterfaceThatAzureKeepsForItsMachineIsRemovedWhenItLetsGo) {
+  azure.region.add_group("rg");
+  azure.region.docker_answers = false;
+  int asked = 0;
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (request.method != "DELETE" || !request.path.ends_with("/web1-nic") || asked++ > 0)
+      return std::nullopt;
+    return Response{
+        .status = 400,
+        .headers = {},
+        .body =
+            R"({"error":{"code":"NicReservedForAnotherVm","message":"It is reserved for 180 seconds."}})"};
+  };
+  EXPECT_NE(create({"--yes", "-g", "rg", "--timeout", "1"}).exit_code, 0);
+  EXPECT_EQ(asked, 2);
+  EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/networkInterfaces/web1-nic"));
+}
+
+TEST_F(AzureHost, WhatIsRefusedStaysAloneAndVmDeleteRemovesItLater) {
+  azure.region.add_group("rg");
+  azure.region.docker_answers = false;
+  bool locked = true;
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (request.method != "DELETE" || !locked || !request.path.ends_with("/web1-ip")) return std::nullopt;
+    return Response{.status = 409,
+                    .headers = {},
+                    .body = R"({"error":{"code":"ScopeLocked","message":"There is a lock on it."}})"};
+  };
+  const Ran ran = create({"--yes", "-g", "rg", "--timeout", "1"});
+  EXPECT_NE(ran.exit_code, 0);
+  EXPECT_THAT(ran.out, HasSubstr("web1-ip stays: There is a lock on it."));
+  EXPECT_THAT(ran.out, HasSubstr("Remove it later: azure vm delete web1 --quiet"));
+  for (const char* gone : {"Compute/virtualMachines/web1", "Network/networkSecurityGroups/web1-nsg",
+                           "Network/virtualNetworks/web1-vnet"})
+    EXPECT_FALSE(azure.region.has_resource(std::string("rg/Microsoft.") + gone)) << gone;
+  const Ran refused = run_program({"vm", "delete", "web1", "--quiet"});
+  EXPECT_EQ(refused.exit_code, 5);
+  EXPECT_THAT(refused.err, HasSubstr("web1-ip stays: There is a lock on it."));
+  locked = false;
+  const Ran deleted = run_program({"vm", "delete", "web1", "--quiet"});
+  EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
+  EXPECT_THAT(deleted.out, HasSubstr("The host web1 has no virtual machine. What was made for it: web1-ip in "
+                                     "the resource group rg"));
+  EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/publicIPAddresses/web1-ip"));
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "--quiet"}).exit_code, 4);
+}
+
+TEST_F(AzureHost, AGroupThatWasMadeForAHostWithoutAMachineIsDeletedByTheHostsName) {
+  azure.region.add_group("web1", {{"berth:host", "web1"}});
+  azure.region.add_group("other", {{"berth:host", "db1"}});
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "--quiet", "-g", "other"}).exit_code, 4);
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "--quiet"}).exit_code, 0);
+  EXPECT_FALSE(azure.region.has_group("web1"));
+  EXPECT_TRUE(azure.region.has_group("other"));
+}
+
+TEST_F(AzureHost, RemainsInSeveralGroupsAreNotGuessedAt) {
+  azure.region.add_resource("a/Microsoft.Network/publicIPAddresses/web1-ip", {{"berth:host", "web1"}});
+  azure.region.add_resource("b/Microsoft.Network/virtualNetworks/web1-vnet", {{"berth:host", "web1"}});
+  const Ran ran = run_program({"vm", "delete", "web1", "--quiet"});
+  EXPECT_EQ(ran.exit_code, 5);
+  EXPECT_THAT(ran.err, HasSubstr("in the resource groups a and b."));
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "--quiet", "-g", "b"}).exit_code, 0);
+  EXPECT_TRUE(azure.region.has_resource("a/Microsoft.Network/publicIPAddresses/web1-ip"));
+}
+
 TEST_F(AzureHost, ATemplateForItIsWrittenWithoutASecret) {
   const std::string file = azure.region.folder / "template.json";
   ASSERT_EQ(create({"--template", file}).exit_code, 0);

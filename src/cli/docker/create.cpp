@@ -607,9 +607,9 @@ bool Creation::remove_what_was_made() {
       if (made_group_) {
         arm.wait(arm.remove(group_path()), group_path(), limit);
       } else {
-        for (const std::string& path :
-             resources_of_host(arm, plan_.group, own_names(), plan_.host.vm_name, plan_.host.name))
-          arm.wait(arm.remove(path), path, limit);
+        remove_resources(
+            arm, resources_of_host(arm, plan_.group, own_names(), plan_.host.vm_name, plan_.host.name),
+            limit);
       }
     });
     interrupt::set_farewell("");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,5 +16,20 @@ namespace berth {
 std::vector<std::string> resources_of_host(ArmClient& arm, const std::string& group,
                                            const ResourceNames& names, const std::string& vm_name,
                                            const std::string& host);
+
+/// Removes them in this order, and goes on after each that is refused. An interface of a machine that could not be made is refused for three
+/// minutes; that is waited for. At the end throws the Error of the first that stays, naming all of them; a lost connection and Ctrl-C at once.
+void remove_resources(ArmClient& arm, const std::vector<std::string>& paths, std::chrono::seconds limit);
+
+/// What is there of a host that has no machine: it could not be made, or its removal did not come to its end.
+struct HostRemains {
+  std::string group;
+  bool whole_group = false;        ///< it was made for the host
+  std::vector<std::string> paths;  ///< of its resources in a group with others
+};
+
+/// By their tags, in `group` ("": in all). Throws Error(conflict) when they are in several.
+std::optional<HostRemains> find_remains(ArmClient& arm, const std::string& host, const std::string& group);
+void remove_remains(ArmClient& arm, const HostRemains& remains, std::chrono::seconds limit);
 
 }  // namespace berth

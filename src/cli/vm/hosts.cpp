@@ -310,7 +310,7 @@ std::vector<HostView> list_hosts(ArmClient& arm) {
   return hosts;
 }
 
-HostView get_host(ArmClient& arm, const std::string& name, const std::string& group) {
+std::optional<HostView> find_host(ArmClient& arm, const std::string& name, const std::string& group) {
   std::vector<HostView> found;
   const std::string label = name.substr(0, name.find('.'));
   for (HostView& host : list_hosts(arm)) {
@@ -318,14 +318,18 @@ HostView get_host(ArmClient& arm, const std::string& name, const std::string& gr
                        same_name(host.public_address.label, label);
     if (named && (group.empty() || same_name(host.group, group))) found.push_back(std::move(host));
   }
-  if (found.empty())
-    throw Error(ErrorKind::not_found, "ResourceNotFound", fmt::format("No VM named \"{}\" was found", name),
-                "'azure vm list' shows those that there are.");
+  if (found.empty()) return std::nullopt;
   if (found.size() > 1)
     throw Error(ErrorKind::conflict, "AmbiguousName",
                 fmt::format("There are {} VMs named \"{}\"", found.size(), name),
                 "Say which one with --resource-group.");
   return std::move(found.front());
+}
+
+HostView get_host(ArmClient& arm, const std::string& name, const std::string& group) {
+  if (auto host = find_host(arm, name, group)) return *std::move(host);
+  throw Error(ErrorKind::not_found, "ResourceNotFound", fmt::format("No VM named \"{}\" was found", name),
+              "'azure vm list' shows those that there are.");
 }
 
 std::string part_of_id(const std::string& id, const std::string& kind) {

@@ -66,8 +66,9 @@ struct HostView {
 };
 
 std::vector<HostView> list_hosts(ArmClient& arm);
-/// By name or DNS label, without case; throws not_found, or conflict when it stands in several groups and
-/// `group` is empty.
+/// By name or DNS label, without case; throws conflict when it stands in several groups and `group` is empty.
+std::optional<HostView> find_host(ArmClient& arm, const std::string& name, const std::string& group);
+/// The same; throws not_found when there is none.
 HostView get_host(ArmClient& arm, const std::string& name, const std::string& group);
 
 /// Paths of what docker create makes for a host, in the order in which they can be deleted; nothing for an empty name.

@@ -164,10 +164,9 @@ void remove_host(Session& session, const HostView& host) {
   const json tags = group ? group->value("tags", json::object()) : json::object();
   if (!host.host_tag.empty() && tags.value(host_tag, "") == host.host_tag) return remove(group_path);
   if (!host.host_tag.empty()) {
-    for (const std::string& path :
-         resources_of_host(arm, host.group, names_on_the_spot(host), host.name, host.host_tag))
-      remove(path);
-    return;
+    return remove_resources(
+        arm, resources_of_host(arm, host.group, names_on_the_spot(host), host.name, host.host_tag),
+        delete_limit);
   }
   remove(host.path());
   session.out.warn(
@@ -175,21 +174,51 @@ void remove_host(Session& session, const HostView& host) {
                   host.name, host.group));
 }
 
+/// What is kept here of a host that is gone.
+void forget_host(Session& session, const std::string& tag) {
+  forget_host_key(tag);
+  Identities(session.subscription(), tag).forget_all();
+  for (const std::string& context :
+       DockerContexts(docker_config_folder()).remove(tag, session.subscription()))
+    session.out.info(fmt::format("Docker context '{}' removed", context));
+}
+
+void confirm_deletion(bool quiet, const std::string& question) {
+  if (!quiet && !prompt_yes(question, "Add --quiet to delete without being asked."))
+    throw Error(ErrorKind::invalid, "NotConfirmed", "Nothing was deleted.");
+}
+
+/// A host that could not be made, or whose removal ended halfway, has no machine by which it is found.
+void delete_remains(Session& session, const std::string& host, const HostRemains& remains, bool quiet) {
+  std::string what;
+  for (const std::string& path : remains.paths)
+    what += (what.empty() ? "" : ", ") + path.substr(path.rfind('/') + 1);
+  what = remains.whole_group ? fmt::format("the resource group {} and what is in it", remains.group)
+                             : fmt::format("{} in the resource group {}", what, remains.group);
+  session.out.info(fmt::format("The host {} has no virtual machine. What was made for it: {}", host, what));
+  confirm_deletion(quiet, fmt::format("Delete {}?", what));
+  PhaseDisplay phases(session.out);
+  phases.begin(fmt::format("Deleting what is left of {}", host));
+  session.persist([&] { remove_remains(session.arm(), remains, delete_limit); });
+  phases.end();
+  forget_host(session, host);
+  if (session.out.json_mode()) session.out.json({{"deleted", host}});
+}
+
 void delete_vm(Session& session, const std::string& name, const std::string& group, bool quiet) {
   session.out.info("Getting virtual machines");
-  const HostView host = get_host(session.arm(), name, group);
-  if (!quiet && !prompt_yes(fmt::format("Delete the virtual machine {} with its disk?", host.name),
-                            "Add --quiet to delete without being asked."))
-    throw Error(ErrorKind::invalid, "NotConfirmed", "Nothing was deleted.");
+  const std::string label = name.substr(0, name.find('.'));
+  const auto found = find_host(session.arm(), name, group);
+  if (!found)
+    if (const auto remains = find_remains(session.arm(), label, group))
+      return delete_remains(session, label, *remains, quiet);
+  const HostView host = found ? *found : get_host(session.arm(), name, group);  // says that there is none
+  confirm_deletion(quiet, fmt::format("Delete the virtual machine {} with its disk?", host.name));
   PhaseDisplay phases(session.out);
   phases.begin(fmt::format("Deleting {}", host.name));
   session.persist([&] { remove_host(session, host); });
   phases.end();
-  forget_host_key(host.tag());
-  Identities(session.subscription(), host.tag()).forget_all();
-  for (const std::string& context :
-       DockerContexts(docker_config_folder()).remove(host.tag(), session.subscription()))
-    session.out.info(fmt::format("Docker context '{}' removed", context));
+  forget_host(session, host.tag());
   if (session.out.json_mode()) session.out.json({{"deleted", host.name}});
 }
 
