@@ -14,6 +14,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -415,13 +416,17 @@ class FakeRegion {
     if (request.method == "PUT") {
       deployment = deployments_[path] = json::parse(request.body);
       polled_[path] = 0;
+      canceled_.erase(path);
       Response response = reply(201, {{"properties", {{"provisioningState", "Accepted"}}}});
       response.headers["Azure-AsyncOperation"] =
           request.origin + "/subscriptions/sub-1" + path + "/operationStatuses/1";
       return response;
     }
     const std::string of = path.substr(0, path.find("/operationstatuses/"));
-    const bool ended = ++polled_[of] >= polls;
+    if (request.method == "POST") return cancel_request(path.substr(0, path.rfind("/cancel")));
+    const bool canceled = canceled_.contains(of);
+    const bool ended = ++polled_[of] >= (canceled ? 2 : polls);
+    if (ended && canceled) return reply(200, {{"properties", {{"provisioningState", "Canceled"}}}});
     json body = {{"status", ended ? deployment_error.is_null() ? "Succeeded" : "Failed" : "Running"},
                  {"properties", {{"phases", phases}}}};
     if (path == of) body["properties"]["provisioningState"] = body["status"];  // the deployment itself
@@ -430,6 +435,15 @@ class FakeRegion {
     Response response = reply(200, body);
     response.headers["x-ms-retry-after-ms"] = "10";
     return response;
+  }
+
+  /// It takes a look or two until nothing new is made.
+  Response cancel_request(const std::string& path) {
+    if (!deployments_.contains(path)) return refuse(404, "DeploymentNotFound", "No such deployment.");
+    if (polled_[path] >= polls) return refuse(409, "DeploymentCannotBeCancelled", "It has ended.");
+    canceled_.insert(path);
+    polled_[path] = 0;
+    return Response{.status = 204};
   }
 
   /// The engine's files, of the extension's settings or of cloud-init's user data: {"ca", "cert", "key"}, base64.
@@ -543,6 +557,7 @@ class FakeRegion {
       disks_;
   std::map<std::string, json> deployments_;  ///< by path
   std::map<std::string, int> polled_;
+  std::set<std::string> canceled_;
 };
 
 }  // namespace berth

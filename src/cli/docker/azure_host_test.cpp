@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include "cli/docker/cloud_init.h"
 #include "cli/played_azure.h"
@@ -359,6 +360,40 @@ TEST_F(AzureHost, OfAGroupWithOthersOnlyWhatWasMadeForTheHostIsDeleted) {
                             "Compute/disks/web1-os"})
     EXPECT_TRUE(azure.region.has_resource(std::string("rg/Microsoft.") + stays)) << stays;
   EXPECT_FALSE(azure.region.has_resource("rg/Microsoft.Network/networkInterfaces/web1-nic"));
+}
+
+TEST_F(AzureHost, ADeploymentThatGoesOnIsEndedBeforeWhatItMadeIsRemoved) {
+  azure.region.polls = 1000;
+  azure.trouble = [&, looks = 0](const Request& request) mutable -> std::optional<Response> {
+    if (request.method == "GET" && lower(request.path).ends_with("/operationstatuses/1") && ++looks == 2)
+      ::kill(::getpid(), SIGINT);
+    return std::nullopt;
+  };
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 130) << ran.err;
+  const std::string deployment = "/resourcegroups/web1/providers/Microsoft.Resources/deployments/docker-web1";
+  const auto requests = azure.region.requests();
+  const auto canceled = std::ranges::find(requests, "POST " + deployment + "/cancel");
+  const auto removed = std::ranges::find(requests, "DELETE /resourcegroups/web1");
+  ASSERT_NE(canceled, requests.end());
+  ASSERT_NE(removed, requests.end());
+  EXPECT_EQ(std::count(canceled, removed, "GET " + deployment), 2) << "until it has ended";
+  EXPECT_FALSE(azure.region.has_group("web1"));
+}
+
+TEST_F(AzureHost, ADeploymentThatCannotBeCanceledDoesNotKeepTheRest) {
+  azure.region.polls = 1000;
+  azure.trouble = [&](const Request& request) -> std::optional<Response> {
+    if (request.method == "GET" && lower(request.path).ends_with("/operationstatuses/1"))
+      ::kill(::getpid(), SIGINT);
+    if (request.path.ends_with("/cancel"))
+      return Response{.status = 403,
+                      .headers = {},
+                      .body = R"({"error":{"code":"AuthorizationFailed","message":"No."}})"};
+    return std::nullopt;
+  };
+  EXPECT_EQ(create().exit_code, 130);
+  EXPECT_FALSE(azure.region.has_group("web1"));
 }
 
 TEST_F(AzureHost, AnInterfaceThatAzureKeepsForItsMachineIsRemovedWhenItLetsGo) {

@@ -128,6 +128,7 @@ class Creation {
   std::string ssh_key_file_;
   bool reported_ = false;  ///< the deployment is done: agent and extension have reported
   bool made_group_ = false, made_address_ = false;
+  bool asked_deployment_ = false;  ///< it may go on
   PublicAddressView address_;
   bool name_resolves_ = false;
   DockerAnswer docker_;
@@ -421,7 +422,7 @@ void Creation::deploy(const Secret& password) {
   }
   const json body = deployment_body(host, password, docker);
 
-  const std::string path = in_group("Microsoft.Resources/deployments/docker-" + host.name);
+  const std::string path = deployment_path(plan_.group, host.name);
   const int losses_before = session_.losses();
   std::optional<ArmAccepted> accepted;
   session_.persist([&] {
@@ -430,6 +431,7 @@ void Creation::deploy(const Secret& password) {
     // A region that was started anew has ended what it had accepted; Azure goes on with it.
     if (!accepted || !plan_.host.on_azure) {
       phases_.restart();
+      asked_deployment_ = true;
       accepted = arm.put(path, body, session_.losses() > losses_before);
     }
     try {
@@ -604,6 +606,9 @@ bool Creation::remove_what_was_made() {
   try {
     session_.persist([this, limit] {
       ArmClient& arm = session_.arm();
+      // A region of ours makes what it has begun to its end; there the removal waits for it.
+      if (plan_.host.on_azure && asked_deployment_ && !reported_)
+        end_deployment(arm, plan_.group, plan_.host.name);
       if (made_group_) {
         arm.wait(arm.remove(group_path()), group_path(), limit);
       } else {

@@ -19,6 +19,7 @@ using std::chrono::steady_clock;
 
 /// Azure keeps an interface for its machine for 180 s after that could not be made.
 constexpr auto reservation_limit = 200s;
+constexpr auto deployment_end_limit = 300s;
 constexpr std::chrono::milliseconds first_pause = 500ms, longest_pause = 20s;
 
 void remove_resource(ArmClient& arm, const std::string& path, std::chrono::seconds limit) {
@@ -32,6 +33,11 @@ void remove_resource(ArmClient& arm, const std::string& path, std::chrono::secon
     }
     if (interrupt::sleep(pause)) interrupt::check();
   }
+}
+
+/// What is Ctrl-C, or may be mended by trying all of it again.
+bool ends_removal(const Error& error) {
+  return is_connection_loss(error) || error.code == "OperationCanceled" || error.code == "SignInNeeded";
 }
 
 /// "web1-nic" of its path.
@@ -64,13 +70,26 @@ void remove_resources(ArmClient& arm, const std::vector<std::string>& paths, std
     try {
       remove_resource(arm, path, limit);
     } catch (const Error& error) {
-      if (is_connection_loss(error) || error.code == "OperationCanceled" || error.code == "SignInNeeded")
-        throw;
+      if (ends_removal(error)) throw;
       if (!first) first = error;
       all += fmt::format("{}{} stays: {}", all.empty() ? "" : "\n", last_name(path), error.what());
     }
   }
   if (first) throw Error(first->kind, first->code, all, first->advice);
+}
+
+std::string deployment_path(const std::string& group, const std::string& host) {
+  return fmt::format("resourcegroups/{}/providers/Microsoft.Resources/deployments/docker-{}", group, host);
+}
+
+void end_deployment(ArmClient& arm, const std::string& group, const std::string& host) {
+  const std::string path = deployment_path(group, host);
+  try {
+    arm.post(path + "/cancel", {});
+    arm.wait({.document = R"({"properties":{"provisioningState":"Running"}})"}, path, deployment_end_limit);
+  } catch (const Error& error) {
+    if (ends_removal(error)) throw;
+  }
 }
 
 std::optional<HostRemains> find_remains(ArmClient& arm, const std::string& host, const std::string& group) {

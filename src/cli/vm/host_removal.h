@@ -21,6 +21,13 @@ std::vector<std::string> resources_of_host(ArmClient& arm, const std::string& gr
 /// minutes; that is waited for. At the end throws the Error of the first that stays, naming all of them; a lost connection and Ctrl-C at once.
 void remove_resources(ArmClient& arm, const std::vector<std::string>& paths, std::chrono::seconds limit);
 
+/// Cancels the deployment that makes `host`, and waits until nothing new comes of it, so that what is removed stays away. One that has ended, is
+/// not there, or does not end is passed over. Throws when the connection is lost, and on Ctrl-C.
+void end_deployment(ArmClient& arm, const std::string& group, const std::string& host);
+
+/// Path of that deployment.
+std::string deployment_path(const std::string& group, const std::string& host);
+
 /// What is there of a host that has no machine: it could not be made, or its removal did not come to its end.
 struct HostRemains {
   std::string group;

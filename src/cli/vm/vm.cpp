@@ -199,7 +199,10 @@ void delete_remains(Session& session, const std::string& host, const HostRemains
   confirm_deletion(quiet, fmt::format("Delete {}?", what));
   PhaseDisplay phases(session.out);
   phases.begin(fmt::format("Deleting what is left of {}", host));
-  session.persist([&] { remove_remains(session.arm(), remains, delete_limit); });
+  session.persist([&] {
+    if (session.is_azure()) end_deployment(session.arm(), remains.group, host);
+    remove_remains(session.arm(), remains, delete_limit);
+  });
   phases.end();
   forget_host(session, host);
   if (session.out.json_mode()) session.out.json({{"deleted", host}});
