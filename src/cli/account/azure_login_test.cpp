@@ -374,6 +374,38 @@ TEST_F(AzureLogin, LogoutIsForOneOrForAll) {
   EXPECT_TRUE(kept_tokens().empty());
 }
 
+TEST_F(AzureLogin, LogoutForgetsTheTokensOfWhomAnotherHasTakenTheSubscriptionFrom) {
+  ASSERT_EQ(person().exit_code, 0);
+  azure.user = "dev@contoso.com";
+  ASSERT_EQ(person().exit_code, 0);
+  ASSERT_EQ(kept_tokens().size(), 2U);
+  EXPECT_THAT(run_program({"logout", "OPS@contoso.com"}).out,
+              HasSubstr("The tokens of OPS@contoso.com are forgotten; no subscription was left"));
+  ASSERT_EQ(kept_tokens().size(), 1U);
+  EXPECT_THAT(kept_tokens().begin().key(), testing::EndsWith(" dev@contoso.com"));
+  EXPECT_THAT(run_program({"logout", "ops@contoso.com"}).out, HasSubstr("ops@contoso.com was not signed in"));
+  EXPECT_EQ(run_program({"vm", "list"}).exit_code, 0) << "the other one still is";
+}
+
+TEST_F(AzureLogin, OfATenantThatHasNothingAnyMoreTheTokensAreForgotten) {
+  azure.tenants = {{"tenant-1", {{"Work", "sub-1"}}}, {"tenant-2", {{"Theirs", "sub-2"}}}};
+  ASSERT_EQ(person().exit_code, 0);
+  ASSERT_EQ(kept_tokens().size(), 2U);
+  azure.tenants["tenant-2"].clear();
+  ASSERT_EQ(person().exit_code, 0);
+  ASSERT_EQ(kept_tokens().size(), 1U);
+  EXPECT_THAT(kept_tokens().begin().key(), HasSubstr(" tenant-1 "));
+}
+
+TEST_F(AzureLogin, LogoutKnowsAnIdentityByItsName) {
+  ::setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", azure.origin.c_str(), 1);
+  const Ran ran = login({"--identity"});
+  ::unsetenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(run_program({"logout", "the managed identity"}).out, HasSubstr("1 subscriptions"));
+  EXPECT_TRUE(kept_tokens().empty());
+}
+
 TEST_F(AzureLogin, OfTwoSubscriptionsWithOneNameTheIdIsAskedFor) {
   azure.tenants["tenant-1"].push_back({"Work", "sub-9"});
   ASSERT_EQ(person().exit_code, 0);

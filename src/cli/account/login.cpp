@@ -114,6 +114,7 @@ class SigningIn {
   void look_into_tenants(const Principal& person, const Grant& home);
   void look_into_tenant(const Principal& person, const std::string& label, const Grant& home);
   std::size_t add_subscriptions(const Principal& principal, ArmEndpoint endpoint);
+  bool is_signed_in(const Principal& principal) const;
   void keep();
   void report();
 
@@ -283,6 +284,14 @@ void SigningIn::look_into_tenant(const Principal& person, const std::string& lab
     grants_.emplace_back(person, std::move(*answer.grant));
 }
 
+/// By this run.
+bool SigningIn::is_signed_in(const Principal& principal) const {
+  return std::ranges::any_of(grants_, [&](const auto& one) { return share_tokens(one.first, principal); }) ||
+         std::ranges::any_of(result_.subscriptions, [&](const Subscription& one) {
+           return one.account && share_tokens(*one.account, principal);
+         });
+}
+
 /// Only now, when all has gone well, does it take the place of an earlier sign-in of the same principal.
 void SigningIn::keep() {
   for (const std::string& trouble : result_.troubles) session_.out.warn(trouble);
@@ -293,7 +302,9 @@ void SigningIn::keep() {
                                          : "Sign in to the tenant that has one, with --tenant.");
   for (const auto& [person, grant] : grants_) keep_grant(place_, person, grant);
   // Who names a tenant says nothing about the others.
-  if (options_.tenant.empty()) forget_subscriptions(environment_.name, result_.name);
+  if (options_.tenant.empty())
+    for (const Subscription& gone : forget_subscriptions(environment_.name, result_.name))
+      if (!is_signed_in(*gone.account)) forget_grant(token_cache_file(), *gone.account);
   keep_subscriptions(result_.subscriptions);
   const std::string& wanted = options_.subscription;
   const std::string before = chosen_subscription();
@@ -387,15 +398,19 @@ void log_out(Session& session, const std::string& environment, const std::string
   const std::string place = environment.empty() ? std::string() : get_environment(environment).name;
   const std::string chosen = chosen_subscription();
   const std::vector<Subscription> gone = forget_subscriptions(place, who);
-  for (const Subscription& one : gone) forget_grant(token_cache_file(), *one.account);
-  if (who.empty()) forget_grants(token_cache_file(), place);
+  // Those of subscriptions that somebody else has taken over since, too.
+  const std::size_t tokens = forget_grants(token_cache_file(), place, who);
   const bool was_chosen =
       std::ranges::any_of(gone, [&](const Subscription& one) { return same_name(one.id, chosen); });
   if (was_chosen) choose_subscription({});
-  if (session.out.json_mode()) return session.out.json({{"forgotten", gone.size()}});
-  session.out.info(gone.empty()
-                       ? (who.empty() ? "Nobody was signed in" : who + " was not signed in")
-                       : fmt::format("{} subscriptions and their tokens are forgotten", gone.size()));
+  if (session.out.json_mode()) return session.out.json({{"forgotten", gone.size()}, {"tokens", tokens}});
+  if (!gone.empty())
+    session.out.info(fmt::format("{} subscriptions and their tokens are forgotten", gone.size()));
+  else if (tokens > 0)
+    session.out.info(
+        fmt::format("The tokens of {} are forgotten; no subscription was left", who.empty() ? "all" : who));
+  else
+    session.out.info(who.empty() ? "Nobody was signed in" : who + " was not signed in");
   if (was_chosen) session.out.info("Commands go to the local region from now on");
 }
 

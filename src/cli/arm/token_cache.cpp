@@ -51,14 +51,20 @@ std::string keep_token(const std::filesystem::path& file, const std::string& acc
   }
 }
 
-void forget_cached_tokens(const std::filesystem::path& file,
-                          const std::function<bool(const std::string&)>& which) {
+std::size_t forget_cached_tokens(const std::filesystem::path& file,
+                                 const std::function<bool(const std::string&)>& which) {
   std::error_code none;
-  if (!std::filesystem::exists(file, none)) return;
+  if (!std::filesystem::exists(file, none)) return 0;
   drop_if_damaged(file);
+  std::size_t forgotten = 0;
   change_json_file(file, [&](json& all) {
-    for (auto one = all.begin(); one != all.end();) one = which(one.key()) ? all.erase(one) : std::next(one);
+    for (auto one = all.begin(); one != all.end();) {
+      const bool goes = which(one.key());
+      forgotten += goes ? 1 : 0;
+      one = goes ? all.erase(one) : std::next(one);
+    }
   });
+  return forgotten;
 }
 
 }  // namespace berth

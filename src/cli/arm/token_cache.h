@@ -24,8 +24,8 @@ std::optional<CachedToken> find_token(const std::filesystem::path& file, const s
 /// Why it could not be kept; "" when it is.
 std::string keep_token(const std::filesystem::path& file, const std::string& account,
                        const CachedToken& token);
-/// Of the accounts that `which` says.
-void forget_cached_tokens(const std::filesystem::path& file,
-                          const std::function<bool(const std::string&)>& which);
+/// Of the accounts that `which` says; of how many.
+std::size_t forget_cached_tokens(const std::filesystem::path& file,
+                                 const std::function<bool(const std::string&)>& which);
 
 }  // namespace berth

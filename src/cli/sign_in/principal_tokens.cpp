@@ -11,6 +11,7 @@
 #include "cli/sign_in/managed_identity.h"
 #include "cli/terminal/terminal.h"
 #include "host/files.h"
+#include "model/names.h"
 
 namespace berth {
 namespace {
@@ -29,6 +30,23 @@ std::string key_of(const Principal& principal) {
   if (principal.way == Way::user) key += " " + principal.user;
   if (principal.way == Way::managed) key += " managed";
   return key;
+}
+
+/// Whose it is, as far as its key says.
+Principal principal_of_key(const std::string& key) {
+  Principal principal;
+  std::size_t from = 0;
+  for (std::string* part : {&principal.environment, &principal.tenant, &principal.client_id}) {
+    const std::size_t space = std::min(key.find(' ', from), key.size());
+    *part = key.substr(from, space - from);
+    from = std::min(space + 1, key.size());
+  }
+  principal.user = key.substr(from);
+  if (principal.user == "managed")
+    principal.way = Way::managed;
+  else if (!principal.user.empty())
+    principal.way = Way::user;
+  return principal;
 }
 
 bool is_adfs(const SignInPlace& place) {
@@ -183,10 +201,17 @@ void keep_grant(const SignInPlace& place, const Principal& principal, const Gran
               "Make room there, then sign in again.");
 }
 
-void forget_grants(const std::filesystem::path& cache, const std::string& environment) {
-  forget_cached_tokens(cache, [&](const std::string& key) {
-    return environment.empty() || key.starts_with(environment + " ");
+std::size_t forget_grants(const std::filesystem::path& cache, const std::string& environment,
+                          const std::string& name) {
+  return forget_cached_tokens(cache, [&](const std::string& key) {
+    const Principal principal = principal_of_key(key);
+    return (environment.empty() || principal.environment == environment) &&
+           (name.empty() || same_name(principal.name(), name));
   });
+}
+
+bool share_tokens(const Principal& one, const Principal& other) {
+  return key_of(one) == key_of(other);
 }
 
 void forget_grant(const std::filesystem::path& cache, const Principal& principal) {

@@ -40,9 +40,14 @@ TokenAnswer ask_by_refresh_token(Authority& authority, const SignInPlace& place,
 
 /// Keeps what was granted. Throws Error(unavailable) when a refresh token cannot be kept: the person would have to sign in for each command.
 void keep_grant(const SignInPlace& place, const Principal& principal, const Grant& grant);
-/// Of all principals of that environment ("": of all), or of one alone.
-void forget_grants(const std::filesystem::path& cache, const std::string& environment);
+/// Of all principals of that environment ("": of all), or of the one alone that has this name, in all of its tenants. Returns of how many
+/// tenants tokens were forgotten.
+std::size_t forget_grants(const std::filesystem::path& cache, const std::string& environment,
+                          const std::string& name = {});
+/// In its tenant alone.
 void forget_grant(const std::filesystem::path& cache, const Principal& principal);
+/// True when they have their tokens in common: the same principal, in the same tenant.
+bool share_tokens(const Principal& one, const Principal& other);
 
 /// The error that tells of a refusal.
 Error sign_in_refused(const Refusal& refusal, const std::string& host, const Principal& principal);
