@@ -96,8 +96,15 @@ class PlayedAzure {
   bool rotates_refresh_tokens = false;  ///< each is good once
   std::string seen_at = "203.0.113.7";  ///< where a person's requests come from
   std::set<std::string> taken_names;    ///< DNS labels that another customer has
-  std::string identity_resource;        ///< what the identity service was asked for last
-  std::deque<int> identity_troubles;    ///< statuses that it answers first
+  /// Namespaces that are not registered in the subscription, and how often one has to look until they are, once they were asked for.
+  struct Unregistered {
+    int looks = 2;
+    bool asked = false;
+  };
+  std::map<std::string, Unregistered> unregistered;
+  bool may_register = true;
+  std::string identity_resource;      ///< what the identity service was asked for last
+  std::deque<int> identity_troubles;  ///< statuses that it answers first
   /// Asked first; a Response of its own goes out in place of ours.
   std::function<std::optional<Response>(const Request&)> trouble;
 
@@ -194,6 +201,7 @@ class PlayedAzure {
       return reply(
           404, {{"error",
                  {{"code", "InvalidResourceNamespace"}, {"message", "The resource namespace is invalid."}}}});
+    if (auto own = provider_request(request)) return own;
     if (has("/CheckDnsNameAvailability"))
       return reply(200, {{"available", !taken_names.contains(request.parameter("domainNameLabel"))}});
     if (request.method == "POST" && has("/virtualMachines/")) {
@@ -209,6 +217,40 @@ class PlayedAzure {
     if (has("/publishers/Canonical/") && has("/offers/ubuntu-24_04-lts/skus/server/versions"))
       return reply(200, json::array({{{"name", "24.04.202611010"}}}));
     return reply(404, {{"error", {{"code", "NotFound"}, {"message", "Artifact: VMImage was not found."}}}});
+  }
+
+  /// "/subscriptions/sub-1/providers/Microsoft.Compute" and its register.
+  std::optional<Response> provider_request(const Request& request) {
+    const std::string key = "/providers/Microsoft.";
+    const std::size_t at = request.path.find(key);
+    if (at == std::string::npos || request.path.find("/resourcegroups/") != std::string::npos)
+      return std::nullopt;
+    const std::string rest = request.path.substr(at + std::string("/providers/").size());
+    const std::string space = rest.substr(0, rest.find('/'));
+    const bool is_order = request.method == "POST" && rest == space + "/register";
+    const auto found = unregistered.find(space);
+    if (rest != space && !is_order) {
+      if (found == unregistered.end()) return std::nullopt;
+      return reply(409, {{"error",
+                          {{"code", "MissingSubscriptionRegistration"},
+                           {"message", "The subscription is not registered to use " + space + "."}}}});
+    }
+    if (request.parameter("api-version") != "2019-10-01")
+      return reply(400,
+                   {{"error", {{"code", "InvalidApiVersionParameter"}, {"message", "No such version."}}}});
+    if (is_order && !may_register)
+      return reply(403, {{"error", {{"code", "AuthorizationFailed"}, {"message", "You may not."}}}});
+    std::string state = found == unregistered.end() ? "Registered"
+                        : found->second.asked       ? "Registering"
+                                                    : "NotRegistered";
+    if (is_order && found != unregistered.end()) {
+      found->second.asked = true;
+      state = "Registering";
+    } else if (state == "Registering" && --found->second.looks <= 0) {
+      unregistered.erase(found);
+      state = "Registered";
+    }
+    return reply(200, {{"namespace", space}, {"registrationState", state}});
   }
 
   Response token_request(const Request& request) {

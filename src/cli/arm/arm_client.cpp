@@ -26,9 +26,18 @@ constexpr milliseconds poll_limit = 60s;  ///< of one request
 constexpr milliseconds outage_poll = 5s;  ///< while nobody answers
 constexpr std::size_t most_pages = 1000;
 
+/// "providers/Microsoft.Compute" and "providers/Microsoft.Compute/register" are about the provider, and asked of Resource Manager itself.
+bool is_about_provider(std::string_view path) {
+  if (!path.starts_with("providers/")) return false;
+  path.remove_prefix(std::string_view("providers/").size());
+  const std::size_t slash = path.find('/');
+  return slash == std::string_view::npos || path.substr(slash) == "/register";
+}
+
 /// The version that a path's provider is asked with.
 std::string_view api_version(std::string_view path) {
   const std::string text = lower(path);
+  if (is_about_provider(text)) return "2019-10-01";
   if (text.find("microsoft.compute") != std::string::npos) return "2021-07-01";
   if (text.find("microsoft.network") != std::string::npos) return "2022-07-01";
   if (text.find("berth.local") != std::string::npos) return "2024-01-01";

@@ -3,20 +3,28 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "cli/arm/json_view.h"
+#include "cli/terminal/phases.h"
 #include "cli/terminal/terminal.h"
 #include "cli/vm/image_list.h"
 #include "cli/vm/own_address.h"
 #include "http/message.h"
+#include "model/names.h"
 
 namespace berth {
 namespace {
 
 using nlohmann::json;
+using namespace std::chrono_literals;
+
+constexpr std::chrono::seconds registration_limit = 900s;
+constexpr std::chrono::milliseconds first_pause = 500ms, longest_pause = 10s;
 
 Error invalid_on_azure(const std::string& what, const std::string& advice) {
   return Error(ErrorKind::invalid, "NotSupported", what, advice);
@@ -47,6 +55,52 @@ std::vector<std::string> settle_sources(Session& session, const std::string& wan
     return sources;
   }
   return {own_address(session, "--allow-from ADDRESS[/BITS],… ('*' for everybody)")};
+}
+
+void ask_for_registration(Session& session, const std::string& space) {
+  try {
+    session.arm().post(fmt::format("providers/{}/register", space), {});
+  } catch (const Error& error) {
+    if (error.code != "AuthorizationFailed") throw;
+    throw Error(
+        error.kind, error.code,
+        fmt::format("The resource provider {} is not registered in the subscription {}, and you may not "
+                    "register it: {}",
+                    space, session.subscription(), error.what()),
+        fmt::format("Somebody who owns the subscription does it once: az provider register "
+                    "--namespace {} --subscription {}",
+                    space, session.subscription()));
+  }
+}
+
+/// Nothing of a namespace can be made in a subscription that has not registered it, and a new one has registered none.
+void register_providers(Session& session) {
+  ArmClient& arm = session.arm();
+  const auto state_of = [&arm](const std::string& path) {
+    const auto document = arm.find(path);
+    return document ? text(*document, {"registrationState"}) : std::string();
+  };
+  for (const char* space : {"Microsoft.Compute", "Microsoft.Network"}) {
+    const std::string path = std::string("providers/") + space;
+    std::string state = state_of(path);
+    if (state.empty() || same_name(state, "Registered")) continue;  // "": a cloud that does not tell
+    PhaseDisplay phases(session.out);
+    phases.begin(fmt::format("Registering {} in the subscription, once and for all", space));
+    if (!same_name(state, "Registering")) ask_for_registration(session, space);
+    const auto end = std::chrono::steady_clock::now() + registration_limit;
+    for (auto pause = first_pause; !same_name(state, "Registered");
+         pause = std::min(2 * pause, longest_pause)) {
+      if (std::chrono::steady_clock::now() >= end)
+        throw Error(ErrorKind::unavailable, "ProviderNotRegistered",
+                    fmt::format("The resource provider {} has been {} in the subscription {} for {}.", space,
+                                state, session.subscription(), seconds_text(registration_limit)),
+                    fmt::format("Look at it, then try again: az provider show --namespace {}", space));
+      if (interrupt::sleep(pause)) interrupt::check();
+      phases.tick();
+      state = state_of(path);
+    }
+    phases.end();
+  }
 }
 
 void check_label(ArmClient& arm, const DockerHost& host) {
@@ -87,6 +141,7 @@ std::vector<std::string> parse_sources(const std::string& text) {
 void prepare_azure_host(Session& session, const DockerCreateOptions& options, DockerHost& host) {
   host.on_azure = true;
   check_azure_options(options, host);
+  register_providers(session);
   host.image = find_marketplace_image(session.arm(), host.location, host.image);
   check_label(session.arm(), host);
   host.allow_from = settle_sources(session, options.allow_from);

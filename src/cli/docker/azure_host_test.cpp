@@ -200,6 +200,28 @@ TEST_F(AzureHost, ImagesAreTheMarketplaces) {
   EXPECT_EQ(create({"--yes"}, "Canonical:ubuntu-24_04-lts:server:latest").exit_code, 0);
 }
 
+TEST_F(AzureHost, WhatAFreshSubscriptionHasNotRegisteredIsRegistered) {
+  azure.unregistered = {{"Microsoft.Compute", {}}, {"Microsoft.Network", {.looks = 2, .asked = true}}};
+  const Ran ran = create();
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("Registering Microsoft.Compute in the subscription"),
+                             HasSubstr("Registering Microsoft.Network in the subscription")));
+  EXPECT_THAT(azure.region.requests(), AllOf(Contains("POST /providers/Microsoft.Compute/register"),
+                                             Not(Contains("POST /providers/Microsoft.Network/register"))));
+}
+
+TEST_F(AzureHost, WhoMayNotRegisterIsToldWhatHasToBeDone) {
+  azure.unregistered = {{"Microsoft.Network", {}}};
+  azure.may_register = false;
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_THAT(
+      ran.err,
+      AllOf(HasSubstr("The resource provider Microsoft.Network is not registered in the subscription sub-1"),
+            HasSubstr("az provider register --namespace Microsoft.Network --subscription sub-1")));
+  EXPECT_TRUE(nothing_was_made());
+}
+
 TEST_F(AzureHost, ADeploymentThatIsThrottledGoesOn) {
   std::atomic<int> throttled{3};
   azure.trouble = [&](const Request& request) -> std::optional<Response> {
@@ -485,6 +507,15 @@ TEST_F(AzureHost, WhatIsAskedOfAzureIsInTheFixture) {
     const Ran ran = run_program(words);
     EXPECT_EQ(ran.exit_code, 0) << words[1] << ran.err;
   }
+  // One in a group with others, of a subscription that is new; and one that does not become a host.
+  azure.region.add_group("rg");
+  azure.unregistered = {{"Microsoft.Compute", {}}};
+  azure.region.docker_answers = false;  // the engine of the one before still does
+  EXPECT_EQ(create({"--yes", "-g", "rg"}).exit_code, 0);
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "-q"}).exit_code, 0);
+  azure.region.deployment_error = {{"code", "SkuNotAvailable"}, {"message", "No."}};
+  EXPECT_EQ(create().exit_code, 5);
+  EXPECT_EQ(run_program({"vm", "delete", "web1", "-q"}).exit_code, 4);
   std::set<std::string> asked;
   for (const std::string& request : azure.region.requests()) {
     const bool of_azure = request.find("/oauth2/") == std::string::npos &&
