@@ -92,6 +92,7 @@ class PlayedAzure {
   std::map<std::string, std::vector<Sub>> tenants = {{"tenant-1", {{"Work", "sub-1"}}}};
   /// Tenants whose tokens want more to be proved than the first sign-in did.
   std::set<std::string> strict_tenants;
+  bool wants_proof = false;  ///< changes are for those alone who signed in by what its challenge claims
   long lifetime = 3599;
   bool rotates_refresh_tokens = false;  ///< each is good once
   std::string seen_at = "203.0.113.7";  ///< where a person's requests come from
@@ -143,15 +144,22 @@ class PlayedAzure {
     return bearer.starts_with("Bearer ") && tokens_.contains(bearer.substr(7));
   }
 
-  json grant(const std::string& tenant, bool person) {
+  bool has_proved(const std::string& bearer) {
+    const std::lock_guard lock(mutex_);
+    return bearer.starts_with("Bearer ") && proved_.contains(bearer.substr(7));
+  }
+
+  json grant(const std::string& tenant, bool person, bool proved = false) {
     const std::string number = std::to_string(++given_);
     json claims = {{"tid", tenant}};
     if (person && !seen_at.empty()) claims["ipaddr"] = seen_at;
     const std::string access = "at-" + number + "." + base64url_encode(claims.dump()) + ".x";
     tokens_.insert(access);
+    if (proved) proved_.insert(access);
     json tokens = {{"token_type", "Bearer"}, {"expires_in", lifetime}, {"access_token", access}};
     if (!person) return tokens;
     refresh_.insert("rt-" + number + "." + tenant);
+    if (proved) proved_.insert("rt-" + number + "." + tenant);
     tokens["refresh_token"] = "rt-" + number + "." + tenant;
     tokens["id_token"] =
         "e30." + base64url_encode(json{{"preferred_username", user}, {"tid", "tenant-1"}}.dump()) + ".";
@@ -166,13 +174,21 @@ class PlayedAzure {
       return reply(
           200, {{"resourceManager", origin + "/"},
                 {"authentication", {{"loginEndpoint", origin + "/"}, {"audiences", {"https://played/"}}}}});
-    if (ends("/oauth2/v2.0/devicecode"))
+    if (ends("/oauth2/v2.0/devicecode")) {
+      device_claims_ = !parse_form(request.body)["claims"].empty();
       return reply(200, {{"device_code", "dev1ce-c0de"},
                          {"user_code", "ABCD1234"},
                          {"verification_uri", "https://played.example/device"},
                          {"expires_in", 900},
                          {"interval", 1},
                          {"message", "Ignore me"}});
+    }
+    if (wants_proof && request.method == "PUT" && !has_proved(request.header("Authorization"))) {
+      Response more = reply(401, {{"error", {{"code", "AuthenticationFailed"}, {"message", "Prove more."}}}});
+      more.headers["WWW-Authenticate"] = "Bearer realm=\"\", error=\"insufficient_claims\", claims=\"" +
+                                         base64_encode("{\"access_token\":{\"acrs\":{}}}") + "\"";
+      return more;
+    }
     if (ends("/oauth2/v2.0/token")) return token_request(request);
     if (ends("/metadata/identity/oauth2/token")) return identity_request(request);
     if (auto own = marketplace(request)) return own;
@@ -277,19 +293,20 @@ class PlayedAzure {
                     401);
     }
     if (type == "password") {
-      if (field("username") == user && field("password") == password) return reply(200, grant(tenant, true));
+      if (field("username") == user && field("password") == password)
+        return reply(200, grant(tenant, true, !field("claims").empty()));
       return refuse("invalid_grant", "AADSTS50126: Error validating credentials.");
     }
     if (type == "refresh_token") {
       const std::string token = field("refresh_token");
       if (!refresh_.contains(token)) return refuse("invalid_grant", "AADSTS50173: The grant was revoked.");
-      if (strict_tenants.contains(tenant) || !field("claims").empty())
+      if (strict_tenants.contains(tenant) || (!field("claims").empty() && !proved_.contains(token)))
         return refuse("interaction_required", "AADSTS50076: You must use multi-factor authentication.");
       if (rotates_refresh_tokens) refresh_.erase(token);
-      return reply(200, grant(tenant, true));
+      return reply(200, grant(tenant, true, proved_.contains(token)));
     }
     if (type == "urn:ietf:params:oauth:grant-type:device_code" && field("device_code") == "dev1ce-c0de") {
-      if (polls.empty()) return reply(200, grant(tenant, true));
+      if (polls.empty()) return reply(200, grant(tenant, true, device_claims_));
       const std::string error = polls.front();
       polls.pop_front();
       return refuse(error, "AADSTS70016: " + error);
@@ -336,7 +353,8 @@ class PlayedAzure {
 
   std::mutex mutex_;
   std::vector<Form> forms_;
-  std::set<std::string> tokens_, refresh_;
+  std::set<std::string> tokens_, refresh_, proved_;
+  bool device_claims_ = false;
   int given_ = 0;
 };
 

@@ -214,6 +214,17 @@ TEST_F(AzureLogin, WhatResourceManagerWantsProvedGoesToTheAuthority) {
   EXPECT_THAT(ran.err, AllOf(HasSubstr("AADSTS50076"), HasSubstr("azure login -e played --tenant tenant-1")));
 }
 
+TEST_F(AzureLogin, WhatIsNoChallengeIsRefused) {
+  for (const char* wrong : {"!", "e30x", "W10="}) {
+    const Ran ran = person({"--claims-challenge", wrong});
+    EXPECT_EQ(ran.exit_code, 2) << wrong;
+    EXPECT_THAT(ran.err, HasSubstr("--claims-challenge is no challenge"));
+  }
+  EXPECT_EQ(person({"--claims-challenge", "e30"}).exit_code, 0) << "{}, without its padding";
+  EXPECT_THAT(login({"--identity", "--claims-challenge", "e30="}).err, HasSubstr("is for people"));
+  EXPECT_TRUE(azure.count("password") == 1);
+}
+
 TEST_F(AzureLogin, ByPasswordWhereTheTenantAllowsIt) {
   const std::string file = azure.file("password", azure.password + "\n");
   ASSERT_EQ(login({"-u", azure.user, "--password-file", file}).exit_code, 0);

@@ -14,6 +14,7 @@
 #include "cli/sign_in/managed_identity.h"
 #include "cli/terminal/foreign_text.h"
 #include "cli/terminal/terminal.h"
+#include "crypto/encoding.h"
 #include "host/files.h"
 #include "model/names.h"
 
@@ -29,6 +30,7 @@ using nlohmann::ordered_json;
 struct LoginOptions {
   std::string environment = "AzureCloud", user, password_file, certificate, token_file, tenant, client_id,
               object_id, resource_id, subscription;
+  std::string claims;  ///< what has to be proved further: as it was typed, and JSON once it was checked
   Secret password;
   bool service_principal = false, identity = false, device_code = false, with_chain = false;
 };
@@ -40,6 +42,18 @@ struct LoginOptions {
 constexpr const char* service_principal_form =
     "azure login -e NAME --service-principal -u ID --password-file FILE --tenant TENANT";
 
+/// The JSON of a challenge; refuses what is none.
+std::string parse_claims(const std::string& typed) {
+  if (typed.empty()) return {};
+  const std::string text = typed.substr(0, typed.find_last_not_of('=') + 1);
+  auto claims = base64_decode(text + std::string((4 - text.size() % 4) % 4, '='));
+  if (!claims) claims = base64url_decode(text);
+  if (!claims || !json::parse(*claims, nullptr, false).is_object())
+    refuse_login("--claims-challenge is no challenge: that is JSON in base64",
+                 "Take the whole command that the error before named.");
+  return *claims;
+}
+
 /// What contradicts itself is refused, not guessed at.
 void check_login(const LoginOptions& options) {
   const int ways =
@@ -49,6 +63,9 @@ void check_login(const LoginOptions& options) {
                  "Give one of them.");
   if (options.tenant.find_first_of("/?#% ") != std::string::npos)
     refuse_login("--tenant is an id or a domain", "azure login --tenant contoso.com");
+  if (!options.claims.empty() && (options.service_principal || options.identity))
+    refuse_login("--claims-challenge is for people: others have nothing more to prove",
+                 "azure login --tenant TENANT --claims-challenge CLAIMS");
   const bool of_application =
       !options.certificate.empty() || !options.token_file.empty() || options.with_chain;
   if (of_application && !options.service_principal)
@@ -211,13 +228,14 @@ void SigningIn::by_person() {
 
 Grant SigningIn::confirmed_in_browser(const std::string& client_id) {
   Authority at = authority(options_.tenant);
-  const DeviceCode code = at.begin_device(client_id, scope_of(place_) + " offline_access openid profile");
+  const DeviceCode code =
+      at.begin_device(client_id, scope_of(place_) + " offline_access openid profile", options_.claims);
   session_.out.help(
       fmt::format("To sign in, open {} in a browser, on this machine or any other, and enter the code {}",
                   code.page, code.user_code));
   session_.out.help("Only enter a code that you asked for yourself.");
   session_.out.live("Waiting for you to confirm it");
-  const TokenAnswer answer = at.wait_for_user(code, client_id);
+  const TokenAnswer answer = at.wait_for_user(code, client_id, options_.claims);
   session_.out.end_live();
   if (answer.grant) return *answer.grant;
   const std::string& error = answer.refusal.error;
@@ -243,6 +261,7 @@ Grant SigningIn::given_by_password(const std::string& client_id) {
                                  .ask({{"grant_type", "password"},
                                        {"client_id", client_id},
                                        {"scope", scope_of(place_) + " offline_access openid profile"},
+                                       {"claims", options_.claims},
                                        {"username", options_.user},
                                        {"password", password.reveal()}});
   if (answer.grant) return *answer.grant;
@@ -371,6 +390,9 @@ void login(CommandLine& app, Session& session) {
   app.add_option("--password-file", options->password_file,
                  "File with the password, or the secret; the latter is read again when a token expires")
       ->type_name("<file>");
+  app.add_option("--claims-challenge", options->claims,
+                 "What Azure wants proved further, of the command that an error names: base64")
+      ->type_name("<claims>");
   app.add_flag("--service-principal", options->service_principal, "Sign in as a service principal");
   app.add_option("--certificate", options->certificate,
                  "File with its certificate and key, PEM; read again when a token expires")
@@ -388,6 +410,7 @@ void login(CommandLine& app, Session& session) {
   app.add_option("--resource-id", options->resource_id, "Which of several identities")->type_name("<id>");
   app.callback([options, &session] {
     check_login(*options);
+    options->claims = parse_claims(options->claims);
     SigningIn(session, *options).run();
   });
 }

@@ -222,6 +222,28 @@ TEST_F(AzureHost, WhoMayNotRegisterIsToldWhatHasToBeDone) {
   EXPECT_TRUE(nothing_was_made());
 }
 
+TEST_F(AzureHost, WhereChangesWantMoreProofTheCommandThatProvesItIsNamed) {
+  azure.wants_proof = true;
+  const Ran ran = create();
+  EXPECT_EQ(ran.exit_code, 3);
+  const std::size_t at = ran.err.find("azure login -e played --tenant tenant-1 --claims-challenge ");
+  ASSERT_NE(at, std::string::npos) << ran.err;
+  EXPECT_THAT(ran.err, Not(HasSubstr("'azure login' alone")));
+  std::vector<std::string> words;
+  std::istringstream line(ran.err.substr(at, ran.err.find('\n', at) - at));
+  for (std::string word; line >> word;) words.push_back(word);
+  words.erase(words.begin());
+  const Ran signed_in = run_program(words);  // by device code
+  ASSERT_EQ(signed_in.exit_code, 0) << signed_in.err;
+  EXPECT_EQ(azure.forms().back()["claims"], R"({"access_token":{"acrs":{}}})");
+  EXPECT_EQ(create().exit_code, 0);
+  // By password, too.
+  const std::string file = azure.file("password", azure.password + "\n");
+  words.insert(words.end(), {"-u", azure.user, "--password-file", file});
+  EXPECT_EQ(run_program(words).exit_code, 0);
+  EXPECT_EQ(azure.forms().back()["claims"], R"({"access_token":{"acrs":{}}})");
+}
+
 TEST_F(AzureHost, ADeploymentThatIsThrottledGoesOn) {
   std::atomic<int> throttled{3};
   azure.trouble = [&](const Request& request) -> std::optional<Response> {

@@ -185,8 +185,10 @@ TokenAnswer Authority::ask(const Form& form) {
   return answer;
 }
 
-DeviceCode Authority::begin_device(const std::string& client_id, const std::string& scope) {
-  const Response response = post(addresses_.device_url, {{"client_id", client_id}, {"scope", scope}});
+DeviceCode Authority::begin_device(const std::string& client_id, const std::string& scope,
+                                   const std::string& claims) {
+  const Response response =
+      post(addresses_.device_url, {{"client_id", client_id}, {"scope", scope}, {"claims", claims}});
   const json answer = json::parse(response.body, nullptr, false);
   DeviceCode code;
   code.device_code = Secret(text(answer, {"device_code"}));
@@ -209,7 +211,8 @@ DeviceCode Authority::begin_device(const std::string& client_id, const std::stri
   return code;
 }
 
-TokenAnswer Authority::wait_for_user(const DeviceCode& code, const std::string& client_id) {
+TokenAnswer Authority::wait_for_user(const DeviceCode& code, const std::string& client_id,
+                                     const std::string& claims) {
   seconds interval = code.interval, waited{0};
   TokenAnswer answer;
   while (waited < code.expires) {
@@ -218,6 +221,7 @@ TokenAnswer Authority::wait_for_user(const DeviceCode& code, const std::string& 
     try {
       answer = ask({{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"},
                     {"client_id", client_id},
+                    {"claims", claims},
                     {"device_code", code.device_code.reveal()}});
     } catch (const Error& error) {
       if (error.kind != ErrorKind::unavailable || error.code == "OperationCanceled" ||

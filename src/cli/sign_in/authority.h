@@ -62,10 +62,13 @@ class Authority {
   TokenAnswer ask(const Form& form);
 
   /// Begins a sign-in by device code. Throws Error(unauthorized) when the authority does not do that.
-  DeviceCode begin_device(const std::string& client_id, const std::string& scope);
+  /// `claims`: what has to be proved further, JSON; mostly empty.
+  DeviceCode begin_device(const std::string& client_id, const std::string& scope,
+                          const std::string& claims = {});
   /// Asks until the user has confirmed it, has declined, or the code has expired (the refusal is "expired_token" then). Lost connections
   /// are waited for. Throws Error(unavailable, "OperationCanceled") on Ctrl-C.
-  TokenAnswer wait_for_user(const DeviceCode& code, const std::string& client_id);
+  TokenAnswer wait_for_user(const DeviceCode& code, const std::string& client_id,
+                            const std::string& claims = {});
 
   std::string host() const { return host_of_url(addresses_.token_url); }
 

@@ -10,6 +10,7 @@
 #include "cli/sign_in/client_assertion.h"
 #include "cli/sign_in/managed_identity.h"
 #include "cli/terminal/terminal.h"
+#include "crypto/encoding.h"
 #include "host/files.h"
 #include "model/names.h"
 
@@ -49,6 +50,12 @@ Principal principal_of_key(const std::string& key) {
   return principal;
 }
 
+/// What a person has to type.
+std::string login_command(const Principal& principal, const std::string& claims) {
+  return fmt::format("azure login -e {} --tenant {}{}", principal.environment, principal.tenant,
+                     claims.empty() ? "" : " --claims-challenge " + base64_encode(claims));
+}
+
 bool is_adfs(const SignInPlace& place) {
   return place.login.ends_with("/adfs");
 }
@@ -74,7 +81,7 @@ class PrincipalTokens final : public TokenSource {
       return {kept->token, steady_clock::now() + (kept->good_until - system_clock::now())};
     TokenAnswer answer =
         principal_.way == Way::user ? ask_again(kept, claims, listener) : sign_in(claims, listener);
-    if (!answer.grant) throw sign_in_refused(answer.refusal, host(), principal_);
+    if (!answer.grant) throw sign_in_refused(answer.refusal, host(), principal_, claims);
     Grant& grant = *answer.grant;
     if (principal_.way == Way::user && grant.refresh.empty() && kept) grant.refresh = kept->refresh;
     if (!place_.cache.empty())
@@ -126,7 +133,7 @@ class PrincipalTokens final : public TokenSource {
     if (!kept || kept->refresh.empty())
       throw Error(ErrorKind::unauthorized, "SignInNeeded",
                   fmt::format("{} is not signed in to {} any more.", principal_.user, principal_.environment),
-                  fmt::format("azure login -e {} --tenant {}", principal_.environment, principal_.tenant));
+                  login_command(principal_, claims));
     Authority authority(addresses_of(place_, principal_.tenant), listener);
     TokenAnswer answer = ask_by_refresh_token(authority, place_, principal_.client_id, kept->refresh, claims);
     if (answer.grant || !answer.refusal.wants_user()) return answer;
@@ -218,11 +225,12 @@ void forget_grant(const std::filesystem::path& cache, const Principal& principal
   forget_cached_tokens(cache, [&](const std::string& key) { return key == key_of(principal); });
 }
 
-Error sign_in_refused(const Refusal& refusal, const std::string& host, const Principal& principal) {
+Error sign_in_refused(const Refusal& refusal, const std::string& host, const Principal& principal,
+                      const std::string& claims) {
   std::string advice = refusal.advice();
   if (principal.way == Way::user && refusal.wants_user()) {
-    const std::string again =
-        fmt::format("Sign in again: azure login -e {} --tenant {}", principal.environment, principal.tenant);
+    const std::string again = "Sign in again: " + login_command(principal, claims);
+    if (!claims.empty()) advice.clear();  // it would name another command
     return Error(ErrorKind::unauthorized, "SignInNeeded",
                  fmt::format("{} wants {} to sign in again ({}).", host, principal.user, refusal.description),
                  advice.empty() ? again : advice + " " + again);

@@ -49,7 +49,8 @@ void forget_grant(const std::filesystem::path& cache, const Principal& principal
 /// True when they have their tokens in common: the same principal, in the same tenant.
 bool share_tokens(const Principal& one, const Principal& other);
 
-/// The error that tells of a refusal.
-Error sign_in_refused(const Refusal& refusal, const std::string& host, const Principal& principal);
+/// The error that tells of a refusal. `claims`: what had to be proved, which another sign-in has to ask for, too.
+Error sign_in_refused(const Refusal& refusal, const std::string& host, const Principal& principal,
+                      const std::string& claims = {});
 
 }  // namespace berth
