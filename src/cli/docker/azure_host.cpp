@@ -116,6 +116,12 @@ void check_label(ArmClient& arm, const DockerHost& host) {
 
 }  // namespace
 
+std::string text_of_sources(const DockerHost& host) {
+  std::string all;
+  for (const std::string& source : host.allow_from) all += (all.empty() ? "" : ", ") + source;
+  return all.empty() ? "everybody" : all + " alone";
+}
+
 std::vector<std::string> parse_sources(const std::string& text) {
   std::vector<std::string> sources;
   for (std::size_t from = 0; from <= text.size();) {
@@ -156,8 +162,12 @@ void confirm_azure_host(Session& session, const DockerCreateOptions& options, co
   out.info("  disk              of the image, StandardSSD_LRS");
   out.info(fmt::format("  public address    {}, Standard, static", names_of(host).address));
   out.info("  network traffic   out of the location");
+  const std::string ports = host.ssh_port ? fmt::format("{} and {}", host.docker_port, *host.ssh_port)
+                                          : std::to_string(host.docker_port);
+  out.info(fmt::format("Its ports ({}) are open to {}", ports, text_of_sources(host)));
   if (options.yes) return;
-  if (!prompt_yes(fmt::format("Make {}?", host.name), "Add --yes to make it without being asked."))
+  if (!prompt_yes(fmt::format("Make {}, open to {}?", host.name, text_of_sources(host)),
+                  "Add --yes to make it without being asked."))
     throw Error(ErrorKind::invalid, "NotConfirmed", "Nothing was made.");
 }
 

@@ -65,6 +65,7 @@ TEST_F(AzureHost, IsMadeByCloudInitAndEndsWhenDockerHasAnswered) {
                     HasSubstr("virtual machine   Standard_B2s at westus"),
                     HasSubstr("public address    web1-ip, Standard, static"),
                     HasSubstr("Opened to 203.0.113.7 alone"),
+                    HasSubstr("Its ports (4243 and 22) are open to 203.0.113.7 alone"),
                     HasSubstr("docker --tls -H tcp://web1.cloudapp.net:4243 info")));
   const json& properties = azure.region.deployment["properties"];
   EXPECT_EQ(properties["template"]["parameters"]["cloudInit"]["type"], "securestring");
@@ -163,6 +164,20 @@ TEST_F(AzureHost, PortsAreNotOpenedToEverybodyUnasked) {
     EXPECT_EQ(rule["properties"]["sourceAddressPrefixes"], (json{"198.51.100.1", "192.0.2.0/24"}));
     EXPECT_FALSE(rule["properties"].contains("sourceAddressPrefix"));
   }
+}
+
+TEST_F(AzureHost, PortsAreOpenedToWhereItsUserIsNow) {
+  azure.seen_at = "198.51.100.9";  // since the sign-in, whose token is still good
+  ASSERT_EQ(create().exit_code, 0);
+  for (const json& rule : rules()) EXPECT_EQ(rule["properties"]["sourceAddressPrefix"], "198.51.100.9");
+}
+
+TEST_F(AzureHost, WhoDoesNotReachItIsToldWhomItWasOpenTo) {
+  azure.region.docker_answers = false;
+  const Ran ran = create({"--yes", "--timeout", "1"});
+  EXPECT_NE(ran.exit_code, 0);
+  EXPECT_THAT(ran.err, AllOf(HasSubstr("Its ports were open to 203.0.113.7 alone."),
+                             HasSubstr("--allow-from ADDRESS")));
 }
 
 TEST_F(AzureHost, PortsAreOpenedToEverybodyWhenAsked) {

@@ -91,6 +91,7 @@ class Creation {
   void wait_for_deployment(const ArmAccepted& accepted, const std::string& path);
   void check_ports();
   bool docker_answers();
+  void call_docker();
   void meet_docker();
   void write_context();
   void report() const;
@@ -488,17 +489,28 @@ void Creation::check_ports() {
   out_.warn(moved);
 }
 
-void Creation::meet_docker() {
-  if (docker_.version.empty()) {
-    phases_.begin("Calling Docker over TLS");
-    const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
-    docker_ =
-        ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port), plan_.certificates,
-                   std::min<std::chrono::seconds>(
-                       plan_.host.on_azure ? first_boot_limit : docker_answer_limit, plan_.limit),
-                   [this] { phases_.tick(); });
-    phases_.end();
+void Creation::call_docker() {
+  phases_.begin("Calling Docker over TLS");
+  const std::string name = address_.fqdn.empty() ? address_.address : address_.fqdn;
+  const auto limit = std::min<std::chrono::seconds>(
+      plan_.host.on_azure ? first_boot_limit : docker_answer_limit, plan_.limit);
+  try {
+    docker_ = ask_docker(name, address_.address, address_.host_port(plan_.host.docker_port),
+                         plan_.certificates, limit, [this] { phases_.tick(); });
+  } catch (const Error& error) {
+    if (!plan_.host.on_azure || error.code == "OperationCanceled") throw;
+    // A proxy, a VPN or another way out, and nothing arrives.
+    throw Error(
+        error.kind, error.code, error.what(),
+        fmt::format("{}{}Its ports were open to {}. If this machine reaches it from elsewhere, say so: "
+                    "--allow-from ADDRESS[/BITS],…",
+                    error.advice, error.advice.empty() ? "" : "\n", text_of_sources(plan_.host)));
   }
+  phases_.end();
+}
+
+void Creation::meet_docker() {
+  if (docker_.version.empty()) call_docker();
   const auto client = installed_docker_client();
   if (client) misfit_ = docker_misfit(*client, docker_, plan_.host.name);
   if (!misfit_.problem.empty()) out_.warn(fmt::format("{}. {}", misfit_.problem, misfit_.advice));

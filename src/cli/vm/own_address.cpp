@@ -14,7 +14,8 @@ namespace berth {
 using nlohmann::json;
 
 std::string own_address(Session& session, const std::string& option) {
-  const AccessToken token = session.arm().endpoint().tokens->get(false, {}, session.listener());
+  // A kept one may be of another network that this machine was in an hour ago.
+  const AccessToken token = session.arm().endpoint().tokens->get(true, {}, session.listener());
   const std::string own = address_in_token(token.text);
   if (own.empty())
     throw Error(ErrorKind::invalid, "AddressUnknown",
