@@ -127,6 +127,29 @@ TEST_F(AzureLogin, FindsTheSubscriptionsOfAllTenants) {
   EXPECT_THAT(run_program({"vm", "list"}).out, HasSubstr("Using the subscription Theirs of played"));
 }
 
+TEST_F(AzureLogin, ATenantThatMisbehavesDoesNotKeepOneFromTheOthers) {
+  azure.tenants = {{"tenant-1", {{"Work", "sub-1"}}},
+                   {"tenant-2", {{"Theirs", "sub-2"}}},
+                   {"tenant-3", {{"Third", "sub-3"}}}};
+  azure.trouble = [](const Request& request) -> std::optional<Response> {
+    if (!request.path.starts_with("/tenant-2/")) return std::nullopt;
+    return Response{.status = 400, .headers = {}, .body = "<html>blocked</html>"};
+  };
+  const Ran ran = person();
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("warn:    The tenant-2 (tenant-2) could not be looked into ("),
+                             HasSubstr("azure login -e played --tenant tenant-2")));
+  EXPECT_EQ(accounts().size(), 2U);
+}
+
+TEST_F(AzureLogin, CtrlCWhileTenantsAreLookedIntoEndsTheSignIn) {
+  azure.trouble = [](const Request& request) -> std::optional<Response> {
+    if (request.path.starts_with("/tenant-1/")) ::kill(::getpid(), SIGINT);
+    return std::nullopt;
+  };
+  EXPECT_EQ(person().exit_code, 130);
+}
+
 TEST_F(AzureLogin, AnotherSignInToOneTenantKeepsTheOthers) {
   azure.tenants = {{"tenant-1", {{"Work", "sub-1"}}}, {"tenant-2", {{"Theirs", "sub-2"}}}};
   azure.strict_tenants = {"tenant-2"};

@@ -285,7 +285,15 @@ void SigningIn::look_into_tenants(const Principal& person, const Grant& home) {
     there.tenant = text(item, {"tenantId"});
     if (there.tenant.empty() || there.tenant.find_first_of("/?#% ") != std::string::npos) continue;
     const std::string name = printable_line(text(item, {"displayName"}), 100);
-    look_into_tenant(there, name.empty() ? there.tenant : fmt::format("{} ({})", name, there.tenant), home);
+    const std::string label = name.empty() ? there.tenant : fmt::format("{} ({})", name, there.tenant);
+    try {
+      look_into_tenant(there, label, home);
+    } catch (const Error& error) {
+      if (error.code == "OperationCanceled") throw;
+      result_.troubles.push_back(
+          fmt::format("{} could not be looked into ({}): azure login -e {} --tenant {}", label, error.what(),
+                      environment_.name, there.tenant));
+    }
   }
 }
 
