@@ -146,7 +146,8 @@ void Creation::look_around() {
   if (!find_program("docker"))
     out_.warn("The docker client is not installed on this machine. Install it: apt-get install docker.io");
   if (session_.is_local()) check_space();
-  session_.persist([this] {
+  session_.persist([this, as_typed = plan_.host] {
+    plan_.host = as_typed;  // names become ids below
     session_.arm();
     check_subscription();
     settle_location();

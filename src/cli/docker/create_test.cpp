@@ -244,6 +244,23 @@ TEST_F(DockerCreate, ARegionThatVanishesAndComesBackIsGivenTheSameDeploymentAgai
             2);
 }
 
+TEST_F(DockerCreate, WhenTheConnectionIsLostWhileNamesAreLookedUpAllAreAskedForAgain) {
+  region.add_group("net");
+  region.add_resource("net/Microsoft.Network/virtualNetworks/shared");
+  region.on_request = [done = false](const Request& request) mutable -> std::optional<Response> {
+    // Asked for after the network's name has become an id.
+    if (done || !request.path.ends_with("/publicIPAddresses")) return std::nullopt;
+    done = true;
+    Response lost{.status = 200};
+    lost.headers["X-Large"] =
+        std::string(std::size_t{200} << 10, 'x');  // no client takes a header of that length
+    return lost;
+  };
+  const Ran ran = create({"-w", "shared"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("warn:    The local region went away"));
+}
+
 TEST_F(DockerCreate, DeleteRemovesTheGroupAndTheContext) {
   ASSERT_EQ(create().exit_code, 0);
   const Ran ran = run_program({"vm", "delete", "web1", "--quiet"});
