@@ -88,9 +88,17 @@ TEST_F(DockerDaily, ListSaysWhichEngineDoesNotAnswer) {
       HasSubstr("key.pem is missing"));
 }
 
-TEST_F(DockerDaily, WhoOnlyLooksAtAHostThatSleepsDoesNotWakeIt) {
+TEST(DockerHostAsleep, WhoOnlyLooksAtItDoesNotWakeIt) {
+  FakeRegion region;
+  region.extension_view = {{"name", "DockerExtension"},
+                           {"type", "Microsoft.Azure.Extensions.DockerExtension"}};
   region.further_status = {{"code", "HibernationState/Hibernated"}};
+  const Ran made =
+      run_program({"vm", "docker", "create", "-l", "West US", "web1", "Debian-12", "ops", "Str0ng!pass"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+
   const json listed = json::parse(run_program({"vm", "docker", "list", "--json"}).out);
+  ASSERT_EQ(listed.size(), 1U);
   EXPECT_EQ(listed[0]["status"], "asleep");
   EXPECT_EQ(listed[0]["engine"], "");
   EXPECT_EQ(listed[0]["problem"], "");

@@ -20,11 +20,11 @@ using std::chrono::steady_clock;
 /// Azure keeps an interface for its machine for 180 s after that could not be made.
 constexpr auto reservation_limit = 200s;
 constexpr auto deployment_end_limit = 300s;
-constexpr std::chrono::milliseconds first_pause = 500ms, longest_pause = 20s;
+constexpr std::chrono::milliseconds first_retry_after = 500ms, longest_retry_after = 20s;
 
 void remove_resource(ArmClient& arm, const std::string& path, std::chrono::seconds limit) {
   const auto end = steady_clock::now() + reservation_limit;
-  for (auto pause = first_pause;; pause = std::min(2 * pause, longest_pause)) {
+  for (auto pause = first_retry_after;; pause = std::min(2 * pause, longest_retry_after)) {
     try {
       arm.wait(arm.remove(path), path, limit);
       return;

@@ -954,8 +954,8 @@ TEST_F(ArmEndpointsTest, AVmHibernatesInAzuresWords) {
   make_host();
   const auto statuses = [&] {
     std::vector<std::string> codes;
-    for (const json& status : region.get(vm_path + "/instanceView")["statuses"])
-      codes.push_back(status["code"]);
+    const json view = region.get(vm_path + "/instanceView");
+    for (const json& status : view["statuses"]) codes.push_back(status["code"]);
     return codes;
   };
 
