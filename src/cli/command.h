@@ -29,6 +29,7 @@ std::span<const CommandGroup> command_groups();
 // The tables of this folder's files, put together in command_table.cpp.
 std::span<const Command> vm_commands();
 std::span<const Command> vm_power_commands();
+std::span<const Command> docker_power_commands();
 std::span<const Command> vm_image_commands();
 std::span<const Command> docker_commands();
 std::span<const Command> docker_list_commands();

@@ -33,10 +33,10 @@ std::vector<Command> all_commands() {
   std::vector<Command> all;
   for (const auto& table :
        {vm_commands(), vm_power_commands(), docker_commands(), docker_list_commands(),
-        docker_where_commands(), docker_inside_commands(), docker_certs_commands(), endpoint_commands(),
-        hand_over_commands(), vm_image_commands(), extension_gallery_commands(), extension_commands(),
-        region_commands(), account_commands(), config_commands(), login_commands(), catalog_commands(),
-        completion_commands()})
+        docker_power_commands(), docker_where_commands(), docker_inside_commands(), docker_certs_commands(),
+        endpoint_commands(), hand_over_commands(), vm_image_commands(), extension_gallery_commands(),
+        extension_commands(), region_commands(), account_commands(), config_commands(), login_commands(),
+        catalog_commands(), completion_commands()})
     all.insert(all.end(), table.begin(), table.end());
   return all;
 }

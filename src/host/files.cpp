@@ -172,11 +172,10 @@ void move_into_place(const fs::path& draft, const fs::path& file) {
 }
 
 void remove_file(const fs::path& file) {
-  if (::unlink(file.c_str()) == 0)
-    sync_folder_of(file);
-  else if (errno != ENOENT && errno != ENOTDIR)
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR)
     throw Error(ErrorKind::unavailable, "FileUnavailable",
                 fmt::format("{} cannot be removed: {}.", file.string(), std::strerror(errno)));
+  sync_folder_of(file);  // also of a removal before, which may not have come so far
 }
 
 void make_folder(const fs::path& folder, mode_t mode) {

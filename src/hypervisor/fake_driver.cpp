@@ -56,13 +56,14 @@ asio::awaitable<void> FakeDriver::start(MachineSpec spec, std::string medium) {
   fs::create_directories(folder(spec.id));  // unsynced: make_folder() would cost 4 ms a machine
   try {
     remember(spec.id, machine);
+    std::error_code none;
+    if (const fs::path file = hibernation_file(folder(spec.id)); fs::exists(file, none)) remove_file(file);
   } catch (const Error&) {
     std::error_code ignored;
     fs::remove(running_file(folder(spec.id)), ignored);  // it is there, and says that the machine runs
     throw;
   }
   running_[spec.id] = std::move(machine);
-  remove_file(hibernation_file(folder(spec.id)));
   if (on_start && !going_on_.contains(spec.id)) on_start(spec, medium);
 }
 
@@ -87,8 +88,12 @@ asio::awaitable<void> FakeDriver::hibernate(MachineSpec spec) {
   co_await next_turn();
   get(spec.id);
   if (fail_next_hibernate) throw *std::exchange(fail_next_hibernate, std::nullopt);
-  if (!(std::ofstream(hibernation_file(folder(spec.id))) << "hibernated\n").flush())
+  const fs::path file = hibernation_file(folder(spec.id));
+  if (!(std::ofstream(file) << "hibernated\n").flush()) {
+    std::error_code ignored;
+    fs::remove(file, ignored);
     throw Error(ErrorKind::unavailable, "FileUnavailable", spec.name + " cannot be written down.");
+  }
   end(spec.id);
 }
 
@@ -118,7 +123,7 @@ asio::awaitable<void> FakeDriver::stop(std::string id, std::chrono::milliseconds
   const bool heeded = grace.count() > 0 && find(id) && (!on_power_button || on_power_button(id));
   Machine* machine = find(id);
   if (!machine) {
-    remove_file(hibernation_file(folder(id)));
+    if (observe(id) == MachineState::hibernated) remove_file(hibernation_file(folder(id)));
     co_return;
   }
   if (heeded || grace.count() == 0) {

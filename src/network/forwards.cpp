@@ -18,6 +18,7 @@ namespace {
 constexpr int backlog = 128;
 constexpr int most_per_round = 64;
 constexpr std::chrono::minutes longest_hold{3};  // a wake takes seconds
+constexpr std::size_t most_held = 256;           // of a machine; others wait in the system's queue
 constexpr int reserved_descriptors = 128;
 constexpr std::size_t most_talks = 1024;
 constexpr std::chrono::minutes talk_limit{2};
@@ -109,6 +110,9 @@ TcpForward::~TcpForward() {
 
 void TcpForward::open(bool open) {
   if (open != open_ && set_listening(door_.socket(), open)) open_ = open;
+  if (open_) return;
+  for (Held& held : held_) reset_connection(std::move(held.client));
+  held_.clear();
 }
 
 Fd TcpForward::accept(Relays::Time now, bool& any) {
@@ -129,6 +133,11 @@ Fd TcpForward::accept(Relays::Time now, bool& any) {
 }
 
 void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
+  // libslirp's own queue has room for two.
+  for (int i = 0; i < 2 && !held_.empty() && !relays.full(); ++i) {
+    relays.add(std::move(held_.front().client), inner_socket_, now);
+    held_.pop_front();
+  }
   bool any = door_.ready(set);
   for (int i = 0; any && i < most_per_round && !relays.full(); ++i)
     if (Fd client = accept(now, any)) relays.add(std::move(client), inner_socket_, now);
@@ -136,17 +145,12 @@ void TcpForward::poll(const PollSet& set, Relays& relays, Relays::Time now) {
 
 void TcpForward::hold(const PollSet& set, Relays::Time now) {
   bool any = door_.ready(set);
-  while (any && held_.size() < most_held)
+  for (int i = 0; any && i < most_per_round && held_.size() < most_held; ++i)
     if (Fd client = accept(now, any)) held_.push_back({std::move(client), now + longest_hold});
   while (!held_.empty() && held_.front().give_up < now) {
     reset_connection(std::move(held_.front().client));
     held_.pop_front();
   }
-}
-
-void TcpForward::release(Relays& relays, Relays::Time now) {
-  for (Held& held : held_) relays.add(std::move(held.client), inner_socket_, now);
-  held_.clear();
 }
 
 std::uint16_t UdpTalks::port_of(const Key& key, MachineLink::Time now) {
@@ -265,7 +269,10 @@ std::vector<Forwards::Refused> Forwards::set(const std::vector<Forward>& wanted)
 }
 
 void Forwards::fill(PollSet& set, const Relays& relays, Relays::Time now) {
-  for (auto& [key, forward] : tcp_) forward.fill(set, relays, now);
+  for (auto& [key, forward] : tcp_) {
+    forward.fill(set, relays, now);
+    if (forward.held() > 0) set.wake_within(1);
+  }
   for (auto& [key, forward] : udp_) forward.fill(set);
   if (const auto next = probes_.next(); machine_was_there_ && next)
     set.wake_within(static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(*next - now).count()));
@@ -293,15 +300,16 @@ void Forwards::sleep() {
   open_and_close();
 }
 
-void Forwards::wake(Relays& relays, Relays::Time now) {
+void Forwards::wake(Relays::Time now) {
   asleep_ = false;
   machine_was_there_ = false;  // what the link was meanwhile says nothing of the ports
   probes_.machine_goes_on(now);
-  for (auto& [key, forward] : tcp_) forward.release(relays, now);
 }
 
 void Forwards::fill_asleep(PollSet& set, const Relays& relays, Relays::Time now, bool look) {
-  for (auto& [key, forward] : tcp_) forward.fill(set, relays, now);
+  std::size_t held = 0;
+  for (const auto& [key, forward] : tcp_) held += forward.held();
+  for (auto& [key, forward] : tcp_) forward.fill(set, relays, now, held < most_held);
   for (auto& [key, forward] : udp_) forward.fill(set, look);
 }
 
@@ -309,7 +317,7 @@ bool Forwards::poll_asleep(const PollSet& set, Relays::Time now) {
   bool somebody = false;
   for (auto& [key, forward] : tcp_) {
     forward.hold(set, now);
-    somebody = forward.holds_any() || somebody;
+    somebody = forward.held() > 0 || somebody;
   }
   for (const auto& [key, forward] : udp_) somebody = forward.called(set) || somebody;
   return somebody;

@@ -30,15 +30,14 @@ class TcpForward {
   /// Opens the port, or closes it: then those who wait are reset.
   void open(bool open);
   bool is_open() const { return open_; }
-  void fill(PollSet& set, const Relays& relays, Relays::Time now) {
-    door_.fill(set, now, open_ && !relays.full() && held_.size() < most_held);
+  void fill(PollSet& set, const Relays& relays, Relays::Time now, bool wanted = true) {
+    door_.fill(set, now, wanted && open_ && !relays.full() && held_.size() < most_held);
   }
   void poll(const PollSet& set, Relays& relays, Relays::Time now);
 
   /// Instead of poll(), while the machine sleeps: accepts those who may come, and holds them.
   void hold(const PollSet& set, Relays::Time now);
-  bool holds_any() const { return !held_.empty(); }
-  void release(Relays& relays, Relays::Time now);  ///< to the machine
+  std::size_t held() const { return held_.size(); }  ///< poll() gives them to the machine, a few at a time
 
  private:
   static constexpr std::size_t most_held = 64;
@@ -134,7 +133,7 @@ class Forwards {
 
   /// The machine sleeps: until wake() its ports are open, and whoever comes waits. May be called again.
   void sleep();
-  void wake(Relays& relays, Relays::Time now);
+  void wake(Relays::Time now);
   /// Instead of fill() and poll(). `look`: also at what does not go away by looking at it, which is told once then.
   void fill_asleep(PollSet& set, const Relays& relays, Relays::Time now, bool look);
   bool poll_asleep(const PollSet& set, Relays::Time now);  ///< somebody waits for the machine

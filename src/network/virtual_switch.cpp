@@ -108,7 +108,7 @@ struct VirtualSwitch::Port {
     open_forwards();
     if (!wakes) return;
     link.expect();
-    forwards.wake(relays, std::chrono::steady_clock::now());
+    forwards.wake(std::chrono::steady_clock::now());
   }
 
   bool asleep() const { return !config.wake.empty(); }

@@ -373,9 +373,10 @@ asio::awaitable<void> Extensions::await_report(std::string operation, Ref ref, s
     if (vm.provisioning == Provisioning::failed && !vm.provisioned)
       throw failed(vm, *extension,
                    "the VM itself could not be made: " + (vm.problem ? vm.problem->message : ""));
-    if (vm.power != PowerState::running && vm.power != PowerState::starting &&
+    if (vm.power != PowerState::running && vm.power != PowerState::starting && !is_asleep(vm.power) &&
         vm.provisioning != Provisioning::creating)
       throw failed(vm, *extension, "the VM stopped before the extension had reported.");
+    if (is_asleep(vm.power)) until = std::max(until, std::chrono::steady_clock::now() + limit);
     if (const HandlerStatus* status = status_of(vm, *extension);
         status && number_of(vm.agent->incarnation) >= incarnation && status->version == extension->version) {
       const bool mine = status->sequence && *status->sequence == sequence;
@@ -424,6 +425,7 @@ Accepted Extensions::remove(const Ref& ref, const std::string& name, bool force)
     if (opened_a_port) records_.after([&restoring = restoring_, id = vm.id] { restoring.take_back(id); });
   };
   if (force) {
+    if (is_asleep(vm.power)) throw not_now(vm, "rid of an extension");  // its port could not be closed
     vms_.change(ref, [&](Vm& changed) {
       close_it();
       forget_extension(changed, name);
@@ -477,11 +479,12 @@ asio::awaitable<void> Extensions::await_uninstall(std::string operation, Ref ref
   operations_.phase(operation, "Waiting for the extension to leave");
   const auto state = vms_.live(id);
   const unsigned incarnation = vms_.current(ref, id).incarnation;
-  const auto until = std::chrono::steady_clock::now() + settings_.extension_limit;
+  auto until = std::chrono::steady_clock::now() + settings_.extension_limit;
   for (;;) {
     const Vm& vm = vms_.current(ref, id);
     const Extension* extension = find_extension(vm, name);
     if (!extension) co_return;
+    if (is_asleep(vm.power)) until = std::chrono::steady_clock::now() + settings_.extension_limit;
     // The agent runs disable and uninstall, then no longer speaks of the handler.
     const bool gone =
         vm.agent && number_of(vm.agent->incarnation) >= incarnation && !status_of(vm, *extension);

@@ -62,6 +62,7 @@ asio::awaitable<void> Region::recover() {
 }
 
 asio::awaitable<void> Region::shut_down() {
+  co_await impl_->parts.hibernation.stop();
   impl_->parts.operations.stop();
   impl_->parts.vms.stop();
   impl_->parts.workers.stop();

@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "hypervisor/driver.h"
@@ -29,6 +30,8 @@ class VmHibernation {
   boost::asio::awaitable<void> wake(std::string operation, Ref vm, std::string id);
   /// Somebody wants it: wakes it, unless that is under way, or was tried in vain just now.
   void wanted(const std::string& vm_id);
+  /// Begins nothing any more, and waits for a while for those that are on their way, which would stand still.
+  boost::asio::awaitable<void> stop();
 
  private:
   boost::asio::awaitable<void> hibernate(std::string operation, Ref vm, std::string id);
@@ -41,6 +44,9 @@ class VmHibernation {
   Switches& switches_;
   VmPower& power_;
   Driver& driver_;
+  /// Held by each machine's steps that neither runs nor sleeps; they may outlive us.
+  std::shared_ptr<bool> at_work_ = std::make_shared<bool>(true);
+  bool ending_ = false;
   std::map<std::string, std::chrono::steady_clock::time_point> in_vain_;  ///< by VM id: when to try again
 };
 

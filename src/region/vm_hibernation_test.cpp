@@ -155,6 +155,52 @@ TEST_F(Hibernating, AProcessThatIsKilledLeavesItAwakeOrAsleepAndNothingBetween) 
   }
 }
 
+TEST_F(Hibernating, WhereItsDeletionFailsItSleepsOn) {
+  world.make("web1");
+  hibernate();
+  world.driver->fail_next_destroy =
+      std::make_exception_ptr(Error(ErrorKind::unavailable, "FileUnavailable", "EIO"));
+
+  EXPECT_EQ(thrown_by([&] {
+              world.finish(world.region->machines().remove({"g", "web1"}));
+            }).code,
+            "FileUnavailable");
+
+  EXPECT_EQ(vm().power, PowerState::hibernated);
+  EXPECT_EQ(seen(), MachineState::hibernated);
+}
+
+TEST_F(Hibernating, AnExtensionThatItsAgentHasNotReportedIsWaitedForBeyondSleep) {
+  world.make("web1");
+  world.guests->talkative = false;
+  const Accepted set = world.region->extensions().put({"g", "web1"}, world.shell());
+  world.turn();
+  hibernate();
+  world.turn();
+  EXPECT_EQ(vm().extensions.at(0).provisioning, Provisioning::creating);
+  EXPECT_EQ(thrown_by([&] {
+              world.region->extensions().remove({"g", "web1"}, "shell", true);
+            }).kind,
+            ErrorKind::conflict);
+
+  world.guests->talkative = true;
+  start();
+  world.finish(set);
+  EXPECT_EQ(vm().extensions.at(0).provisioning, Provisioning::succeeded);
+}
+
+TEST_F(Hibernating, AKnockAtAMachineThatIsAwakeTellsItsSwitch) {
+  world.make("web1");
+  hibernate();
+  start();
+  world.networks.networks.begin()->second.ports.at(0).wake = "/not/told";
+
+  world.region->machines().wake(vm().id);
+  world.turn();
+
+  EXPECT_THAT(port().wake.string(), IsEmpty());
+}
+
 TEST_F(Hibernating, ItIsDeletedAsAnyOther) {
   const std::string id = world.make("web1").id;
   hibernate();

@@ -194,8 +194,7 @@ asio::awaitable<void> VmPower::switch_off(std::string operation, Ref ref, std::s
     co_await operations_.insist([&] {
       if (const Vm* known = records_.vms.find(ref); !known || known->id != id) return;
       Vm& vm = vms_.edit(ref);
-      vm.power = next(vm.power, driver_.observe(id) == MachineState::running ? PowerEvent::found_running
-                                                                             : PowerEvent::found_off);
+      vm.power = next(vm.power, found(id));
     });
     throw *trouble;
   }
@@ -261,6 +260,13 @@ bool VmPower::runs(const Vm& vm) const {
 
 bool VmPower::is_hibernated(const Vm& vm) const {
   return driver_.observe(vm.id) == MachineState::hibernated;
+}
+
+PowerEvent VmPower::found(const std::string& id) const {
+  const auto seen = driver_.observe(id);
+  return seen == MachineState::running      ? PowerEvent::found_running
+         : seen == MachineState::hibernated ? PowerEvent::found_hibernated
+                                            : PowerEvent::found_off;
 }
 
 asio::awaitable<void> VmPower::cut(std::string id) {

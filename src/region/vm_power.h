@@ -53,6 +53,7 @@ class VmPower {
   /// What the host sees now.
   bool runs(const Vm& vm) const;
   bool is_hibernated(const Vm& vm) const;
+  PowerEvent found(const std::string& id) const;  ///< the same, for its record
   /// A machine that runs on from an earlier process, or sleeps on.
   boost::asio::awaitable<void> adopt(const Vm& vm);
   void take_event(const std::string& id, MachineEvent event);

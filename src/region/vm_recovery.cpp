@@ -39,9 +39,7 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
   if (vm.provisioning == Provisioning::creating) {
     making_.take_up(vm, runs, unfinished);
   } else {
-    const PowerState power = next(vm.power, runs                       ? PowerEvent::found_running
-                                            : power_.is_hibernated(vm) ? PowerEvent::found_hibernated
-                                                                       : PowerEvent::found_off);
+    const PowerState power = next(vm.power, power_.found(vm.id));
     if (power != vm.power) vms_.edit(ref).power = power;
     if (vm.provisioning == Provisioning::updating) {
       vms_.edit(ref).provisioning = vm.provisioned ? Provisioning::succeeded : Provisioning::failed;
@@ -52,7 +50,7 @@ void VmRecovery::take_up_vm(const Vm& vm, Operations::Unfinished& unfinished) {
     if (!runs && vm.provisioned) take_up_start(vm, unfinished);
   }
   for (const Extension& extension : std::vector<Extension>(vm.extensions))
-    extensions_.take_up(ref, extension, runs, unfinished);
+    extensions_.take_up(ref, extension, runs || power_.is_hibernated(vm), unfinished);
 }
 
 /// What was asked to run, does.

@@ -76,7 +76,9 @@ asio::awaitable<void> VmRemoval::remove(std::string operation, Ref ref, std::str
     Vm& vm = vms_.edit(ref);
     vm.provisioning = Provisioning::failed;  // it is still there, and can be deleted again
     vm.problem = to_problem(*trouble);
-    if (!power_.runs(vm)) vm.power = next(vm.power, PowerEvent::released);
+    if (!power_.runs(vm))
+      vm.power =
+          next(vm.power, power_.is_hibernated(vm) ? PowerEvent::found_hibernated : PowerEvent::released);
     records_.after([state] { state->giving_up = std::stop_source(); });
   });
   throw *trouble;

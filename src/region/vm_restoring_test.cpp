@@ -302,6 +302,20 @@ TEST_F(Restoring, AMachineThatBootedIsHandedNothing) {
   EXPECT_FALSE(words.contains(vm.id));
 }
 
+TEST_F(Restoring, AMachineThatItsAgentHasNotSetUpDoesNotHibernate) {
+  world.close();
+  world.region_settings.set_up_patience = std::chrono::seconds(0);
+  world.open();
+  plug_in();
+  world.guests->talkative = false;
+  const Vm vm = world.make("web1");
+
+  const Error error = thrown_by([&] { world.finish(world.region->machines().hibernate(vm.ref())); });
+
+  EXPECT_THAT(error.what(), HasSubstr("has not set it up"));
+  EXPECT_EQ(world.region->machines().get(vm.ref()).power, PowerState::running);
+}
+
 TEST_F(Restoring, AMachineWhoseIdentityWentWithItsRegionIsGivenUp) {
   world.make("web0");  // and its template
   world.driver->on_word = [&](const std::string&, const std::string&) -> std::string {

@@ -30,7 +30,7 @@ struct Engine {
 Engine look_at_engine(const HostView& host, const DockerHostOptions& options) {
   const auto port = host.docker_port();
   if (!port) return {{}, "the engine listens on no port", {}};
-  if (host.power == "asleep")
+  if (host.power == "asleep" && host.can_be_reached())
     return {{}, "it is asleep", "It wakes when docker connects; or: azure vm docker wake " + host.name};
   if (!host.can_be_reached())
     return {

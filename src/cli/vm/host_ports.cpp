@@ -20,7 +20,7 @@ void follow_ports(Session& session, const HostView& host) {
 void follow_all_ports(Session& session) {
   try {
     for (const HostView& host : list_hosts(session.arm()))
-      if (host.power == "running") follow_ports(session, host);
+      if (host.can_be_reached()) follow_ports(session, host);
   } catch (const Error& error) {
     if (error.code == "OperationCanceled") throw;
     session.out.verbose(fmt::format("Where the hosts' ports are is not known: {}", error.what()));

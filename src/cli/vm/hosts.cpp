@@ -281,7 +281,7 @@ std::string HostView::status() const {
 }
 
 bool HostView::can_be_reached() const {
-  return power.empty() || power == "running" || power == "asleep";
+  return power.empty() || power == "running" || (power == "asleep" && public_address.tells_ports);
 }
 
 std::string HostView::path() const {

@@ -28,13 +28,15 @@ struct PowerAction {
   const char* command;
   bool starts = false;
   bool from_standstill = false;  ///< it is for machines that do not run
-  bool of_docker_hosts = false;  ///< --all means these only
+  std::string_view state = {};   ///< --all means Docker hosts that are in it
+  const char* none = "";         ///< for people, when there is none
 };
 constexpr PowerAction start{"start", "Starting", "start", true, true},
     restart{"restart", "Restarting", "restart", true}, power_off{"powerOff", "Shutting down", "shutdown"},
     deallocate{"deallocate", "Shutting down", "shutdown"},
-    sleep{"deallocate?hibernate=true", "Putting to sleep", "docker sleep", false, false, true},
-    wake{"start", "Waking", "docker wake", true, true, true};
+    sleep{"deallocate?hibernate=true", "Putting to sleep", "docker sleep", false, false, "running",
+          "No Docker host runs"},
+    wake{"start", "Waking", "docker wake", true, true, "asleep", "No Docker host sleeps"};
 
 struct PowerOptions {
   std::string name, group, cert_dir;
@@ -52,8 +54,9 @@ std::vector<HostView> hosts_of(Session& session, const PowerOptions& options, co
   std::vector<HostView> hosts = list_hosts(session.arm());
   std::erase_if(hosts, [&](const HostView& host) {
     const bool elsewhere = !options.group.empty() && !same_name(host.group, options.group);
-    return elsewhere || (host.power == "running") == action.from_standstill ||
-           (action.of_docker_hosts && !host.is_docker_host());
+    const bool fits = action.state.empty() ? (host.power == "running") != action.from_standstill
+                                           : host.power == action.state && host.is_docker_host();
+    return elsewhere || !fits;
   });
   return hosts;
 }
@@ -63,7 +66,9 @@ void act(Session& session, const PowerOptions& options, const PowerAction& actio
   const std::vector<HostView> hosts = hosts_of(session, options, action);
   ordered_json told = ordered_json::array();
   if (hosts.empty())
-    session.out.info(action.from_standstill ? "Every virtual machine runs" : "No virtual machine runs");
+    session.out.info(!action.state.empty()    ? action.none
+                     : action.from_standstill ? "Every virtual machine runs"
+                                              : "No virtual machine runs");
   PhaseDisplay phases(session.out);
   std::string names;
   for (const HostView& host : hosts) names += (names.empty() ? "" : ", ") + host.name;
@@ -110,7 +115,9 @@ std::shared_ptr<PowerOptions> declare(CommandLine& app, Session& session, const 
   app.add_group(options->group);
   app.add_flag("-a,--all", options->all,
                fmt::format("{} (of the resource group, if one is named)",
-                           action.from_standstill ? "Every one that does not run" : "Every one that runs"));
+                           !action.state.empty() ? fmt::format("Every Docker host that is {}", action.state)
+                           : action.from_standstill ? "Every one that does not run"
+                                                    : "Every one that runs"));
   if (action.starts) {
     app.add_flag("-w,--wait", options->wait,
                  "End when Docker answers over TLS, or SSH where there is no Docker");
@@ -151,6 +158,9 @@ constexpr Command vm_power_table[] = {
     {"vm start", "Start a virtual machine", &vm_start},
     {"vm restart", "Restart a virtual machine", &vm_restart},
     {"vm shutdown", "Shut a virtual machine down", &vm_shutdown},
+};
+
+constexpr Command docker_power_table[] = {
     {"vm docker sleep", "Write a Docker host's memory to disk and end its process; who connects wakes it",
      &vm_docker_sleep},
     {"vm docker wake", "Have a Docker host that sleeps go on", &vm_docker_wake},
@@ -160,6 +170,10 @@ constexpr Command vm_power_table[] = {
 
 std::span<const Command> vm_power_commands() {
   return vm_power_table;
+}
+
+std::span<const Command> docker_power_commands() {
+  return docker_power_table;
 }
 
 }  // namespace berth

@@ -140,8 +140,7 @@ asio::awaitable<Response> list_vm_sizes(Arm& arm, Request request) {
 
 asio::awaitable<Response> start_vm(Arm& arm, Request request) {
   const Ref vm = vm_of(arm, request);
-  const PowerState power = arm.region.machines().get(vm).power;
-  if (power == PowerState::running || power == PowerState::starting || power == PowerState::waking)
+  if (arm.region.machines().get(vm).power == PowerState::running)
     co_return Response{.status = 200, .headers = {}, .body = {}};
   co_return co_await answer_accepted(arm, request, arm.region.machines().start(vm).operation);
 }

@@ -44,18 +44,19 @@ constexpr auto adoption_limit = 5s;          // it is up already
 constexpr auto between_button_presses = 3s;  // a guest that still boots does not hear them
 constexpr auto one_reset = 5s;  // SeaBIOS may answer a reset with another one, for a fresh copy of itself
 constexpr auto detach_limit = 60s;
-constexpr auto load_limit = 60s;                           // of a few hundred KiB
-constexpr auto freeze_limit = 120s;                        // its disks are flushed
-constexpr auto memory_limit = 600s;                        // of a memory that a slow disk takes, or gives
-constexpr auto go_on_limit = 20s;                          // after a migration that did not end
+constexpr auto load_limit = 60s;     // of a few hundred KiB
+constexpr auto freeze_limit = 120s;  // its disks are flushed
+constexpr auto memory_limit = 600s;  // of a memory that a slow disk takes, or gives
+constexpr auto go_on_limit = 300s;   // after a migration that did not end; its disks may be slow
 constexpr std::uintmax_t largest_devices = 64 << 20;       // less than 1 MiB is usual
 constexpr std::uint64_t at_once = std::uint64_t{1} << 40;  // bytes a second: nobody else needs the way
 constexpr unsigned restored_mib = 192;  // what a restored machine takes of the host's memory at once
 constexpr std::size_t shown_lines = 6;  // of QEMU's log
 constexpr std::uintmax_t largest_log = 8 << 20;
 
-// In the folder of a machine that is hibernated: all that it stands at, and what it must find to go on.
-constexpr std::string_view hibernation = "hibernation", hibernation_layout = "hibernation.layout";
+// In a machine's folder: all that it stands at, when it is hibernated; and what it was started with, and must find
+// to go on.
+constexpr std::string_view hibernation = "hibernation", layout_file = "layout";
 
 /// What a guest sees of this host's processor.
 std::string processor_model(Accelerator accelerator) {
@@ -341,7 +342,7 @@ asio::awaitable<void> QemuDriver::wake(MachineSpec spec) {
   const fs::path here = folder(spec.id);
   std::error_code none;
   if (!fs::exists(here / hibernation, none) || process(spec.id)) throw not_hibernated(spec.id);
-  if (read_file_if_there(here / hibernation_layout).value_or("") != co_await layout_text(spec))
+  if (read_file_if_there(here / layout_file).value_or("") != co_await layout_text(spec))
     throw Error(
         ErrorKind::conflict, "HibernationUnusable",
         fmt::format("{} cannot go on where it was halted: QEMU, this host's processor or the machine's "
@@ -369,6 +370,9 @@ asio::awaitable<void> QemuDriver::begin(MachineSpec spec, std::string medium, st
   const fs::path log = folder(spec.id) / "qemu.log";
   for (const fs::path& grown : {log, serial_log(spec.id)}) turn_over(grown);
   const auto log_begins = size_of(log);
+  if (const std::string layout = co_await layout_text(spec);
+      read_file_if_there(folder(spec.id) / layout_file) != layout)
+    write_file(folder(spec.id) / layout_file, layout);
   const ProcessId process = launch(spec, medium, accelerator, from);
   const MachinePtr machine = watch(spec.id, process);
   machine->end_is_ours = true;
@@ -568,6 +572,7 @@ asio::awaitable<void> QemuDriver::catch_up(MachinePtr machine) {
     co_await end(machine, 0ms);
     throw not_running(machine->id);
   }
+  forget_hibernation(machine->id);  // of which a part may be left, or a removal that was not synced
   const std::string status = qemu::text_at(co_await machine->execute("query-status"), "status");
   if (status == "prelaunch" || status == "io-error") co_await machine->execute("cont");
   if (status == "paused" || status == "finish-migrate" || status == "postmigrate") co_await machine->go_on();
@@ -591,7 +596,17 @@ asio::awaitable<QemuDriver::MachinePtr> QemuDriver::reach(std::string id) {
 }
 
 asio::awaitable<void> QemuDriver::adopt(std::string id) {
-  if (process(id)) co_await try_reach(id);
+  const auto running = process(id);
+  if (!running) co_return;
+  if (std::error_code none; !machines_.contains(id) && fs::exists(folder(id) / hibernation, none)) {
+    // Nobody has to ask it anything: see catch_up().
+    const MachinePtr machine = watch(id, *running);
+    machine->end_is_ours = true;
+    send_signal(*running, SIGKILL);
+    if (co_await qemu::has_ended(*running, 20s)) forget(*machine);
+    co_return;
+  }
+  co_await try_reach(id);
 }
 
 /// Watches its process even when its monitor does not answer.
@@ -618,14 +633,19 @@ asio::awaitable<void> QemuDriver::write_down(MachinePtr machine, fs::path file, 
   const std::shared_ptr<void> no_socket(nullptr, [&](void*) { ::unlink(socket.c_str()); });
   co_await machine->ignore_shared(!with_memory);
   co_await machine->execute("migrate-set-parameters", {{"max-bandwidth", at_once}});
-  co_await machine->execute("stop");
-  co_await machine->execute("migrate", {{"uri", "unix:" + socket.string()}});
   const auto until = std::chrono::steady_clock::now() + (with_memory ? memory_limit : freeze_limit);
+  // QEMU flushes the disks, and answers nothing meanwhile.
+  const auto left = [until] {
+    return std::max<std::chrono::milliseconds>(
+        1ms, std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()));
+  };
+  co_await machine->execute("stop", Json::object(), left());
+  co_await machine->execute("migrate", {{"uri", "unix:" + socket.string()}}, left());
   co_await asio::co_spawn(writing_.get_executor(),
                           qemu::receive_file(std::move(listening), file, most, until), asio::use_awaitable);
   asio::steady_timer pause(executor_);
   for (std::string status; status != "completed";) {
-    status = qemu::text_at(co_await machine->execute("query-migrate"), "status");
+    status = qemu::text_at(co_await machine->execute("query-migrate", Json::object(), left()), "status");
     if (status == "failed" || status == "cancelled" || std::chrono::steady_clock::now() > until)
       throw unavailable(
           fmt::format("Machine {} could not be written down: the migration is '{}'.", machine->id, status));
@@ -657,14 +677,22 @@ asio::awaitable<void> QemuDriver::hibernate(MachineSpec spec) {
                 fmt::format("{} was started by an earlier version, and cannot be hibernated.", spec.name),
                 "Restart it ('azure vm restart'), then try again.");
   const fs::path here = folder(spec.id), draft = here / (std::string(hibernation) + ".new");
-  const std::string layout = co_await layout_text(spec);
+  std::set<int> luns;
+  for (const MachineSpec::DataDisk& disk : spec.data_disks) luns.insert(disk.lun);
+  const bool as_started = read_file_if_there(here / layout_file) == co_await layout_text(spec);
+  if (!as_started || co_await machine->luns() != luns)
+    throw Error(
+        ErrorKind::conflict, "OperationNotAllowed",
+        fmt::format("{} cannot be hibernated: it would not find itself again, since QEMU, what this host "
+                    "gives it, or its disks are not what it was started with.",
+                    spec.name),
+        "Restart it ('azure vm restart'), then try again.");
   if (machine->halted) throw not_running(spec.id);  // another one is at it
   machine->end_is_ours = machine->halted = true;
   std::exception_ptr trouble;
   try {
     std::error_code none;
     fs::remove(draft, none);
-    write_file(here / hibernation_layout, layout);
     co_await write_down(machine, draft, true, (std::uintmax_t{spec.memory_mib} << 20) + largest_devices);
     move_into_place(draft, here / hibernation);
   } catch (const std::exception& error) {
@@ -672,11 +700,10 @@ asio::awaitable<void> QemuDriver::hibernate(MachineSpec spec) {
     trouble = std::current_exception();
   }
   if (trouble) {
-    const bool goes_on = co_await machine->go_on();
-    machine->halted = false;
-    machine->end_is_ours = !goes_on;
     forget_hibernation(spec.id);
-    if (!goes_on) co_await end(machine, 0ms);
+    const bool goes_on = co_await machine->go_on();
+    machine->halted = machine->end_is_ours = false;
+    if (!goes_on && is_alive(machine->process)) co_await end(machine, 0ms);
     std::rethrow_exception(trouble);
   }
   co_await end(machine, 0ms);
@@ -684,8 +711,7 @@ asio::awaitable<void> QemuDriver::hibernate(MachineSpec spec) {
 }
 
 void QemuDriver::forget_hibernation(const std::string& id) {
-  const std::string whole(hibernation);
-  for (const std::string& file : {whole, whole + ".new", std::string(hibernation_layout)})
+  for (const std::string& file : {std::string(hibernation), std::string(hibernation) + ".new"})
     remove_file(folder(id) / file);
 }
 
@@ -703,7 +729,9 @@ asio::awaitable<std::string> QemuDriver::template_layout(MachineSpec spec) {
   co_return co_await layout_text(std::move(spec));
 }
 
+/// Without the data disks, which come and go.
 asio::awaitable<std::string> QemuDriver::layout_text(MachineSpec spec) {
+  spec.data_disks.clear();
   const Accelerator accelerator = co_await this->accelerator();
   const std::string program = find_qemu(settings_.program);
   std::string text = qemu::program_print(program) + "\n" + processor_model(accelerator) + "\n";

@@ -360,6 +360,16 @@ TEST_F(QemuDriverTest, AMachineOfOtherDevicesDoesNotWakeAndLosesNothing) {
   EXPECT_EQ(driver->observe(machine_id), MachineState::running);
 }
 
+TEST_F(QemuDriverTest, AMachineThatWouldNotFindItselfAgainDoesNotFallAsleep) {
+  const MachineSpec spec = machine(TestGuest::heeds_button);
+  loop.run(driver->start(spec, ""));
+  write_file(driver->folder(machine_id) / "layout", "of a QEMU that was replaced since");
+
+  EXPECT_THAT(error_of(driver->hibernate(spec)).advice, HasSubstr("azure vm restart"));
+
+  EXPECT_EQ(driver->observe(machine_id), MachineState::running);
+}
+
 TEST_F(QemuDriverTest, WhatIsNoHibernationDoesNotWakeAndStays) {
   const MachineSpec spec = machine(TestGuest::heeds_button);
   loop.run(driver->start(spec, ""));
@@ -378,10 +388,8 @@ TEST_F(QemuDriverTest, AMachineBesideItsHibernationIsEndedAndNotContinued) {
   loop.run(driver->hibernate(spec));
   const auto folder = driver->folder(machine_id);
   std::filesystem::copy_file(folder / "hibernation", folder / "kept");
-  std::filesystem::copy_file(folder / "hibernation.layout", folder / "kept.layout");
   loop.run(driver->wake(spec));
   std::filesystem::rename(folder / "kept", folder / "hibernation");
-  std::filesystem::rename(folder / "kept.layout", folder / "hibernation.layout");
 
   make_driver();
   loop.run(driver->adopt(machine_id));
