@@ -89,12 +89,15 @@ asio::awaitable<void> FakeDriver::hibernate(MachineSpec spec) {
   get(spec.id);
   if (fail_next_hibernate) throw *std::exchange(fail_next_hibernate, std::nullopt);
   const fs::path file = hibernation_file(folder(spec.id));
-  if (!(std::ofstream(file) << "hibernated\n").flush()) {
+  try {
+    if (!(std::ofstream(file) << "hibernated\n").flush())
+      throw Error(ErrorKind::unavailable, "FileUnavailable", spec.name + " cannot be written down.");
+    end(spec.id);
+  } catch (const Error&) {
     std::error_code ignored;
-    fs::remove(file, ignored);
-    throw Error(ErrorKind::unavailable, "FileUnavailable", spec.name + " cannot be written down.");
+    fs::remove(file, ignored);  // it runs on
+    throw;
   }
-  end(spec.id);
 }
 
 asio::awaitable<void> FakeDriver::wake(MachineSpec spec) {
