@@ -21,6 +21,15 @@ class SleepingMachineTest : public VirtualSwitchTest {
     apply();
     machine(n).connect();
   }
+  /// A connection of that client through a forwarded port, over which something was said; none when that failed.
+  std::optional<TestTcp> connect(HostSocket& client) {
+    if (!client.connect(forwarded(4243))) return std::nullopt;
+    auto served = TestTcp::accept(machine(1), 4243);
+    if (!served) return std::nullopt;
+    served->send("hello");
+    if (client.read([this] { work(); }, 5) != "hello") return std::nullopt;
+    return served;
+  }
   bool is_wanted() {
     const int before = bell_->served;
     for (const auto end = Clock::now() + test_limit; Clock::now() < end; work())
@@ -99,11 +108,8 @@ TEST_F(SleepingMachineTest, ASwitchThatKnowsNothingOfTheMachineOpensAllItsPorts)
 TEST_F(SleepingMachineTest, ConnectionsGoOnWhereTheyStood) {
   start(1);
   HostSocket client(SOCK_STREAM);
-  ASSERT_TRUE(client.connect(forwarded(4243)));
-  auto served = TestTcp::accept(machine(1), 4243);
+  auto served = connect(client);
   ASSERT_TRUE(served);
-  served->send("hello");
-  EXPECT_EQ(client.read([this] { work(); }, 5), "hello");
   send_to_sleep();
   EXPECT_TRUE(stays_asleep());
 
@@ -119,11 +125,8 @@ TEST_F(SleepingMachineTest, ConnectionsGoOnWhereTheyStood) {
 TEST_F(SleepingMachineTest, AClientThatLeavesDoesNotWakeIt) {
   start(1);
   HostSocket client(SOCK_STREAM);
-  ASSERT_TRUE(client.connect(forwarded(4243)));
-  auto served = TestTcp::accept(machine(1), 4243);
+  auto served = connect(client);
   ASSERT_TRUE(served);
-  served->send("hello");
-  EXPECT_EQ(client.read([this] { work(); }, 5), "hello");
   send_to_sleep();
 
   client.socket.reset();
